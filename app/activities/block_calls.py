@@ -1,0 +1,265 @@
+"""The wrapper around every remote block: one regular activity, named after the block.
+
+It opens values, keeps the heartbeat, runs the block, and writes what became of it in one transaction before it returns.
+A completion that was recorded is never run again: a later attempt returns what the record holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from app.activities.contracts import NodeCall, NodeResult
+from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown
+from app.activities.node_runs import NodeRun
+from app.activities.plans import PlanCache
+from app.activities.values import Shelf, ValueCache
+from app.blocks.base import RemoteBlock
+from app.blocks.calling import check_output, prepare, to_json
+from app.blocks.context import BlockContext
+from app.blocks.language_models import LanguageModels
+from app.blocks.outbound_http import OutboundHttp
+from app.errors import BlockError
+from app.graph.plan import Call
+from app.graph.status import TERMINAL, Status
+from app.models import recording
+from app.models.recording import Changes
+
+QUICK_SECONDS = 0.1
+"""A block that ends within this is recorded once, at its end; a longer one also when it has begun."""
+HEARTBEAT_EVERY_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class BlockCalls:
+    """Runs remote blocks for executions."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Any],
+        plans: PlanCache,
+        values: ValueCache,
+        *,
+        http: OutboundHttp,
+        language_models: LanguageModels,
+    ) -> None:
+        """Take what all calls in this process share."""
+        self._pool = pool
+        self._plans = plans
+        self._values = values
+        self._http = http
+        self._language_models = language_models
+
+    def activity_for(self, block: RemoteBlock) -> Callable[[NodeCall], Awaitable[NodeResult]]:
+        """Return the activity that runs a block."""
+
+        @activity.defn(name=block.name)
+        async def call_block(call: NodeCall) -> NodeResult:
+            return await self.run(call)
+
+        return call_block
+
+    async def run(self, call: NodeCall) -> NodeResult:
+        """Run one attempt of a node execution.
+
+        Raises:
+            ApplicationError: The attempt failed; not retryable when it was the last or would fail again.
+        """
+        attempt = await self._prepare(call)
+        with structlog.contextvars.bound_contextvars(
+            execution_id=call.execution.execution_id, node_id=attempt.run.node.id, attempt=attempt.run.attempt
+        ):
+            if attempt.run.attempt > 1:
+                recorded = await attempt.find_recorded()
+                if recorded is not None:
+                    return recorded
+            return await attempt.perform()
+
+    async def _prepare(self, call: NodeCall) -> Attempt:
+        plan = await self._plans.require(call.execution.plan_hash)
+        node = plan.nodes[call.node]
+        shelf = Shelf(call.execution.user_id, self._values)
+        given = {node.pins[pin]: envelope for pin, envelope in call.inputs}
+        run = NodeRun(call.execution.execution_id, call.node, call.n, node, given, shelf)
+        run.attempt = activity.info().attempt
+        options = plan.plan.nodes[call.node].call
+        if options is None or not isinstance(node.block, RemoteBlock):
+            raise TypeError(f"{node.block.name} is not a remote block")
+        context = BlockContext(
+            user_id=call.execution.user_id,
+            graph_id=call.graph_id,
+            execution_id=call.execution.execution_id,
+            node_id=node.id,
+            attempt=run.attempt,
+            is_last_attempt=run.attempt >= options.max_attempts,
+            idempotency_key=f"{call.execution.execution_id}:{node.id}:{call.n}",
+            http=self._http,
+            language_models=self._language_models,
+        )
+        return Attempt(self._pool, run, node.block, options, context, owner=call.execution.user_id)
+
+
+class Attempt:
+    """One attempt at a remote node execution."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Any],
+        run: NodeRun,
+        block: RemoteBlock,
+        options: Call,
+        context: BlockContext,
+        *,
+        owner: str,
+    ) -> None:
+        """Take what the attempt needs; nothing happens yet."""
+        self._pool = pool
+        self.run = run
+        self._block = block
+        self._options = options
+        self._context = context
+        self._owner = owner
+        self._began = datetime.now(UTC)
+        self._announcing: asyncio.Task[None] | None = None
+
+    async def find_recorded(self) -> NodeResult | None:
+        """Return what an earlier attempt has recorded, or None when this one is to run.
+
+        Raises:
+            ApplicationError: An earlier attempt has recorded a failure, or may have taken effect and is not repeated.
+        """
+        async with self._pool.acquire() as connection:
+            found = await recording.find_node_record(
+                connection, self.run.execution_id, self.run.number, n=self.run.n, owner=self._owner
+            )
+        if found is None:
+            return None
+        status, outputs, error, _ = found
+        if status not in TERMINAL:
+            if status is Status.RUNNING and self._options.is_at_most_once:
+                await self._fail(OutcomeUnknown())
+            return None
+        opened = await self.run.shelf.open({str(number): output[1] for number, output in enumerate(outputs)})
+        for number, (pin, envelope) in enumerate(outputs):
+            self.run.route(pin, opened[str(number)], envelope)
+        if status is Status.COMPLETED:
+            return NodeResult(self.run.emissions)
+        failure = error or {"message": "The execution has ended", "code": "CANCELLED"}
+        raise ApplicationError(
+            failure["message"], self.run.emissions, type=failure["code"], non_retryable=True
+        )
+
+    async def perform(self) -> NodeResult:
+        """Run the block, and write down what became of it.
+
+        Raises:
+            ApplicationError: The attempt failed.
+        """
+        async with self._accompanied():
+            try:
+                await self._run_block()
+            except BlockError as error:
+                await self._fail(error)
+            except Exception as error:  # a block is foreign code: whatever escapes it is this attempt's failure
+                log.exception("block crashed", action="block_crashed")
+                await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
+            await self._record(Status.COMPLETED, is_end=True)
+        return NodeResult(self.run.emissions)
+
+    async def _run_block(self) -> None:
+        run = self.run
+        data = await run.shelf.open(run.given)
+        given = prepare(self._block, data, run.node.input_default)
+        run.cost = self._block.cost_of(given.model_dump())
+        try:
+            async with asyncio.timeout(self._options.timeout_seconds):
+                async with contextlib.aclosing(self._block.run(given, self._context)) as emitted:
+                    async for pin, value in emitted:
+                        jsonable = to_json(value)
+                        check_output(self._block, pin, jsonable)
+                        run.emit(pin, jsonable)
+        except TimeoutError as error:
+            raise BlockTimedOut(f"The block did not end within {self._options.timeout_seconds:g} s") from error
+
+    async def _fail(self, error: BlockError) -> None:
+        """Write down that the attempt failed, and tell Temporal whether another is to follow."""
+        is_final = not error.is_transient or self._context.is_last_attempt
+        if is_final:
+            self.run.cost = 0
+        status = Status.FAILED if is_final else Status.QUEUED
+        await self._record(status, is_end=is_final, error=(error.code, error.message))
+        pause = error.retry_after_seconds
+        raise ApplicationError(
+            error.message,
+            self.run.emissions,
+            type=error.code,
+            non_retryable=is_final,
+            next_retry_delay=timedelta(seconds=pause) if pause and not is_final else None,
+        ) from error
+
+    async def _record(
+        self, status: Status, *, is_end: bool = False, error: tuple[str, str] | None = None
+    ) -> None:
+        """Write the row and its event. Keeps trying while Postgres is away, since the block has done its work."""
+        if status is not Status.RUNNING:
+            await self._stop_announcing()
+        ended = datetime.now(UTC) if is_end else None
+        changes = Changes(values=list(self.run.shelf.unwritten))
+        self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
+                return
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as failure:
+                log.warning("record is delayed", action="record_delayed", reason=type(failure).__name__)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def _accompanied(self) -> AsyncIterator[None]:
+        """Keep the heartbeat, and record the begin of a block that takes longer, while the block runs."""
+        if self._options.is_at_most_once:
+            await self._record(Status.RUNNING)
+        else:
+            self._announcing = asyncio.create_task(self._announce())
+        beating = asyncio.create_task(_beat())
+        try:
+            yield
+        finally:
+            await self._stop_announcing()
+            await _stop(beating)
+
+    async def _announce(self) -> None:
+        await asyncio.sleep(QUICK_SECONDS)
+        await self._record(Status.RUNNING)
+
+    async def _stop_announcing(self) -> None:
+        """See to it that the begin is recorded before the end, or not at all."""
+        announcing, self._announcing = self._announcing, None
+        if announcing is not None:
+            await _stop(announcing)
+
+
+async def _beat() -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_EVERY_SECONDS)
+        activity.heartbeat()
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,237 @@
+"""All that a workflow and the API may see of the activities: their names, what goes in and what comes out.
+
+Only standard library and `app.graph` here, since the workflow imports it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from temporalio import activity
+
+from app.graph.envelope import Envelope
+from app.graph.scheduler import Emission
+
+WORKFLOW_NAME = "GraphExecution"
+PAUSE_UPDATE = "pause"
+RESUME_UPDATE = "resume"
+SETTLE_ACTIVITY = "settle_execution"
+TRIAL_ACTIVITY = "execute_block"
+DEFAULT_MAX_NODE_EXECUTIONS = 100_000
+
+
+@dataclass(frozen=True)
+class ExecutionLimits:
+    """Bounds of one execution. They travel in the workflow's input, so that a replay sees the same ones."""
+
+    window: int = 40
+    """Remote activities in flight at once."""
+    max_node_executions: int = DEFAULT_MAX_NODE_EXECUTIONS
+    heartbeat_seconds: float = 30.0
+    """Silence after which a remote call is given up for lost. Longer than the outage to be tolerated."""
+
+
+@dataclass(frozen=True)
+class ExecutionStart:
+    """The workflow's input. Ids and limits, never the graph."""
+
+    user_id: str
+    graph_id: str
+    graph_version: int
+    graph_name: str
+    plan_hash: str
+    inputs: Envelope
+    """`{name: value}`, inline when small."""
+    trigger: str
+    created_at: str
+    """ISO 8601, UTC."""
+    parent_id: str | None = None
+    budget: int | None = None
+    fingerprint: str = ""
+    """Hash of the start request."""
+    limits: ExecutionLimits = field(default_factory=ExecutionLimits)
+
+
+@dataclass(frozen=True)
+class ExecutionRef:
+    """Which execution an activity works for. The owner is checked against the database, not believed."""
+
+    execution_id: str
+    user_id: str
+    plan_hash: str
+
+
+@dataclass(frozen=True)
+class BeginRequest:
+    """Asks to record that an execution has begun."""
+
+    execution_id: str
+    start: ExecutionStart
+
+
+@dataclass(frozen=True)
+class ErrorRecord:
+    """Why an execution or a node execution failed."""
+
+    code: str
+    message: str
+    node: int | None = None
+    """The node's number in the plan."""
+
+
+@dataclass(frozen=True)
+class BeginResult:
+    """The plan to walk, or why the execution must not go on."""
+
+    plan: dict[str, Any] | None = None
+    refusal: ErrorRecord | None = None
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A timer that has gone off."""
+
+    node: int
+    n: int
+    inputs: list[tuple[int, Envelope]]
+    round: int
+    """1 for the first time this node execution's timer goes off."""
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A remote node execution that failed without its activity having recorded it."""
+
+    node: int
+    n: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class StatusMark:
+    """A change of the execution's status to be recorded."""
+
+    status: str
+    number: int
+    """Counts the changes of this execution, so that a repeat is recognised."""
+
+
+@dataclass(frozen=True)
+class WaveRequest:
+    """Asks to walk everything pure that is ready or becomes ready, and to record it."""
+
+    execution: ExecutionRef
+    state: dict[str, Any]
+    """A wave snapshot of the scheduler."""
+    max_node_executions: int
+    rings: list[Ring] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    marks: list[StatusMark] = field(default_factory=list)
+    is_paused: bool = False
+    """Record only; start nothing."""
+
+
+class Step(IntEnum):
+    """What a wave did with one node execution: the first element of a step."""
+
+    ENDED = 0
+    """`[ENDED, node, n, emissions]`"""
+    FAILED = 1
+    """`[FAILED, node, n, emissions, code, message]`"""
+    TIMER_SET = 2
+    """`[TIMER_SET, node, n, seconds, rounds]`"""
+    RANG = 3
+    """`[RANG, node, n, emissions]`: emitted, and goes on waiting for the next round."""
+
+
+@dataclass(frozen=True)
+class WaveResult:
+    """What a wave did, in order, for the workflow's own scheduler to repeat."""
+
+    steps: list[list[Any]]
+    size: int
+    """Bytes that this result takes in the workflow task, roughly."""
+    seconds: float
+    """How long the wave took."""
+
+
+@dataclass(frozen=True)
+class NodeCall:
+    """Asks for one remote node execution. Constants and large values are loaded by the activity."""
+
+    execution: ExecutionRef
+    graph_id: str
+    node: int
+    n: int
+    inputs: list[tuple[int, Envelope]]
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What a remote node execution gave to links."""
+
+    emissions: list[Emission]
+
+
+@dataclass(frozen=True)
+class FinishRequest:
+    """Asks to record how an execution ended."""
+
+    execution_id: str
+    start: ExecutionStart
+    status: str
+    error: ErrorRecord | None = None
+    losses: list[Loss] = field(default_factory=list)
+    starved: list[tuple[int, int]] = field(default_factory=list)
+    """(node, firings left without all their inputs)."""
+    unreached: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SettleRequest:
+    """Asks to bring the record of an execution in line with Temporal, which has closed it."""
+
+    execution_id: str
+    user_id: str
+
+
+@dataclass(frozen=True)
+class BlockTrial:
+    """Asks for one call of a block outside any execution."""
+
+    block_id: str
+    inputs: dict[str, Any]
+    user_id: str
+
+
+@dataclass(frozen=True)
+class BlockTrialResult:
+    """What the block emitted."""
+
+    outputs: list[tuple[str, Any]]
+    """(pin, value) in the order they were emitted."""
+    cost: int
+
+
+class EngineActivities(ABC):
+    """The helper activities of an execution. All are local: none costs a round trip of its own."""
+
+    @activity.defn(name="begin")
+    @abstractmethod
+    async def begin(self, request: BeginRequest) -> BeginResult:
+        """Record that the execution has begun, check its owner, and return the plan."""
+
+    @activity.defn(name="wave")
+    @abstractmethod
+    async def wave(self, request: WaveRequest) -> WaveResult:
+        """Walk what is pure, and record it."""
+
+    @activity.defn(name="finish")
+    @abstractmethod
+    async def finish(self, request: FinishRequest) -> None:
+        """Record how the execution ended. A repeat changes nothing."""

@@ -1,0 +1,113 @@
+"""The engine's own activities: begin, wave, finish. All run as local activities beside the workflow."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import structlog
+
+from app.activities.contracts import (
+    BeginRequest,
+    BeginResult,
+    EngineActivities,
+    ErrorRecord,
+    ExecutionStart,
+    FinishRequest,
+    WaveRequest,
+    WaveResult,
+)
+from app.activities.finishing import finish_execution
+from app.activities.plans import PlanCache
+from app.activities.values import Shelf, ValueCache
+from app.activities.waves import Wave
+from app.errors import NotFound
+from app.models import execution_writes, recording
+from app.models.execution_writes import NewExecution
+from app.models.recording import Changes
+
+RUN_INPUTS_KEPT = 512
+
+log = structlog.get_logger(__name__)
+
+
+class PostgresEngineActivities(EngineActivities):
+    """The helper activities over a Postgres pool."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], plans: PlanCache, values: ValueCache) -> None:
+        """Take what all executions share in this process."""
+        self._pool = pool
+        self._plans = plans
+        self._values = values
+        self._run_inputs: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+
+    async def begin(self, request: BeginRequest) -> BeginResult:
+        """Record that the execution has begun, check its owner, and return the plan."""
+        start = request.start
+        async with self._pool.acquire() as connection:
+            is_owned = await execution_writes.begin_execution(
+                connection, new_execution(request.execution_id, start)
+            )
+        if not is_owned:
+            return BeginResult(refusal=ErrorRecord("NOT_FOUND", "The graph version does not exist"))
+        try:
+            plan = await self._plans.require(start.plan_hash)
+        except NotFound as error:
+            return BeginResult(refusal=ErrorRecord(error.code, error.message))
+        log.debug("execution began", action="execution_began", execution_id=request.execution_id)
+        return BeginResult(plan=plan.document)
+
+    async def wave(self, request: WaveRequest) -> WaveResult:
+        """Walk what is pure, and record it."""
+        execution = request.execution
+        shelf = Shelf(execution.user_id, self._values)
+        plan = await self._plans.require(execution.plan_hash)
+        run_inputs = await self._load_run_inputs(execution.execution_id, execution.user_id, shelf)
+        wave = Wave(request, plan, run_inputs=run_inputs, shelf=shelf)
+        result = await wave.walk()
+        await self._record(execution.execution_id, wave.changes, execution.user_id)
+        return result
+
+    async def finish(self, request: FinishRequest) -> None:
+        """Record how the execution ended. A repeat changes nothing."""
+        plan = await self._plans.find(request.start.plan_hash)
+        shelf = Shelf(request.start.user_id, self._values)
+        async with self._pool.acquire() as connection:
+            new = new_execution(request.execution_id, request.start)
+            await finish_execution(connection, request, new, plan, shelf=shelf)
+        self._run_inputs.pop(request.execution_id, None)
+
+    async def _record(self, execution_id: str, changes: Changes, owner: str) -> None:
+        async with self._pool.acquire() as connection:
+            await recording.record(connection, execution_id, changes, owner=owner)
+
+    async def _load_run_inputs(self, execution_id: str, owner: str, shelf: Shelf) -> Mapping[str, Any]:
+        if execution_id not in self._run_inputs:
+            async with self._pool.acquire() as connection:
+                envelope = await execution_writes.require_inputs(connection, execution_id, owner=owner)
+            opened = await shelf.open({"inputs": envelope})
+            self._run_inputs[execution_id] = opened["inputs"]
+            if len(self._run_inputs) > RUN_INPUTS_KEPT:
+                self._run_inputs.popitem(last=False)
+        self._run_inputs.move_to_end(execution_id)
+        return self._run_inputs[execution_id]
+
+
+def new_execution(execution_id: str, start: ExecutionStart) -> NewExecution:
+    """Return the record of an execution as it was started."""
+    return NewExecution(
+        id=execution_id,
+        user_id=start.user_id,
+        graph_id=start.graph_id,
+        graph_version=start.graph_version,
+        plan_hash=start.plan_hash,
+        trigger=start.trigger,
+        inputs=start.inputs,
+        created_at=datetime.fromisoformat(start.created_at),
+        parent_id=start.parent_id,
+        fingerprint=start.fingerprint,
+        budget=start.budget,
+    )

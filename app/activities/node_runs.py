@@ -1,0 +1,131 @@
+"""One node execution as its activity sees it: what it was given, what it emitted, and the record of it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from app.activities.plans import LoadedNode
+from app.activities.values import TOTAL_INLINE_LIMIT_BYTES, Shelf
+from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline
+from app.graph.scheduler import Emission
+from app.graph.status import Status
+from app.models.event_types import OF_NODE
+from app.models.recording import Changes, EventRecord, NodeRecord
+
+ERROR_PIN = "error"
+MESSAGE_LIMIT = 2_000
+
+
+def node_execution_id(execution_id: str, node: int, n: int) -> uuid.UUID:
+    """Return the id of a node execution: the same for every attempt."""
+    return uuid.uuid5(uuid.UUID(execution_id), f"{node}#{n}")
+
+
+def dump(value: Any) -> str:
+    """Return JSON text as the tables keep it: plain ASCII, so that any character survives."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+@dataclass(slots=True)
+class NodeRun:
+    """Collects what one node execution emits."""
+
+    execution_id: str
+    number: int
+    n: int
+    node: LoadedNode
+    given: dict[str, Envelope]
+    """Linked values and run inputs by pin."""
+    shelf: Shelf
+    attempt: int = 1
+    cost: int = 0
+    outputs: list[list[Any]] = field(default_factory=list)
+    """`[[pin, envelope], …]`"""
+    emissions: list[Emission] = field(default_factory=list)
+    _inline_bytes: int = 0
+
+    def emit(self, pin: str, value: Any) -> None:
+        """Take a JSON value that the block emitted.
+
+        Raises:
+            ValueTooLarge: It is beyond what is stored.
+        """
+        envelope = self._wrap(value)
+        self.outputs.append([pin, envelope])
+        self.route(pin, value, envelope)
+
+    def route(self, pin: str, value: Any, envelope: Envelope) -> None:
+        """Send a value on to the links that start at its pin."""
+        routes = self.node.routes.get(pin)
+        if not routes:
+            return
+        emission: Emission = []
+        for route in routes:
+            is_sent, picked = route.pick(pin, value)
+            if is_sent:
+                emission.append([route.number, envelope if picked is value else self._wrap(picked)])
+        if emission:
+            self.emissions.append(emission)
+
+    def _wrap(self, value: Any) -> Envelope:
+        left = min(INLINE_LIMIT_BYTES, TOTAL_INLINE_LIMIT_BYTES - self._inline_bytes)
+        envelope, size = self.shelf.wrap(value, inline_left=left)
+        self._inline_bytes += size
+        return envelope
+
+    def write(
+        self,
+        changes: Changes,
+        status: Status,
+        *,
+        started_at: datetime | None,
+        ended_at: datetime | None = None,
+        error: tuple[str, str] | None = None,
+    ) -> None:
+        """Add the row as it now stands, and the event that tells of it, to a transaction.
+
+        Args:
+            changes: What the transaction writes.
+            status: Where the node execution stands.
+            started_at: When this attempt began.
+            ended_at: When it ended.
+            error: Code and message of a failure.
+        """
+        identity = node_execution_id(self.execution_id, self.number, self.n)
+        failure = {"code": error[0], "message": error[1][:MESSAGE_LIMIT]} if error else None
+        outputs = self.outputs
+        if failure and status is Status.FAILED:
+            outputs = [*outputs, [ERROR_PIN, make_inline(failure["message"])]]
+        changes.add_node(
+            NodeRecord(
+                id=identity,
+                node=self.number,
+                node_id=self.node.id,
+                block_id=self.node.block_id,
+                n=self.n,
+                status=status,
+                inputs=dump({**self.node.constants, **self.given}),
+                outputs=dump(outputs),
+                error=dump(failure) if failure else None,
+                attempt=self.attempt,
+                cost=self.cost,
+                started_at=started_at,
+                ended_at=ended_at,
+            )
+        )
+        data: dict[str, Any] = {
+            "node_id": self.node.id,
+            "node_execution_id": str(identity),
+            "n": self.n,
+            "attempt": self.attempt,
+            "status": status,
+        }
+        if failure:
+            data["error"] = failure
+        attempt = "" if status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED) else f":{self.attempt}"
+        key = f"{self.number}#{self.n}:{status}{attempt}"
+        changes.events.append(EventRecord(key, OF_NODE[status], dump(data)))

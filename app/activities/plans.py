@@ -1,0 +1,143 @@
+"""The plans that this worker has met, ready for calling blocks: kept in the process, read from Postgres once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from app.blocks.base import Block
+from app.blocks.registry import BlockRegistry
+from app.errors import NotFound
+from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline
+from app.graph.pins import base_name, select
+from app.graph.plan import Plan, plan_from_json
+from app.graph.signature import Kind
+
+_QUERY = "SELECT plan, configuration FROM plans WHERE hash = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A source of a node: where links start."""
+
+    number: int
+    name: str
+    """The source name of its links: a pin, or a selector of one."""
+
+    def pick(self, pin: str, value: Any) -> tuple[bool, Any]:
+        """Return whether a value emitted on a pin goes out here, and what of it."""
+        return (True, value) if self.name == pin else select(value, self.name, pin)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNode:
+    """A node with its block, its constants and its names."""
+
+    id: str
+    block_id: str
+    block: Block
+    input_default: Mapping[str, Any]
+    pins: tuple[str, ...]
+    """Linked input pins by number."""
+    routes: Mapping[str, tuple[Route, ...]]
+    """By emitted pin."""
+    constants: Mapping[str, Envelope]
+    """The constants that a record shows. Large ones stand in the graph alone."""
+
+    @property
+    def is_output(self) -> bool:
+        """Answer whether its values are run outputs."""
+        return self.block.kind is Kind.OUTPUT
+
+    @property
+    def is_leaf(self) -> bool:
+        """Answer whether no link starts here."""
+        return not self.routes and self.block.kind is not Kind.NOTE
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlan:
+    """A plan and what its nodes are called with."""
+
+    document: dict[str, Any]
+    """The plan as JSON, as workflows take it."""
+    plan: Plan
+    nodes: tuple[LoadedNode, ...]
+
+    def result_nodes(self) -> list[int]:
+        """Return the nodes that run outputs come from: the output nodes, or the leaves where there is none."""
+        outputs = [number for number, node in enumerate(self.nodes) if node.is_output]
+        return outputs or [number for number, node in enumerate(self.nodes) if node.is_leaf]
+
+
+class PlanCache:
+    """Loads plans by hash; keeps the last ones used."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], registry: BlockRegistry, *, capacity: int = 64) -> None:
+        """Make an empty cache.
+
+        Args:
+            pool: Where plans are read from.
+            registry: Where their blocks are found.
+            capacity: How many plans are kept.
+        """
+        self._pool = pool
+        self._registry = registry
+        self._capacity = capacity
+        self._plans: OrderedDict[str, LoadedPlan] = OrderedDict()
+        self._lock = asyncio.Lock()
+
+    async def require(self, plan_hash: str) -> LoadedPlan:
+        """Return a plan.
+
+        Raises:
+            NotFound: There is no such plan, or a block of it is unknown to this worker.
+        """
+        if plan_hash not in self._plans:
+            async with self._lock:
+                if plan_hash not in self._plans:
+                    self._plans[plan_hash] = await self._load(plan_hash)
+                    if len(self._plans) > self._capacity:
+                        self._plans.popitem(last=False)
+        self._plans.move_to_end(plan_hash)
+        return self._plans[plan_hash]
+
+    async def find(self, plan_hash: str) -> LoadedPlan | None:
+        """Return a plan, or None when there is no such plan that this worker can read."""
+        try:
+            return await self.require(plan_hash)
+        except NotFound:
+            return None
+
+    async def _load(self, plan_hash: str) -> LoadedPlan:
+        row = await self._pool.fetchrow(_QUERY, plan_hash)
+        if row is None:
+            raise NotFound(f"There is no plan {plan_hash}")
+        nodes = tuple(_load_node(node, self._registry.require(node["block_id"])) for node in row["configuration"])
+        return LoadedPlan(row["plan"], plan_from_json(row["plan"]), nodes)
+
+
+def _load_node(configuration: Mapping[str, Any], block: Block) -> LoadedNode:
+    routes: dict[str, list[Route]] = {}
+    for number, name in enumerate(configuration["sources"]):
+        for pin in {name, base_name(name)}:
+            routes.setdefault(pin, []).append(Route(number, name))
+    return LoadedNode(
+        id=configuration["id"],
+        block_id=configuration["block_id"],
+        block=block,
+        input_default=configuration["input_default"],
+        pins=tuple(configuration["pins"]),
+        routes={pin: tuple(of_pin) for pin, of_pin in routes.items()},
+        constants={
+            pin: make_inline(value)
+            for pin, value in configuration["input_default"].items()
+            if len(json.dumps(value)) <= INLINE_LIMIT_BYTES
+        },
+    )

@@ -1,0 +1,206 @@
+"""A wave: walks everything pure that is ready or becomes ready, within bounds, and gathers the record of it.
+
+Drives a scheduler of its own, restored from what the workflow sent; the workflow repeats the steps in its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from app.activities.contracts import Loss, Ring, StatusMark, Step, WaveRequest, WaveResult
+from app.activities.node_runs import NodeRun, dump
+from app.activities.plans import LoadedPlan
+from app.activities.values import Shelf
+from app.blocks.base import PureBlock, TimerBlock
+from app.blocks.calling import prepare, run_pure
+from app.errors import BlockError
+from app.graph.envelope import Envelope, is_reference
+from app.graph.scheduler import Emission, Firing, Scheduler
+from app.graph.signature import Kind
+from app.graph.status import Status
+from app.models.event_types import OF_EXECUTION
+from app.models.recording import Changes, EventRecord
+
+MAX_STEPS = 2_000
+MAX_SECONDS = 1.0
+MAX_RESULT_BYTES = 256 * 1024
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+TURN_SECONDS = 0.02
+"""How long the event loop is held before other work gets a turn."""
+
+
+class Wave:
+    """Walks one wave."""
+
+    def __init__(
+        self, request: WaveRequest, plan: LoadedPlan, *, run_inputs: Mapping[str, Any], shelf: Shelf
+    ) -> None:
+        """Prepare to walk.
+
+        Args:
+            request: What the workflow asked for.
+            plan: The plan it walks.
+            run_inputs: The inputs of the execution by name.
+            shelf: The owner's values.
+        """
+        self._request = request
+        self._plan = plan
+        self._run_inputs = run_inputs
+        self._shelf = shelf
+        self._scheduler = Scheduler.restore(
+            plan.plan, request.state, max_node_executions=request.max_node_executions
+        )
+        self._steps: list[list[Any]] = []
+        self._result_bytes = 0
+        self._record_bytes = 0
+        self.changes = Changes()
+        """What is to be written."""
+
+    async def walk(self) -> WaveResult:
+        """Walk until nothing pure is ready or a bound is reached."""
+        began = time.monotonic()
+        self._record_marks(self._request.marks)
+        for loss in self._request.losses:
+            self._record_loss(loss)
+        for ring in self._request.rings:
+            await self._ring(ring)
+        turn = began
+        while not self._request.is_paused and not self._is_full(began):
+            firing = self._scheduler.take_in_wave()
+            if firing is None:
+                break
+            await self._run(firing)
+            if time.monotonic() - turn > TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn = time.monotonic()
+        self.changes.values.extend(self._shelf.take_unwritten())
+        return WaveResult(self._steps, self._result_bytes, round(time.monotonic() - began, 3))
+
+    def _is_full(self, began: float) -> bool:
+        return (
+            len(self._steps) >= MAX_STEPS
+            or self._result_bytes >= MAX_RESULT_BYTES
+            or self._record_bytes >= MAX_RECORD_BYTES
+            or time.monotonic() - began >= MAX_SECONDS
+        )
+
+    # -- node executions
+
+    async def _run(self, firing: Firing) -> None:
+        run = self._make_run(firing.node, firing.n, firing.inputs)
+        block = run.node.block
+        began = datetime.now(UTC)
+        try:
+            given = prepare(block, await self._open(run), run.node.input_default)
+            if isinstance(block, TimerBlock):
+                wait = block.wait(given)
+                self._steps.append([Step.TIMER_SET, firing.node, firing.n, wait.seconds, wait.rounds])
+                run.write(self.changes, Status.WAITING, started_at=began)
+                return
+            if not isinstance(block, PureBlock):
+                raise TypeError(f"{block.name} does not belong in a wave")
+            for pin, value in run_pure(block, given):
+                run.emit(pin, value)
+        except BlockError as error:
+            self._fail(run, error, began)
+            return
+        self._scheduler.settle(firing.node, firing.n, run.emissions)
+        self._add_step([Step.ENDED, firing.node, firing.n], run.emissions)
+        self._write_end(run, Status.COMPLETED, began)
+
+    async def _ring(self, ring: Ring) -> None:
+        run = self._make_run(ring.node, ring.n, dict(ring.inputs))
+        block = run.node.block
+        if not isinstance(block, TimerBlock):
+            raise TypeError(f"{block.name} has no timer")
+        try:
+            given = prepare(block, await self._open(run), run.node.input_default)
+            emitted = list(run_pure(block, given))
+            for pin, value in emitted:
+                run.emit(pin, value)
+        except BlockError as error:
+            self._fail(run, error, None)
+            return
+        run.outputs = run.outputs * ring.round
+        if ring.is_last:
+            self._scheduler.settle(ring.node, ring.n, run.emissions)
+            self._add_step([Step.ENDED, ring.node, ring.n], run.emissions)
+            self._write_end(run, Status.COMPLETED, None)
+        else:
+            self._scheduler.emit(ring.node, ring.n, run.emissions)
+            self._add_step([Step.RANG, ring.node, ring.n], run.emissions)
+
+    def _fail(self, run: NodeRun, error: BlockError, began: datetime | None) -> None:
+        self._scheduler.fail(run.number, run.n, run.emissions, code=error.code, message=error.message)
+        self._add_step([Step.FAILED, run.number, run.n], run.emissions, error.code, error.message)
+        self._write_end(run, Status.FAILED, began, (error.code, error.message))
+
+    def _write_end(
+        self, run: NodeRun, status: Status, began: datetime | None, error: tuple[str, str] | None = None
+    ) -> None:
+        ended = datetime.now(UTC)
+        run.write(self.changes, status, started_at=began, ended_at=ended, error=error)
+        self._record_bytes += sum(map(_size_of, run.given.values())) + 200
+
+    def _add_step(self, step: list[Any], emissions: list[Emission], *rest: str) -> None:
+        self._steps.append([*step, emissions, *rest])
+        self._result_bytes += 24 + sum(
+            12 + _size_of(envelope) for emission in emissions for _, envelope in emission
+        )
+
+    def _make_run(self, number: int, n: int, inputs: Mapping[int, Envelope]) -> NodeRun:
+        node = self._plan.nodes[number]
+        given = {node.pins[pin]: envelope for pin, envelope in inputs.items()}
+        if node.block.kind is Kind.INPUT and not given:
+            given = self._run_inputs_of(node.input_default.get("name"), takes_all=node.block.takes_any_input)
+        return NodeRun(self._request.execution.execution_id, number, n, node, given, self._shelf)
+
+    def _run_inputs_of(self, name: object, *, takes_all: bool) -> dict[str, Envelope]:
+        if takes_all:
+            return {pin: self._shelf.wrap(value)[0] for pin, value in self._run_inputs.items()}
+        if isinstance(name, str) and name in self._run_inputs:
+            return {"value": self._shelf.wrap(self._run_inputs[name])[0]}
+        return {}
+
+    async def _open(self, run: NodeRun) -> dict[str, Any]:
+        return await self._shelf.open(run.given)
+
+    # -- what only needs writing down
+
+    def _record_marks(self, marks: list[StatusMark]) -> None:
+        for mark in marks:
+            status = Status(mark.status)
+            self.changes.status = status
+            data = dump({"status": status})
+            self.changes.events.append(EventRecord(f"mark:{mark.number}", OF_EXECUTION[status], data))
+
+    def _record_loss(self, loss: Loss) -> None:
+        write_loss(self.changes, loss, self._plan, self._request.execution.execution_id, self._shelf)
+
+
+def write_loss(changes: Changes, loss: Loss, plan: LoadedPlan, execution_id: str, shelf: Shelf) -> None:
+    """Add the failure of a call that was lost to a transaction. What it was given stays as it was recorded."""
+    run = NodeRun(execution_id, loss.node, loss.n, plan.nodes[loss.node], {}, shelf)
+    run.write(
+        changes,
+        Status.FAILED,
+        started_at=None,
+        ended_at=datetime.now(UTC),
+        error=(loss.code, loss.message),
+    )
+
+
+def _size_of(envelope: Envelope) -> int:
+    """Return the bytes of an envelope's JSON, roughly and fast."""
+    if is_reference(envelope):
+        return 80
+    value = envelope[0]
+    if value is None or isinstance(value, bool | int | float):
+        return 8
+    return len(value) if isinstance(value, str) and value.isascii() else len(dump(value))
+
+

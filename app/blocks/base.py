@@ -1,0 +1,190 @@
+"""What every block is: typed inputs and outputs, a lane, and a way to run.
+
+A block knows nothing of Temporal, of the database or of the graph it stands in.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from app.graph.signature import (
+    ONE_ATTEMPT,
+    BlockSignature,
+    Cost,
+    Effect,
+    InputPin,
+    Kind,
+    Lane,
+    RetryPolicy,
+)
+
+if TYPE_CHECKING:
+    from app.blocks.context import BlockContext
+
+Emitted: TypeAlias = tuple[str, Any]
+"""An output pin and the value that appears on it."""
+
+
+class BlockCategory(StrEnum):
+    """What a block is good for, as the block list shows it."""
+
+    AI = "ai"
+    BASIC = "basic"
+    DATA = "data"
+    INPUT = "input"
+    LOGIC = "logic"
+    OUTPUT = "output"
+    SEARCH = "search"
+    TEXT = "text"
+    MULTIMEDIA = "multimedia"
+    AGENT = "agent"
+    COMMUNICATION = "communication"
+    DEVELOPER_TOOLS = "developer_tools"
+
+
+class BlockInput(BaseModel):
+    """The inputs of a block, one field per pin. Keys that no pin has are ignored."""
+
+    model_config = ConfigDict(extra="ignore", arbitrary_types_allowed=False)
+
+
+class BlockOutput(BaseModel):
+    """The outputs of a block, one field per pin. A block may emit each of them any number of times."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Block(ABC):
+    """A kind of work. The class's docstring is what users read about it."""
+
+    id: ClassVar[str]
+    """A stable UUID."""
+    slug: ClassVar[str] = ""
+    """A stable name in snake_case; made from the class name when left empty."""
+    categories: ClassVar[tuple[BlockCategory, ...]] = ()
+    kind: ClassVar[Kind] = Kind.STANDARD
+    lane: ClassVar[Lane]
+    pool: ClassVar[str] = ""
+    """The pool of workers that serves it; empty for the common one."""
+    is_static: ClassVar[bool] = False
+    """Whether what it emits stays on the links for later node executions."""
+    takes_any_input: ClassVar[bool] = False
+    gives_any_output: ClassVar[bool] = False
+    retry: ClassVar[RetryPolicy] = ONE_ATTEMPT
+    timeout_seconds: ClassVar[float] = 60.0
+    effect: ClassVar[Effect] = Effect.PURE
+    costs: ClassVar[tuple[Cost, ...]] = ()
+
+    class Input(BlockInput):
+        """The inputs."""
+
+    class Output(BlockOutput):
+        """The outputs."""
+
+    @cached_property
+    def name(self) -> str:
+        """Return the class name: the activity type in Temporal."""
+        return type(self).__name__
+
+    @cached_property
+    def description(self) -> str:
+        """Return the first paragraph of the class's docstring."""
+        return " ".join((type(self).__doc__ or "").strip().split("\n\n")[0].split())
+
+    @cached_property
+    def signature(self) -> BlockSignature:
+        """Return this block as the core sees it."""
+        return BlockSignature(
+            id=self.id,
+            slug=self.slug or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower(),
+            name=self.name,
+            kind=self.kind,
+            lane=self.lane,
+            pool=self.pool,
+            inputs={
+                field.alias or name: InputPin(annotation=field.annotation, is_required=field.is_required())
+                for name, field in self.Input.model_fields.items()
+            },
+            outputs=frozenset(self.Output.model_fields) | self._error_pin(),
+            takes_any_input=self.takes_any_input,
+            gives_any_output=self.gives_any_output,
+            is_static=self.is_static,
+            retry=self.retry,
+            timeout_seconds=self.timeout_seconds,
+            effect=self.effect,
+        )
+
+    def cost_of(self, given: dict[str, Any]) -> int:
+        """Return the flat credits of one call with these inputs."""
+        for cost in self.costs:
+            if all(given.get(name) == wanted for name, wanted in cost.filter.items()):
+                return cost.credits
+        return 0
+
+    def _error_pin(self) -> frozenset[str]:
+        return frozenset() if self.kind in (Kind.INPUT, Kind.OUTPUT) else frozenset({"error"})
+
+
+class PureBlock(Block):
+    """A block that is pure and fast: the same inputs give the same outputs, and nothing else happens.
+
+    It is carried in waves, may be computed again after a crash, and is never tried twice for a failure.
+    """
+
+    lane = Lane.LOCAL
+
+    @abstractmethod
+    def run(self, given: Any) -> Iterator[Emitted]:
+        """Emit the outputs.
+
+        Raises:
+            BlockError: The block failed; the message is for the user.
+        """
+
+
+class RemoteBlock(Block):
+    """A block that touches the world, costs money or takes long: a regular activity of its own."""
+
+    lane = Lane.REMOTE
+    retry = RetryPolicy()
+    timeout_seconds = 600.0
+    effect = Effect.UNKEYED
+
+    @abstractmethod
+    def run(self, given: Any, context: BlockContext) -> AsyncIterator[Emitted]:
+        """Emit the outputs.
+
+        Raises:
+            BlockUnavailable: It may work later; the engine decides about retrying.
+            BlockError: It failed and would fail again; the message is for the user.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a timer block waits, and how often."""
+
+    seconds: float
+    rounds: int = 1
+
+
+class TimerBlock(Block):
+    """A block that waits on a durable timer, however long, and then emits."""
+
+    lane = Lane.TIMER
+
+    @abstractmethod
+    def wait(self, given: Any) -> Wait:
+        """Return how long to wait and how often."""
+
+    @abstractmethod
+    def run(self, given: Any) -> Iterator[Emitted]:
+        """Emit the outputs of one round."""

@@ -1,0 +1,336 @@
+"""Decides which node executions may start, with which inputs, and when the graph is finished.
+
+Fed with what node executions emit; performs nothing itself. Pairing is first-in first-out per pin, static links are
+filled in from the last firing, and what the firings of one node emit is released in the order they were dispatched.
+It moves envelopes without opening them, holds no coroutine, and can be snapshotted between any two calls.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from app.graph.envelope import Envelope, make_inline
+from app.graph.pairing import Inputs, Slot, Waiting, fill, is_complete, static_part
+from app.graph.plan import Plan, PlanNode
+from app.graph.signature import Lane
+
+Emission: TypeAlias = list[Any]
+"""What one yield of a block gives to links: `[[source number, envelope], …]`."""
+
+SNAPSHOT_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A node execution that may start."""
+
+    node: int
+    n: int
+    """1 for the first firing of this node."""
+    inputs: Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a node execution failed."""
+
+    node: int
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class _Unreleased:
+    """What a dispatched firing has emitted and links have not seen yet."""
+
+    emissions: list[Emission]
+    is_closed: bool = False
+
+
+class Scheduler:
+    """Walks one plan."""
+
+    def __init__(self, plan: Plan, *, max_node_executions: int, only: Collection[int] | None = None) -> None:
+        """Make a scheduler at rest.
+
+        Args:
+            plan: What to walk.
+            max_node_executions: How many node executions there may be before the walk is given up.
+            only: The nodes that values are delivered to; None for all. A wave walks a part.
+        """
+        self._nodes = plan.nodes
+        self._plan = plan
+        self._limit = max_node_executions
+        self._only = only
+        self._counts: dict[int, int] = {}
+        self._waiting: dict[int, Waiting] = {}
+        self._last: dict[int, Inputs] = {}
+        self._unreleased: dict[tuple[int, int], _Unreleased] = {}
+        self._released: dict[int, int] = {}
+        self._in_wave: OrderedDict[tuple[int, int], Inputs] = OrderedDict()
+        self._remote: OrderedDict[tuple[int, int], Inputs] = OrderedDict()
+        self._running: set[tuple[int, int]] = set()
+        self.dispatched = 0
+        """Node executions so far."""
+        self.settled = 0
+        """Node executions that have ended."""
+        self.failure: Failure | None = None
+        """The first failure that no link handles."""
+        self.is_exhausted = False
+        """Whether the walk was given up at the limit."""
+
+    # -- what may start
+
+    @property
+    def is_finished(self) -> bool:
+        """Answer whether nothing runs and nothing more can start."""
+        return not self._running and (self.is_exhausted or not (self._in_wave or self._remote))
+
+    @property
+    def running_count(self) -> int:
+        """Return how many node executions have started and not ended."""
+        return len(self._running)
+
+    @property
+    def has_wave(self) -> bool:
+        """Answer whether something is ready that a wave carries."""
+        return bool(self._in_wave) and not self.is_exhausted
+
+    @property
+    def has_remote(self) -> bool:
+        """Answer whether a remote node execution is ready."""
+        return bool(self._remote) and not self.is_exhausted
+
+    def start(self) -> None:
+        """Dispatch the nodes that need no value to begin."""
+        for number, node in enumerate(self._nodes):
+            if node.is_start:
+                self._dispatch(number, node, {})
+
+    def take_remote(self) -> Firing | None:
+        """Start the remote node execution that has been ready longest."""
+        return self._take(self._remote) if self.has_remote else None
+
+    def take_in_wave(self) -> Firing | None:
+        """Start the local or timer node execution that has been ready longest."""
+        return self._take(self._in_wave) if self.has_wave else None
+
+    def take(self, node: int, n: int) -> Firing | None:
+        """Start one particular node execution of a wave; None when it is not ready."""
+        if (node, n) not in self._in_wave:
+            return None
+        inputs = self._in_wave.pop((node, n))
+        self._running.add((node, n))
+        return Firing(node, n, inputs)
+
+    def _take(self, ready: OrderedDict[tuple[int, int], Inputs]) -> Firing:
+        (node, n), inputs = ready.popitem(last=False)
+        self._running.add((node, n))
+        return Firing(node, n, inputs)
+
+    # -- what has happened
+
+    def emit(self, node: int, n: int, emissions: Iterable[Emission]) -> None:
+        """Take what a node execution emitted while it goes on."""
+        self._unreleased[node, n].emissions.extend(emissions)
+        self._release(node)
+
+    def settle(self, node: int, n: int, emissions: Iterable[Emission]) -> None:
+        """Take what a node execution emitted last; it has ended.
+
+        Raises:
+            KeyError: It was never dispatched, or has ended before.
+        """
+        unreleased = self._unreleased[node, n]
+        unreleased.emissions.extend(emissions)
+        unreleased.is_closed = True
+        self._running.discard((node, n))
+        self.settled += 1
+        self._release(node)
+
+    def fail(self, node: int, n: int, emissions: Iterable[Emission], *, code: str, message: str) -> None:
+        """Take that a node execution failed after emitting that much.
+
+        The message goes out on the `error` pin when a link starts there; else it is kept as an unhandled failure.
+        """
+        error_source = self._nodes[node].error_source
+        if error_source >= 0:
+            self.settle(node, n, [*emissions, [[error_source, make_inline(message)]]])
+            return
+        self.failure = self.failure or Failure(node, code, message)
+        self.settle(node, n, emissions)
+
+    def _release(self, node: int) -> None:
+        """Deliver what the oldest unreleased firing has emitted, and go on to the next when it has ended."""
+        n = self._released.get(node, 0) + 1
+        while unreleased := self._unreleased.get((node, n)):
+            emissions, unreleased.emissions = unreleased.emissions, []
+            for emission in emissions:
+                self._fan_out(node, emission)
+            if not unreleased.is_closed:
+                return
+            del self._unreleased[node, n]
+            self._released[node] = n
+            n += 1
+
+    def _fan_out(self, node: int, emission: Emission) -> None:
+        by_source = self._nodes[node].targets
+        if len(emission) == 1:
+            source, envelope = emission[0]
+            for target in by_source[source]:
+                self._deliver(target.node, target.pin, envelope, is_static=target.is_static)
+            return
+        ordered = sorted(
+            ((target, envelope) for source, envelope in emission for target in by_source[source]),
+            key=lambda pair: pair[0].position,
+        )
+        for target, envelope in ordered:
+            self._deliver(target.node, target.pin, envelope, is_static=target.is_static)
+
+    def _deliver(self, number: int, pin: int, envelope: Envelope, *, is_static: bool) -> None:
+        """Give a value to the oldest firing that lacks this pin, or begin a new one."""
+        if self._only is not None and number not in self._only:
+            return
+        node = self._nodes[number]
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            waiting = self._waiting[number] = Waiting()
+        serial, slot = waiting.oldest_without(pin)
+        slot.inputs[pin] = envelope
+        slot.filled |= 1 << pin
+        if number in self._last:
+            fill(slot, self._last[number])
+        if is_complete(node, slot):
+            self._accept(number, node, serial, slot)
+            if is_static:
+                self._accept_waiting(number, node)
+
+    def _accept(self, number: int, node: PlanNode, serial: int, slot: Slot) -> None:
+        del self._waiting[number].slots[serial]
+        if node.static_pins:
+            self._last[number] = static_part(node, slot.inputs)
+        self._dispatch(number, node, slot.inputs)
+
+    def _accept_waiting(self, number: int, node: PlanNode) -> None:
+        """Fill the static pins of the firings that wait, now that a static value has come."""
+        for serial, slot in list(self._waiting[number].slots.items()):
+            fill(slot, self._last.get(number, {}))
+            if is_complete(node, slot):
+                self._accept(number, node, serial, slot)
+
+    def _dispatch(self, number: int, node: PlanNode, inputs: Inputs) -> None:
+        if self.dispatched >= self._limit:
+            self.is_exhausted = True
+            return
+        self.dispatched += 1
+        n = self._counts.get(number, 0) + 1
+        self._counts[number] = n
+        self._unreleased[number, n] = _Unreleased([])
+        ready = self._remote if node.lane is Lane.REMOTE else self._in_wave
+        ready[number, n] = inputs
+
+    # -- what is left over
+
+    def list_starved(self) -> list[tuple[int, int]]:
+        """Return (node, firings left without all their inputs) of each node that has any."""
+        return sorted((number, len(waiting.slots)) for number, waiting in self._waiting.items() if waiting.slots)
+
+    def list_unreached(self) -> list[int]:
+        """Return the nodes that never fired and wait for nothing."""
+        return [
+            number
+            for number in range(len(self._nodes))
+            if number not in self._counts and not (number in self._waiting and self._waiting[number].slots)
+        ]
+
+    # -- snapshots
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole state as JSON."""
+        return {**self._part(None), "remote": _dump_ready(self._remote), "last": _dump_inputs(self._last)}
+
+    def wave_snapshot(self, *, ringing: Sequence[int] = ()) -> dict[str, Any]:
+        """Return the part of the state that a wave can reach, as JSON.
+
+        Args:
+            ringing: Timer nodes that are about to emit; what follows them belongs to the wave too.
+        """
+        reach = self._reach([node for node, _ in self._in_wave] + list(ringing))
+        last = {node: inputs for node, inputs in self._last.items() if node in reach}
+        return {**self._part(reach), "only": sorted(reach), "remote": [], "last": _dump_inputs(last)}
+
+    def _reach(self, origins: Iterable[int]) -> set[int]:
+        reach = set(origins)
+        stack = list(reach)
+        while stack:
+            for targets in self._nodes[stack.pop()].targets:
+                for target in targets:
+                    if target.node not in reach and self._nodes[target.node].lane is not Lane.REMOTE:
+                        reach.add(target.node)
+                        stack.append(target.node)
+        return reach
+
+    def _part(self, reach: Collection[int] | None) -> dict[str, Any]:
+        def is_in(node: int) -> bool:
+            return reach is None or node in reach
+
+        return {
+            "v": SNAPSHOT_FORMAT,
+            "dispatched": self.dispatched,
+            "settled": self.settled,
+            "exhausted": self.is_exhausted,
+            "failure": [self.failure.node, self.failure.code, self.failure.message] if self.failure else None,
+            "counts": [[node, count] for node, count in self._counts.items() if is_in(node)],
+            "slots": [
+                [node, waiting.dump()]
+                for node, waiting in self._waiting.items()
+                if waiting.slots and is_in(node)
+            ],
+            "unreleased": [
+                [node, n, held.emissions, held.is_closed]
+                for (node, n), held in self._unreleased.items()
+                if is_in(node)
+            ],
+            "released": [[node, n] for node, n in self._released.items() if is_in(node)],
+            "in_wave": _dump_ready(self._in_wave),
+            "running": sorted([node, n] for node, n in self._running if is_in(node)),
+        }
+
+    @classmethod
+    def restore(cls, plan: Plan, snapshot: dict[str, Any], *, max_node_executions: int) -> Scheduler:
+        """Return a scheduler that goes on where the snapshot was taken.
+
+        Raises:
+            ValueError: The snapshot is of a format that this code does not read.
+        """
+        if snapshot["v"] != SNAPSHOT_FORMAT:
+            raise ValueError(f"Snapshot format {snapshot['v']} is not {SNAPSHOT_FORMAT}")
+        only = set(snapshot["only"]) if "only" in snapshot else None
+        scheduler = cls(plan, max_node_executions=max_node_executions, only=only)
+        scheduler.dispatched = snapshot["dispatched"]
+        scheduler.settled = snapshot["settled"]
+        scheduler.is_exhausted = snapshot["exhausted"]
+        scheduler.failure = Failure(*snapshot["failure"]) if snapshot["failure"] else None
+        scheduler._counts = {node: count for node, count in snapshot["counts"]}
+        scheduler._waiting = {node: Waiting.load(slots) for node, slots in snapshot["slots"]}
+        scheduler._last = {node: dict(pairs) for node, pairs in snapshot["last"]}
+        scheduler._unreleased = {
+            (node, n): _Unreleased(list(emissions), is_closed)
+            for node, n, emissions, is_closed in snapshot["unreleased"]
+        }
+        scheduler._released = {node: n for node, n in snapshot["released"]}
+        scheduler._in_wave = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["in_wave"])
+        scheduler._remote = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["remote"])
+        scheduler._running = {(node, n) for node, n in snapshot["running"]}
+        return scheduler
+
+
+def _dump_ready(ready: dict[tuple[int, int], Inputs]) -> list[Any]:
+    return [[node, n, list(inputs.items())] for (node, n), inputs in ready.items()]
+
+
+def _dump_inputs(inputs_by_node: dict[int, Inputs]) -> list[Any]:
+    return [[node, list(inputs.items())] for node, inputs in inputs_by_node.items()]

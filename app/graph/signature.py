@@ -1,0 +1,110 @@
+"""What the core must know of a block to validate and run a graph: its pins, and how a call of it is carried.
+
+Blocks describe themselves with these (`app.blocks.base`); the core never sees a block's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class Lane(StrEnum):
+    """How a block call is carried."""
+
+    LOCAL = "local"
+    """Pure and fast: in a wave, inside one local activity. A wave may be recomputed."""
+    REMOTE = "remote"
+    """Touches the world, costs money or takes long: a regular activity of its own."""
+    TIMER = "timer"
+    """Waits on a durable Temporal timer."""
+
+
+class Kind(StrEnum):
+    """What part a block plays in a graph."""
+
+    STANDARD = "standard"
+    INPUT = "input"
+    """Fires at the start with a run input. Its links are static."""
+    OUTPUT = "output"
+    """What reaches its `value` pin is a run output."""
+    NOTE = "note"
+    """Never executed."""
+
+
+class Effect(StrEnum):
+    """What a second call of the same node execution does to the world."""
+
+    PURE = "pure"
+    KEYED = "keyed"
+    """The other side recognises the idempotency key."""
+    UNKEYED = "unkeyed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failing call is tried, and how long between."""
+
+    max_attempts: int = 3
+    initial_seconds: float = 1.0
+    backoff: float = 2.0
+    maximum_seconds: float = 60.0
+
+
+ONE_ATTEMPT = RetryPolicy(max_attempts=1)
+
+
+@dataclass(frozen=True, slots=True)
+class InputPin:
+    """One named input of a block."""
+
+    annotation: Any
+    """The Python type of its values."""
+    is_required: bool
+    """Whether the block cannot run without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call costs."""
+
+    credits: int = 0
+    """Credits per call; 1 credit is 1 US cent."""
+    type: Literal["run", "second", "byte", "items", "tokens", "cost_usd"] = "run"
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    """Inputs that must be so for this cost to apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSignature:
+    """A block as the core sees it."""
+
+    id: str
+    """A stable UUID."""
+    slug: str
+    """A stable name in snake_case, usable in place of the id."""
+    name: str
+    """The class name: the activity type in Temporal."""
+    kind: Kind
+    lane: Lane
+    pool: str
+    """The task queue suffix that remote calls go to; empty for the common queue."""
+    inputs: Mapping[str, InputPin]
+    outputs: frozenset[str]
+    """Output pins; every block has `error` besides unless it is an input or output."""
+    takes_any_input: bool = False
+    """Whether a link may feed a pin that is not declared."""
+    gives_any_output: bool = False
+    """Whether a link may start at a pin that is not declared."""
+    is_static: bool = False
+    """Whether links that start at this block are static."""
+    retry: RetryPolicy = ONE_ATTEMPT
+    timeout_seconds: float = 60.0
+    effect: Effect = Effect.PURE
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Return the input pins without which the block cannot run."""
+        return frozenset(name for name, pin in self.inputs.items() if pin.is_required)

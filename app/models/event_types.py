@@ -1,0 +1,49 @@
+"""What kinds of events an execution's log holds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from app.graph.status import Status
+
+
+class EventType(StrEnum):
+    """What happened."""
+
+    EXECUTION_STARTED = "execution_started"
+    EXECUTION_PAUSED = "execution_paused"
+    EXECUTION_RESUMED = "execution_resumed"
+    EXECUTION_COMPLETED = "execution_completed"
+    EXECUTION_FAILED = "execution_failed"
+    EXECUTION_CANCELLED = "execution_cancelled"
+    NODE_STARTED = "node_started"
+    NODE_RETRYING = "node_retrying"
+    NODE_WAITING = "node_waiting"
+    NODE_COMPLETED = "node_completed"
+    NODE_FAILED = "node_failed"
+    NODE_CANCELLED = "node_cancelled"
+
+
+TERMINAL_EVENTS = frozenset(
+    {EventType.EXECUTION_COMPLETED, EventType.EXECUTION_FAILED, EventType.EXECUTION_CANCELLED}
+)
+"""The last event of an execution is one of these."""
+
+OF_EXECUTION = {
+    Status.RUNNING: EventType.EXECUTION_RESUMED,
+    Status.PAUSED: EventType.EXECUTION_PAUSED,
+    Status.COMPLETED: EventType.EXECUTION_COMPLETED,
+    Status.FAILED: EventType.EXECUTION_FAILED,
+    Status.CANCELLED: EventType.EXECUTION_CANCELLED,
+}
+"""The event that tells of an execution's new status."""
+
+OF_NODE = {
+    Status.RUNNING: EventType.NODE_STARTED,
+    Status.QUEUED: EventType.NODE_RETRYING,
+    Status.WAITING: EventType.NODE_WAITING,
+    Status.COMPLETED: EventType.NODE_COMPLETED,
+    Status.FAILED: EventType.NODE_FAILED,
+    Status.CANCELLED: EventType.NODE_CANCELLED,
+}
+"""The event that tells of a node execution's new status."""

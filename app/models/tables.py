@@ -1,0 +1,171 @@
+"""The tables. Columns and keys only; what is read and written stands in the module of each noun."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint, func
+from sqlmodel import Field, SQLModel
+
+
+def _moment(*, is_nullable: bool = False, is_now: bool = False) -> Any:
+    return Column(
+        DateTime(timezone=True), nullable=is_nullable, server_default=func.now() if is_now else None
+    )
+
+
+class User(SQLModel, table=True):
+    """Somebody who has shown a valid token at least once."""
+
+    __tablename__ = "users"
+
+    id: str = Field(primary_key=True)
+    email: str
+    name: str = ""
+    role: str = "user"
+    timezone: str = "UTC"
+    credits: int = 0
+    created_at: datetime = Field(sa_column=_moment(is_now=True))
+    last_login: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+
+
+class Graph(SQLModel, table=True):
+    """What keeps the versions of one graph together."""
+
+    __tablename__ = "graphs"
+    __table_args__ = (Index("graphs_of_user", "user_id", "created_at", "id"),)
+
+    id: uuid.UUID = Field(primary_key=True)
+    user_id: str = Field(foreign_key="users.id")
+    active_version: int
+    latest_version: int
+    created_at: datetime = Field(sa_column=_moment(is_now=True))
+    updated_at: datetime = Field(sa_column=_moment(is_now=True))
+    deleted_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+
+
+class GraphVersion(SQLModel, table=True):
+    """One immutable snapshot of a graph."""
+
+    __tablename__ = "graph_versions"
+
+    graph_id: uuid.UUID = Field(primary_key=True, foreign_key="graphs.id")
+    version: int = Field(primary_key=True)
+    name: str
+    description: str = ""
+    definition: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """`{nodes, links}` as `app.graph.definition` writes it."""
+    plan_hash: str = Field(foreign_key="plans.hash")
+    input_schema: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    output_schema: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(sa_column=_moment(is_now=True))
+
+
+class StoredPlan(SQLModel, table=True):
+    """A compiled graph, kept once per content."""
+
+    __tablename__ = "plans"
+
+    hash: str = Field(primary_key=True)
+    plan: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """The compact arrays that a workflow walks (`app.graph.plan`)."""
+    configuration: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
+    """By node number: `{id, block_id, input_default, metadata}`, for the activities."""
+
+
+class Execution(SQLModel, table=True):
+    """One run of a graph version."""
+
+    __tablename__ = "executions"
+    __table_args__ = (
+        Index("executions_of_user", "user_id", "created_at", "id"),
+        Index("executions_of_graph", "graph_id", "created_at"),
+    )
+
+    id: uuid.UUID = Field(primary_key=True)
+    """Also the workflow id."""
+    user_id: str
+    graph_id: uuid.UUID
+    graph_version: int
+    plan_hash: str
+    status: str
+    trigger: str = "api"
+    parent_id: uuid.UUID | None = None
+    inputs: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """An envelope around `{name: value}`."""
+    outputs: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """`{name: [envelope, …]}`."""
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """`{node_id, code, message}` of the first failure that the graph did not handle."""
+    report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """`{starved, skipped, silent_outputs}`: what was left over at the end."""
+    fingerprint: str = ""
+    """Hash of the start request, to tell a repeat from a clash."""
+    cost: int = 0
+    budget: int | None = None
+    retries: int = 0
+    event_seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    """Number of the last event; counted up under this row's lock."""
+    created_at: datetime = Field(sa_column=_moment())
+    started_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    ended_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+
+
+class NodeExecution(SQLModel, table=True):
+    """One firing of a node."""
+
+    __tablename__ = "node_executions"
+    __table_args__ = (UniqueConstraint("execution_id", "node", "n", name="node_executions_once"),)
+
+    id: uuid.UUID = Field(primary_key=True)
+    execution_id: uuid.UUID
+    node: int
+    """The node's number in the plan."""
+    node_id: str = Field(sa_column=Column(Text, nullable=False))
+    block_id: str
+    n: int
+    """1 for the first firing of this node."""
+    status: str
+    attempt: int = 1
+    inputs: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """`{pin: envelope}`."""
+    outputs: list[Any] = Field(sa_column=Column(JSON, nullable=False))
+    """`[[pin, envelope], …]` in the order they were emitted."""
+    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    cost: int = 0
+    started_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    ended_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    """Number of the event that last changed it: the order in which node executions ended."""
+
+
+class ExecutionEvent(SQLModel, table=True):
+    """One thing that happened in an execution."""
+
+    __tablename__ = "execution_events"
+    __table_args__ = (UniqueConstraint("execution_id", "key", name="execution_events_once"),)
+
+    execution_id: uuid.UUID = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    """1, 2, 3, … without a hole."""
+    key: str
+    """What makes a repeat of the same event recognisable."""
+    type: str
+    data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    at: datetime = Field(sa_column=_moment(is_now=True))
+
+
+class StoredValue(SQLModel, table=True):
+    """A value too large to travel through a workflow, kept once per user and content."""
+
+    __tablename__ = "stored_values"
+
+    user_id: str = Field(primary_key=True)
+    sha256: str = Field(primary_key=True)
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Bytes of the JSON text."""
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    """The JSON text, compressed with zlib."""
+    created_at: datetime = Field(sa_column=_moment(is_now=True))

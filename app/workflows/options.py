@@ -1,0 +1,81 @@
+"""How activities are started: time-outs, retries, names. Only what the plan and the workflow's input say decides it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from app.activities.contracts import ExecutionRef, ExecutionStart, NodeCall, NodeResult
+from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference
+from app.graph.pairing import Inputs
+from app.graph.plan import PlanNode
+from app.graph.scheduler import Firing
+
+ID_LIMIT = 900
+"""Temporal takes ids of up to 1,000 characters."""
+SUMMARY_LIMIT = 120
+CALL_OVERHEAD_BYTES = 500
+TIMEOUT_MARGIN_SECONDS = 10.0
+"""The wrapper ends a block at its time-out itself, to write that down; Temporal only if the wrapper cannot."""
+
+
+class HelperOptions(TypedDict):
+    """Options of the engine's own local activities."""
+
+    start_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+HELPER = HelperOptions(
+    start_to_close_timeout=timedelta(seconds=60),
+    # Without a last attempt on purpose: the execution outlives an outage of the database, however long.
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5)
+    ),
+)
+
+
+def start_call(
+    node: PlanNode, firing: Firing, *, execution: ExecutionRef, start: ExecutionStart
+) -> workflow.ActivityHandle[NodeResult]:
+    """Start the activity of one remote node execution."""
+    call = node.call
+    if call is None:
+        raise RuntimeError(f"{node.block} is not a remote block")
+    queue = workflow.info().task_queue
+    return workflow.start_activity(
+        node.block,
+        NodeCall(execution, start.graph_id, firing.node, firing.n, list(firing.inputs.items())),
+        activity_id=f"{node.label[:ID_LIMIT]}#{firing.n}",
+        summary=node.title[:SUMMARY_LIMIT],
+        task_queue=f"{queue}-{node.pool}" if node.pool else queue,
+        result_type=NodeResult,
+        start_to_close_timeout=timedelta(seconds=call.timeout_seconds + TIMEOUT_MARGIN_SECONDS),
+        heartbeat_timeout=timedelta(seconds=start.limits.heartbeat_seconds),
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(seconds=call.initial_seconds),
+            backoff_coefficient=call.backoff,
+            maximum_interval=timedelta(seconds=call.maximum_seconds),
+            maximum_attempts=call.max_attempts,
+        ),
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+def weight_of(inputs: Inputs) -> int:
+    """Return the bytes that a call with these inputs takes at most, roughly and fast."""
+    return CALL_OVERHEAD_BYTES + sum(map(_weight, inputs.values()))
+
+
+def _weight(envelope: Envelope) -> int:
+    if is_reference(envelope):
+        return 80
+    value = envelope[0]
+    if value is None or isinstance(value, bool | int | float):
+        return 24
+    if isinstance(value, str) and value.isascii():
+        return len(value) + 8
+    return INLINE_LIMIT_BYTES

@@ -1,0 +1,53 @@
+"""What became of a remote call, read from its activity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
+
+from app.activities.contracts import NodeResult
+from app.graph.plan import Call
+from app.graph.scheduler import Emission
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a remote node execution ended."""
+
+    emissions: list[Emission] = field(default_factory=list)
+    code: str | None = None
+    """Set when it failed."""
+    message: str = ""
+    is_recorded: bool = True
+    """Whether the activity has written the failure down itself."""
+
+
+def outcome_of(handle: workflow.ActivityHandle[NodeResult], call: Call | None) -> Outcome:
+    """Return the outcome of a call that has returned."""
+    try:
+        return Outcome(handle.result().emissions)
+    except ActivityError as error:
+        return _failure(error, call)
+
+
+def _failure(error: ActivityError, call: Call | None) -> Outcome:
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        emissions = cause.details[0] if cause.details else []
+        return Outcome(emissions, cause.type or "BLOCK_FAILED", cause.message, is_recorded=bool(cause.details))
+    if call is not None and call.is_at_most_once and isinstance(cause, TimeoutError):
+        return _lost("OUTCOME_UNKNOWN", "The call was lost and may have taken effect; it is not repeated")
+    if isinstance(cause, TimeoutError) and cause.type is TimeoutType.HEARTBEAT:
+        return _lost("WORKER_LOST", "The worker that ran the block fell silent")
+    if isinstance(cause, TimeoutError):
+        seconds = f" of {call.timeout_seconds:g} s" if call else ""
+        return _lost("TIMED_OUT", f"The block did not end within its time{seconds}")
+    if isinstance(cause, CancelledError):
+        return _lost("CANCELLED", "The call was cancelled from outside the execution")
+    return _lost("BLOCK_FAILED", str(cause or error))
+
+
+def _lost(code: str, message: str) -> Outcome:
+    return Outcome([], code, message, is_recorded=False)

@@ -171,7 +171,9 @@ class Attempt:
                 await self._run_block()
             except BlockError as error:
                 await self._fail(error)
-            except Exception as error:  # a block is foreign code: whatever escapes it is this attempt's failure
+            except (
+                Exception
+            ) as error:  # a block is foreign code: whatever escapes it is this attempt's failure
                 log.exception("block crashed", action="block_crashed")
                 await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
             await self._record(Status.COMPLETED, is_end=True)
@@ -190,7 +192,9 @@ class Attempt:
                         check_output(self._block, pin, jsonable)
                         run.emit(pin, jsonable)
         except TimeoutError as error:
-            raise BlockTimedOut(f"The block did not end within {self._options.timeout_seconds:g} s") from error
+            raise BlockTimedOut(
+                f"The block did not end within {self._options.timeout_seconds:g} s"
+            ) from error
 
     async def _fail(self, error: BlockError) -> None:
         """Write down that the attempt failed, and tell Temporal whether another is to follow."""

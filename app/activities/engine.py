@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from temporalio import activity
 
 from app.activities.contracts import (
     BeginRequest,
@@ -44,6 +45,7 @@ class PostgresEngineActivities(EngineActivities):
         self._values = values
         self._run_inputs: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
 
+    @activity.defn(name="begin")
     async def begin(self, request: BeginRequest) -> BeginResult:
         """Record that the execution has begun, check its owner, and return the plan."""
         start = request.start
@@ -60,6 +62,7 @@ class PostgresEngineActivities(EngineActivities):
         log.debug("execution began", action="execution_began", execution_id=request.execution_id)
         return BeginResult(plan=plan.document)
 
+    @activity.defn(name="wave")
     async def wave(self, request: WaveRequest) -> WaveResult:
         """Walk what is pure, and record it."""
         execution = request.execution
@@ -71,6 +74,7 @@ class PostgresEngineActivities(EngineActivities):
         await self._record(execution.execution_id, wave.changes, execution.user_id)
         return result
 
+    @activity.defn(name="finish")
     async def finish(self, request: FinishRequest) -> None:
         """Record how the execution ended. A repeat changes nothing."""
         plan = await self._plans.find(request.start.plan_hash)

@@ -1,4 +1,4 @@
-"""How an execution's record is closed: its outputs gathered, what was left over named, everything in one transaction."""
+"""How an execution's record is closed: outputs gathered, what was left over named, all in one transaction."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def gather_outputs(
 ) -> dict[str, list[Envelope]]:
     """Return the run outputs: what reached the output nodes by name, or what the leaves emitted by pin."""
     pins = Counter(
-        pin for node in set(node for node, _, _ in results) for pin in plan.nodes[node].block.signature.outputs
+        pin
+        for node in {node for node, _, _ in results}
+        for pin in plan.nodes[node].block.signature.outputs
     )
     outputs: dict[str, list[Envelope]] = {}
     for number, inputs, emitted in results:

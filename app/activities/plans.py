@@ -119,7 +119,9 @@ class PlanCache:
         row = await self._pool.fetchrow(_QUERY, plan_hash)
         if row is None:
             raise NotFound(f"There is no plan {plan_hash}")
-        nodes = tuple(_load_node(node, self._registry.require(node["block_id"])) for node in row["configuration"])
+        nodes = tuple(
+            _load_node(node, self._registry.require(node["block_id"])) for node in row["configuration"]
+        )
         return LoadedPlan(row["plan"], plan_from_json(row["plan"]), nodes)
 
 

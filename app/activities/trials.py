@@ -28,7 +28,9 @@ class BlockUntriable(BlockError):
 class BlockTrials:
     """Runs blocks outside executions."""
 
-    def __init__(self, registry: BlockRegistry, *, http: OutboundHttp, language_models: LanguageModels) -> None:
+    def __init__(
+        self, registry: BlockRegistry, *, http: OutboundHttp, language_models: LanguageModels
+    ) -> None:
         """Take what all trials in this process share."""
         self._registry = registry
         self._http = http

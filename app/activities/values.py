@@ -1,4 +1,4 @@
-"""Turns values into envelopes and back: small ones travel inline, large ones are stored once and travel by reference."""
+"""Turns values into envelopes and back: small ones travel inline, large ones are stored once and referred to."""
 
 from __future__ import annotations
 

@@ -202,5 +202,3 @@ def _size_of(envelope: Envelope) -> int:
     if value is None or isinstance(value, bool | int | float):
         return 8
     return len(value) if isinstance(value, str) and value.isascii() else len(dump(value))
-
-

@@ -236,7 +236,9 @@ class Scheduler:
 
     def list_starved(self) -> list[tuple[int, int]]:
         """Return (node, firings left without all their inputs) of each node that has any."""
-        return sorted((number, len(waiting.slots)) for number, waiting in self._waiting.items() if waiting.slots)
+        return sorted(
+            (number, len(waiting.slots)) for number, waiting in self._waiting.items() if waiting.slots
+        )
 
     def list_unreached(self) -> list[int]:
         """Return the nodes that never fired and wait for nothing."""
@@ -314,14 +316,14 @@ class Scheduler:
         scheduler.settled = snapshot["settled"]
         scheduler.is_exhausted = snapshot["exhausted"]
         scheduler.failure = Failure(*snapshot["failure"]) if snapshot["failure"] else None
-        scheduler._counts = {node: count for node, count in snapshot["counts"]}
+        scheduler._counts = dict(snapshot["counts"])
         scheduler._waiting = {node: Waiting.load(slots) for node, slots in snapshot["slots"]}
         scheduler._last = {node: dict(pairs) for node, pairs in snapshot["last"]}
         scheduler._unreleased = {
             (node, n): _Unreleased(list(emissions), is_closed)
             for node, n, emissions, is_closed in snapshot["unreleased"]
         }
-        scheduler._released = {node: n for node, n in snapshot["released"]}
+        scheduler._released = dict(snapshot["released"])
         scheduler._in_wave = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["in_wave"])
         scheduler._remote = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["remote"])
         scheduler._running = {(node, n) for node, n in snapshot["running"]}

@@ -26,11 +26,12 @@ ON CONFLICT (id) DO NOTHING
 
 _LOCK = "SELECT status, event_seq FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE"
 
-_OWNS = """
-SELECT EXISTS (
+_LOCK_CHECKED = """
+SELECT status, event_seq, EXISTS (
     SELECT FROM graphs g JOIN graph_versions v ON v.graph_id = g.id
-    WHERE g.id = $1 AND g.user_id = $2 AND v.version = $3 AND v.plan_hash = $4
-)
+    WHERE g.id = $3 AND g.user_id = $2 AND v.version = $4 AND v.plan_hash = $5
+) AS is_owned
+FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE
 """
 
 _CLOSE = """
@@ -104,20 +105,16 @@ async def begin_execution(connection: asyncpg.Connection[Any], new: NewExecution
     """
     async with connection.transaction():
         await insert_execution(connection, new)
-        row = await connection.fetchrow(_LOCK, new.id, new.user_id)
+        row = await connection.fetchrow(
+            _LOCK_CHECKED, new.id, new.user_id, new.graph_id, new.graph_version, new.plan_hash
+        )
         if row is None:
             return False
         if row["status"] == Status.QUEUED:
             event = EventRecord("begin", EventType.EXECUTION_STARTED, json.dumps({"status": Status.RUNNING}))
             changes = Changes(events=[event], status=Status.RUNNING)
-            await write_changes(
-                connection, new.id, changes, owner=new.user_id, event_seq=row["event_seq"]
-            )
-            await connection.execute("UPDATE executions SET started_at = now() WHERE id = $1", new.id)
-        is_owned = await connection.fetchval(
-            _OWNS, new.graph_id, new.user_id, new.graph_version, new.plan_hash
-        )
-        return bool(is_owned)
+            await write_changes(connection, new.id, changes, owner=new.user_id, event_seq=row["event_seq"])
+        return bool(row["is_owned"])
 
 
 async def require_inputs(connection: asyncpg.Connection[Any], execution_id: str, *, owner: str) -> Envelope:

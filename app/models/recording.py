@@ -1,4 +1,4 @@
-"""The writes of a live execution: node rows, events and values, each time in one transaction under the execution's lock.
+"""The writes of a live execution: node rows, events and values, in one transaction under the execution's lock.
 
 On the hot path, so plain asyncpg. Every write may be repeated: rows that have ended stay, an event is written once per
 key, values are named by their content.
@@ -109,8 +109,11 @@ WITH fresh AS (
         seq = excluded.seq
     WHERE old.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
 )
-UPDATE executions SET event_seq = $2 + (SELECT count(*) FROM fresh), status = coalesce($19, status)
+UPDATE executions SET
+    event_seq = $2 + (SELECT count(*) FROM fresh), status = coalesce($19, status),
+    started_at = CASE WHEN $19 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
 WHERE id = $1
+RETURNING pg_notify($20, id::text)
 """
 
 _STORE = """
@@ -177,8 +180,8 @@ async def write_changes(
         [event.data for event in events],
         *nodes,
         changes.status,
+        CHANNEL,
     )
-    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, execution_id)
 
 
 async def find_node_record(
@@ -204,6 +207,8 @@ async def load_values(
 ) -> dict[str, bytes]:
     """Return the stored bodies of those of the values that the owner has."""
     rows = await connection.fetch(
-        "SELECT sha256, body FROM stored_values WHERE user_id = $1 AND sha256 = ANY($2::text[])", owner, hashes
+        "SELECT sha256, body FROM stored_values WHERE user_id = $1 AND sha256 = ANY($2::text[])",
+        owner,
+        hashes,
     )
     return {row["sha256"]: row["body"] for row in rows}

@@ -1,7 +1,7 @@
 """The workflow behind every graph execution: the scheduler decides, this performs.
 
-Pure work goes out in waves, remote node executions as activities of their own, timers as Temporal timers. All state that
-outlives the workflow is written by the activities.
+Pure work goes out in waves, remote node executions as activities of their own, timers as Temporal timers. All state
+that outlives the workflow is written by the activities.
 """
 
 from __future__ import annotations
@@ -163,7 +163,9 @@ class GraphExecutionWorkflow:
                 await workflow.wait_condition(self._has_news)
 
     def _has_news(self) -> bool:
-        return bool(self._returned) or self._wants_wave() or (not self._is_paused and self._can_start_remote())
+        return (
+            bool(self._returned) or self._wants_wave() or (not self._is_paused and self._can_start_remote())
+        )
 
     def _wants_wave(self) -> bool:
         if self._is_task_full():

@@ -36,7 +36,9 @@ def _failure(error: ActivityError, call: Call | None) -> Outcome:
     cause = error.cause
     if isinstance(cause, ApplicationError):
         emissions = cause.details[0] if cause.details else []
-        return Outcome(emissions, cause.type or "BLOCK_FAILED", cause.message, is_recorded=bool(cause.details))
+        return Outcome(
+            emissions, cause.type or "BLOCK_FAILED", cause.message, is_recorded=bool(cause.details)
+        )
     if call is not None and call.is_at_most_once and isinstance(cause, TimeoutError):
         return _lost("OUTCOME_UNKNOWN", "The call was lost and may have taken effect; it is not repeated")
     if isinstance(cause, TimeoutError) and cause.type is TimeoutType.HEARTBEAT:

@@ -17,6 +17,7 @@ import httpcore
 import httpx
 
 from app.blocks.http_response import BodyReader, Response
+from app.blocks.idempotency import make_header_value
 from app.blocks.outbound_addresses import CheckedBackend, Resolver, resolve
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
 
@@ -120,7 +121,7 @@ class OutboundHttp:
         except ValueError as error:
             raise BlockInputInvalid("The request holds what HTTP or JSON cannot carry") from error
         if idempotency_key and request.method not in SAFE_METHODS:
-            request.headers.setdefault("idempotency-key", idempotency_key)
+            request.headers.setdefault("idempotency-key", make_header_value(idempotency_key))
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._follow(request)

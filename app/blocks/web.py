@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
 from app.blocks.outbound_http import IDEMPOTENT_METHODS
 from app.errors import BlockError, BlockUnavailable
@@ -54,7 +56,7 @@ class SendWebRequestBlock(RemoteBlock):
         """Of http or https, on the public internet. http is taken when there is no scheme."""
         method: HttpMethod = HttpMethod.POST
         """What to do there."""
-        headers: dict[str, str] = {}
+        headers: dict[str, str] = Field(default={})
         """Sent along. Those of the connection and of the framing (`Host`, `Content-Length`) are left out."""
         json_format: bool = True
         """Whether the body goes as JSON; otherwise as a URL-encoded form."""
@@ -62,7 +64,7 @@ class SendWebRequestBlock(RemoteBlock):
         """Nothing is sent when it is null."""
         files_name: str = "file"
         """The form field of the files."""
-        files: list[str] = []
+        files: list[str] = Field(default=[])
         """Sending files is not offered yet: has to be empty."""
 
     class Output(BlockOutput):

@@ -1,0 +1,123 @@
+"""How log lines look, and the context that they carry.
+
+Every line has one stable `action` (what happened, in a few words that never change) and details as fields. Lines of
+libraries (Temporal's SDK, uvicorn, SQLAlchemy) go the same way. What a line is about, beyond context, is its author's.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+HIDDEN = "[hidden]"
+
+_SECRET_WORDS = frozenset({"secret", "password", "authorization", "token", "cookie", "jwt", "apikey"})
+_SECRET_ENDINGS = ("api_key", "encryption_key")
+
+
+def configure_log(form: Literal["console", "json"], *, process: str, level: int = logging.INFO) -> None:
+    """Send all log lines of this process to standard error in one form.
+
+    Args:
+        form: For people (`console`) or one JSON object a line (`json`).
+        process: Which process writes, e.g. `server` or `worker`.
+        level: Lowest level that is written; of libraries only warnings are.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _add_process(process),
+        _hide_secrets,
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(_standard_logging(form, shared, level))
+
+
+@contextmanager
+def logged_with(
+    *, execution_id: str | None = None, node_id: str | None = None, attempt: int | None = None, **more: Any
+) -> Iterator[None]:
+    """Give every log line written inside the block these fields.
+
+    Args:
+        execution_id: Graph execution that the lines are about.
+        node_id: Node of the graph.
+        attempt: Which try of the node execution, from 1.
+        more: Further fields.
+    """
+    fields = {"execution_id": execution_id, "node_id": node_id, "attempt": attempt, **more}
+    with structlog.contextvars.bound_contextvars(**{k: v for k, v in fields.items() if v is not None}):
+        yield
+
+
+def _standard_logging(form: str, shared: list[Processor], level: int) -> dict[str, Any]:
+    rename: Processor = structlog.processors.EventRenamer("action")
+    if form == "json":
+        last: list[Processor] = [
+            structlog.processors.format_exc_info,
+            rename,
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        # The default formatter prints local variables, and secrets among them.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=30, exception_formatter=plain)]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": shared,
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            "app": {"level": level},
+            "perdure": {"level": level},
+            # Workflow code logs through the SDK's logger, which is silent during replay.
+            "temporalio.workflow": {"level": level},
+            "temporalio.activity": {"level": level},
+            # Its own handlers would print each line a second time.
+            "uvicorn": {"handlers": [], "propagate": True, "level": "WARNING"},
+            "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
+            "uvicorn.error": {"handlers": [], "propagate": True, "level": "WARNING"},
+        },
+    }
+
+
+def _add_process(process: str) -> Processor:
+    def add(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+        line["process"] = process
+        return line
+
+    return add
+
+
+def _hide_secrets(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    # A net under the rule that nobody logs a secret, not a licence to do so.
+    for key in line:
+        name = key.lower()
+        if name.endswith(_SECRET_ENDINGS) or not _SECRET_WORDS.isdisjoint(name.split("_")):
+            line[key] = HIDDEN
+    return line

@@ -1,0 +1,233 @@
+"""The settings of one process: what the environment and `.env` say, checked once at the start.
+
+Only the roots (server, worker, command line, embedded stack) read them; everybody else is given plain values.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import Category, PerdureError, Severity
+
+PREFIX = "PERDURE_"
+EMBEDDED_WINDOW = 100
+SERVER_WINDOW = 40
+
+
+class SettingsRefused(PerdureError):
+    """The settings do not allow a start."""
+
+    code = "SETTINGS_REFUSED"
+    severity = Severity.CRITICAL
+    category = Category.SYSTEM
+
+
+def _default_window(given: dict[str, Any]) -> int:
+    # Our own dev server runs with history.maximumBufferedEventsBatch raised, a foreign one holds 100 events.
+    is_embedded = given.get("database_url") is None and given.get("temporal_address") is None
+    return EMBEDDED_WINDOW if is_embedded else SERVER_WINDOW
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside; each field is `PERDURE_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    home: Path = Path(".perdure")
+    """Folder of the embedded stack: data, secrets, logs, run.json."""
+
+    host: str = "127.0.0.1"
+    """Address that the API listens on."""
+
+    port: Port = 8000
+    """Port of the API; 0 means any free one."""
+
+    database_url: str | None = Field(default=None, repr=False)
+    """Postgres, e.g. postgresql://user:password@host/name. Unset together with `temporal_address`: embedded stack."""
+
+    temporal_address: str | None = None
+    """host:port of the Temporal front end."""
+
+    temporal_namespace: str = "default"
+    """Temporal namespace of all workflows and schedules."""
+
+    temporal_port: Port = 7233
+    """Port of the embedded Temporal server; 0 means any free one."""
+
+    temporal_ui_port: Port = 8233
+    """Port of the embedded Temporal Web UI; 0 means any free one."""
+
+    temporal_ui_url: str | None = None
+    """Where people reach the Temporal Web UI, for links; the embedded stack knows its own."""
+
+    temporal_tls: bool = False
+    """Connect to Temporal over TLS. Implied by any other TEMPORAL_TLS_* setting and by an API key."""
+
+    temporal_tls_ca: Path | None = None
+    """PEM file of the authority that signed Temporal's certificate."""
+
+    temporal_tls_cert: Path | None = None
+    """PEM file of our client certificate."""
+
+    temporal_tls_key: Path | None = None
+    """PEM file of the key of our client certificate."""
+
+    temporal_tls_domain: str | None = None
+    """Server name to expect in Temporal's certificate when it differs from the address."""
+
+    temporal_api_key: SecretStr | None = None
+    """API key for Temporal Cloud."""
+
+    task_queue: str = "perdure"
+    """Task queue of workflows and engine activities; a pool's queue is this name, a dash and the pool."""
+
+    jwt_secret: SecretStr | None = None
+    """Secret of HS256 tokens."""
+
+    jwt_jwks_url: str | None = None
+    """Key set of RS256 and ES256 tokens, instead of `jwt_secret`."""
+
+    jwt_issuer: str | None = None
+    """Issuer that a token must name."""
+
+    jwt_audience: str | None = None
+    """Audience that a token must name."""
+
+    encryption_key: SecretStr | None = None
+    """32 bytes in URL-safe base64, for credentials and Temporal payloads; after a rotation several, newest first."""
+
+    initial_credits: int = Field(default=1000, ge=0)
+    """Credits granted to a user on first sight."""
+
+    redis_url: SecretStr | None = None
+    """Redis for rate limits shared by several API processes."""
+
+    rate_limit: str = "600/minute"
+    """Requests allowed per caller."""
+
+    llm_base_url: str | None = None
+    """Any OpenAI-compatible server; when set, every model name is sent there."""
+
+    value_store: str = "postgres"
+    """Where large values are kept: `postgres` or an s3:// URL."""
+
+    allowed_private_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Private or loopback hosts that blocks may reach nevertheless, separated by commas."""
+
+    metrics_open: bool = False
+    """Answer `/metrics` without a token."""
+
+    log_format: Literal["console", "json"] = "console"
+    """Log lines for people or for machines."""
+
+    window: int = Field(default_factory=_default_window, ge=1, le=1000)
+    """Remote activities in flight per workflow run: 40, or 100 with the embedded stack."""
+
+    stop_deadline_seconds: float = Field(default=4.0, gt=0)
+    """How long a stop waits for running blocks before the execution is ended without them."""
+
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    """Key for OpenAI and for `llm_base_url`."""
+
+    anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    """Key for Anthropic."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_async_driver(cls, url: str | None) -> str | None:
+        scheme, separator, rest = (url or "").partition("://")
+        if url is None:
+            return None
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+            raise ValueError("must be a postgresql:// URL")
+        return f"postgresql+asyncpg://{rest}"
+
+    @field_validator("allowed_private_hosts", mode="before")
+    @classmethod
+    def _split_at_commas(cls, hosts: Any) -> Any:
+        return frozenset(filter(None, map(str.strip, hosts.split(",")))) if isinstance(hosts, str) else hosts
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Settings:
+        if (self.database_url is None) != (self.temporal_address is None):
+            missing = "DATABASE_URL" if self.database_url is None else "TEMPORAL_ADDRESS"
+            raise ValueError(
+                f"{PREFIX}{missing} is missing: set both PERDURE_DATABASE_URL and PERDURE_TEMPORAL_ADDRESS, "
+                "or neither for the embedded stack"
+            )
+        return self
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this process is to use the embedded Postgres and Temporal."""
+        return self.database_url is None and self.temporal_address is None
+
+    def require_api_secrets(self) -> None:
+        """Check that the API has what it needs to recognise callers and to read what is encrypted.
+
+        Raises:
+            SettingsRefused: A secret is missing; the message names it.
+        """
+        if self.jwt_secret is None and self.jwt_jwks_url is None:
+            raise SettingsRefused(f"{PREFIX}JWT_SECRET (or {PREFIX}JWT_JWKS_URL) is missing")
+        self.require_worker_secrets()
+
+    def require_worker_secrets(self) -> None:
+        """Check that what is encrypted can be read.
+
+        Raises:
+            SettingsRefused: The encryption key is missing.
+        """
+        if self.encryption_key is None:
+            raise SettingsRefused(f"{PREFIX}ENCRYPTION_KEY is missing")
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Read the settings of this process from the environment and `.env`.
+
+    Args:
+        overrides: Values that win over the environment, by field name.
+
+    Raises:
+        SettingsRefused: A setting is not of its form, or the settings contradict each other.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        # Defaults that depend on a refused setting are reported too; they say nothing of their own.
+        problems = [p for p in error.errors() if p["type"] != "default_factory_not_called"]
+        raise SettingsRefused("; ".join(map(_sentence, problems))) from None
+
+
+def _sentence(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    field = str(problem["loc"][0])
+    name = field if field.isupper() else PREFIX + field.upper()
+    return f"{name}: {message}"
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """Return the text of an optional secret."""
+    return None if secret is None else secret.get_secret_value()

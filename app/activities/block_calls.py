@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.contracts import NodeCall, NodeResult
 from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown
 from app.activities.node_runs import NodeRun
 from app.activities.plans import PlanCache
 from app.activities.values import Shelf, ValueCache
-from app.blocks.base import RemoteBlock
-from app.blocks.calling import check_output, prepare, to_json
+from app.blocks.base import Emitted, RemoteBlock
+from app.blocks.calling import check_output, prepare
 from app.blocks.context import BlockContext
+from app.blocks.json_values import to_json
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
 from app.errors import BlockError
@@ -186,8 +187,9 @@ class Attempt:
         run.cost = self._block.cost_of(given.model_dump())
         try:
             async with asyncio.timeout(self._options.timeout_seconds):
-                async with contextlib.aclosing(self._block.run(given, self._context)) as emitted:
-                    async for pin, value in emitted:
+                emitting = cast("AsyncGenerator[Emitted, None]", self._block.run(given, self._context))
+                async with contextlib.aclosing(emitting):
+                    async for pin, value in emitting:
                         jsonable = to_json(value)
                         check_output(self._block, pin, jsonable)
                         run.emit(pin, jsonable)
@@ -210,6 +212,7 @@ class Attempt:
             type=error.code,
             non_retryable=is_final,
             next_retry_delay=timedelta(seconds=pause) if pause and not is_final else None,
+            category=ApplicationErrorCategory.BENIGN,  # a block's failure is data of the graph, not of the worker
         ) from error
 
     async def _record(

@@ -65,9 +65,7 @@ def gather_outputs(
 ) -> dict[str, list[Envelope]]:
     """Return the run outputs: what reached the output nodes by name, or what the leaves emitted by pin."""
     pins = Counter(
-        pin
-        for node in {node for node, _, _ in results}
-        for pin in plan.nodes[node].block.signature.outputs
+        pin for node in {node for node, _, _ in results} for pin in plan.nodes[node].block.signature.outputs
     )
     outputs: dict[str, list[Envelope]] = {}
     for number, inputs, emitted in results:

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.contracts import TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
 from app.blocks.base import Block, Emitted, PureBlock, RemoteBlock
-from app.blocks.calling import check_output, prepare, run_pure, to_json
+from app.blocks.calling import check_output, prepare, run_pure
 from app.blocks.context import BlockContext
+from app.blocks.json_values import to_json
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
 from app.blocks.registry import BlockRegistry
@@ -48,7 +49,9 @@ class BlockTrials:
             given = prepare(block, trial.inputs, {})
             outputs = [(pin, value) async for pin, value in self._run(block, given, trial.user_id)]
         except PerdureError as error:
-            raise ApplicationError(error.message, type=error.code, non_retryable=True) from error
+            raise ApplicationError(
+                error.message, type=error.code, non_retryable=True, category=ApplicationErrorCategory.BENIGN
+            ) from error
         return BlockTrialResult(outputs, block.cost_of(given.model_dump()))
 
     async def _run(self, block: Block, given: Any, user_id: str) -> AsyncIterator[Emitted]:

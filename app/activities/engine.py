@@ -59,6 +59,8 @@ class PostgresEngineActivities(EngineActivities):
             plan = await self._plans.require(start.plan_hash)
         except NotFound as error:
             return BeginResult(refusal=ErrorRecord(error.code, error.message))
+        opened = await Shelf(start.user_id, self._values).open({"inputs": start.inputs})
+        self._keep_run_inputs(request.execution_id, opened["inputs"])
         log.debug("execution began", action="execution_began", execution_id=request.execution_id)
         return BeginResult(plan=plan.document)
 
@@ -93,11 +95,14 @@ class PostgresEngineActivities(EngineActivities):
             async with self._pool.acquire() as connection:
                 envelope = await execution_writes.require_inputs(connection, execution_id, owner=owner)
             opened = await shelf.open({"inputs": envelope})
-            self._run_inputs[execution_id] = opened["inputs"]
-            if len(self._run_inputs) > RUN_INPUTS_KEPT:
-                self._run_inputs.popitem(last=False)
+            self._keep_run_inputs(execution_id, opened["inputs"])
         self._run_inputs.move_to_end(execution_id)
         return self._run_inputs[execution_id]
+
+    def _keep_run_inputs(self, execution_id: str, run_inputs: Mapping[str, Any]) -> None:
+        self._run_inputs[execution_id] = run_inputs
+        if len(self._run_inputs) > RUN_INPUTS_KEPT:
+            self._run_inputs.popitem(last=False)
 
 
 def new_execution(execution_id: str, start: ExecutionStart) -> NewExecution:

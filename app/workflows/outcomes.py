@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from app.activities.contracts import NodeResult
 from app.graph.plan import Call
@@ -39,11 +40,11 @@ def _failure(error: ActivityError, call: Call | None) -> Outcome:
         return Outcome(
             emissions, cause.type or "BLOCK_FAILED", cause.message, is_recorded=bool(cause.details)
         )
-    if call is not None and call.is_at_most_once and isinstance(cause, TimeoutError):
+    if call is not None and call.is_at_most_once and isinstance(cause, ActivityTimeout):
         return _lost("OUTCOME_UNKNOWN", "The call was lost and may have taken effect; it is not repeated")
-    if isinstance(cause, TimeoutError) and cause.type is TimeoutType.HEARTBEAT:
+    if isinstance(cause, ActivityTimeout) and cause.type is TimeoutType.HEARTBEAT:
         return _lost("WORKER_LOST", "The worker that ran the block fell silent")
-    if isinstance(cause, TimeoutError):
+    if isinstance(cause, ActivityTimeout):
         seconds = f" of {call.timeout_seconds:g} s" if call else ""
         return _lost("TIMED_OUT", f"The block did not end within its time{seconds}")
     if isinstance(cause, CancelledError):

@@ -6,7 +6,19 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint, func
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 
@@ -14,6 +26,14 @@ def _moment(*, is_nullable: bool = False, is_now: bool = False) -> Any:
     return Column(
         DateTime(timezone=True), nullable=is_nullable, server_default=func.now() if is_now else None
     )
+
+
+def _count(kind: type[Integer] = Integer) -> Any:
+    return Column(kind, nullable=False, server_default="0")
+
+
+def _word() -> Any:
+    return Column(Text, nullable=False, server_default="")
 
 
 class User(SQLModel, table=True):
@@ -82,6 +102,7 @@ class Execution(SQLModel, table=True):
     __table_args__ = (
         Index("executions_of_user", "user_id", "created_at", "id"),
         Index("executions_of_graph", "graph_id", "created_at"),
+        Index("executions_open", "id", postgresql_where=text("ended_at IS NULL")),
     )
 
     id: uuid.UUID = Field(primary_key=True)
@@ -93,24 +114,30 @@ class Execution(SQLModel, table=True):
     status: str
     trigger: str = "api"
     parent_id: uuid.UUID | None = None
-    inputs: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    run_id: str = Field(default="", sa_column=_word())
+    """Temporal's id of the first run; empty until it is known."""
+    inputs: list[Any] = Field(sa_column=Column(JSON, nullable=False))
     """An envelope around `{name: value}`."""
-    outputs: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    outputs: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}")
+    )
     """`{name: [envelope, …]}`."""
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     """`{node_id, code, message}` of the first failure that the graph did not handle."""
     report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     """`{starved, skipped, silent_outputs}`: what was left over at the end."""
-    fingerprint: str = ""
+    fingerprint: str = Field(default="", sa_column=_word())
     """Hash of the start request, to tell a repeat from a clash."""
-    cost: int = 0
+    cost: int = Field(default=0, sa_column=_count())
     budget: int | None = None
-    retries: int = 0
-    event_seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    retries: int = Field(default=0, sa_column=_count())
+    event_seq: int = Field(default=0, sa_column=_count(BigInteger))
     """Number of the last event; counted up under this row's lock."""
     created_at: datetime = Field(sa_column=_moment())
     started_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
     ended_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    deleted_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    """A deleted execution leaves its row, emptied: the id stays taken in Temporal."""
 
 
 class NodeExecution(SQLModel, table=True):

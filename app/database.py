@@ -1,0 +1,85 @@
+"""How the database is reached and brought up to date. Knows no table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import NullPool
+
+_MIGRATIONS = Path(__file__).parent / "models" / "migrations"
+_MIGRATION_LOCK = 7_365_726_475_061
+"""Any number that nothing else locks: processes that start together migrate one after the other."""
+
+
+def write_json(value: Any) -> str:
+    r"""Return the JSON text of a value as the database keeps it.
+
+    Only ASCII, so that what text columns refuse (`\u0000`, lone surrogates) is kept escaped.
+
+    Raises:
+        ValueError: The value holds NaN or an infinity, which JSON does not have.
+    """
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def driver_url(database_url: str) -> URL:
+    """Return the URL for the asyncpg driver, however the caller names the driver."""
+    return make_url(database_url).set(drivername="postgresql+asyncpg")
+
+
+def plain_url(database_url: str) -> str:
+    """Return the URL as libpq and asyncpg itself understand it."""
+    return make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def make_engine(
+    database_url: str,
+    *,
+    pool_size: int = 10,
+    max_overflow: int = 10,
+    pool_timeout_seconds: float = 10.0,
+    connect_timeout_seconds: float = 5.0,
+) -> AsyncEngine:
+    """Make an engine with a pool of connections. It connects on first use."""
+    return create_async_engine(
+        driver_url(database_url),
+        json_serializer=write_json,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_timeout=pool_timeout_seconds,
+        pool_pre_ping=True,
+        connect_args={"timeout": connect_timeout_seconds},
+    )
+
+
+def make_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """Make the factory of sessions. What a session has read stays readable after it ends."""
+    return async_sessionmaker(engine, expire_on_commit=False)
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the tables up to date. Safe when several processes do it at once."""
+    engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _MIGRATION_LOCK})
+            await connection.commit()
+            # The lock belongs to the connection: closing it gives the lock back, also after a failure.
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

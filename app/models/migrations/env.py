@@ -1,0 +1,16 @@
+"""Runs the migrations on the connection that `app.database.migrate` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlmodel import SQLModel
+
+import app.models.tables  # noqa: F401 - fills SQLModel.metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

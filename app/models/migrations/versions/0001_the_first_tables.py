@@ -1,0 +1,160 @@
+"""The first tables.
+
+Revision ID: 0001
+Revises: nothing
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "execution_events",
+        sa.Column("execution_id", sa.Uuid(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "seq"),
+        sa.UniqueConstraint("execution_id", "key", name="execution_events_once"),
+    )
+    op.create_table(
+        "executions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("graph_id", sa.Uuid(), nullable=False),
+        sa.Column("graph_version", sa.Integer(), nullable=False),
+        sa.Column("plan_hash", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("trigger", sa.String(), nullable=False),
+        sa.Column("parent_id", sa.Uuid(), nullable=True),
+        sa.Column("run_id", sa.Text(), server_default="", nullable=False),
+        sa.Column("inputs", sa.JSON(), nullable=False),
+        sa.Column("outputs", sa.JSON(), server_default="{}", nullable=False),
+        sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("report", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("fingerprint", sa.Text(), server_default="", nullable=False),
+        sa.Column("cost", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("budget", sa.Integer(), nullable=True),
+        sa.Column("retries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("event_seq", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("executions_of_graph", "executions", ["graph_id", "created_at"], unique=False)
+    op.create_index("executions_of_user", "executions", ["user_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "executions_open", "executions", ["id"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
+    )
+    op.create_table(
+        "node_executions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("execution_id", sa.Uuid(), nullable=False),
+        sa.Column("node", sa.Integer(), nullable=False),
+        sa.Column("node_id", sa.Text(), nullable=False),
+        sa.Column("block_id", sa.String(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("inputs", sa.JSON(), nullable=False),
+        sa.Column("outputs", sa.JSON(), nullable=False),
+        sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("cost", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("execution_id", "node", "n", name="node_executions_once"),
+    )
+    op.create_table(
+        "plans",
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("plan", sa.JSON(), nullable=False),
+        sa.Column("configuration", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    op.create_table(
+        "stored_values",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "sha256"),
+    )
+    op.create_table(
+        "users",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("email", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("timezone", sa.String(), nullable=False),
+        sa.Column("credits", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("last_login", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "graphs",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("active_version", sa.Integer(), nullable=False),
+        sa.Column("latest_version", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("graphs_of_user", "graphs", ["user_id", "created_at", "id"], unique=False)
+    op.create_table(
+        "graph_versions",
+        sa.Column("graph_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("definition", sa.JSON(), nullable=False),
+        sa.Column("plan_hash", sa.String(), nullable=False),
+        sa.Column("input_schema", sa.JSON(), nullable=False),
+        sa.Column("output_schema", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["graph_id"],
+            ["graphs.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["plan_hash"],
+            ["plans.hash"],
+        ),
+        sa.PrimaryKeyConstraint("graph_id", "version"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("graph_versions")
+    op.drop_index("graphs_of_user", table_name="graphs")
+    op.drop_table("graphs")
+    op.drop_table("users")
+    op.drop_table("stored_values")
+    op.drop_table("plans")
+    op.drop_table("node_executions")
+    op.drop_index("executions_open", table_name="executions", postgresql_where=sa.text("ended_at IS NULL"))
+    op.drop_index("executions_of_user", table_name="executions")
+    op.drop_index("executions_of_graph", table_name="executions")
+    op.drop_table("executions")
+    op.drop_table("execution_events")

@@ -40,9 +40,10 @@ async def finish_execution(
         shelf: The owner's values.
     """
     async with connection.transaction():
-        await execution_writes.insert_execution(connection, new)
-        event_seq = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
-        if event_seq is None:
+        is_open = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
+        if is_open is None:
+            await execution_writes.insert_execution(connection, new)
+        elif not is_open:
             return
         changes = Changes()
         outputs: dict[str, list[Envelope]] = {}
@@ -55,9 +56,7 @@ async def finish_execution(
             outputs = gather_outputs(plan, results)
             report = _report(request, plan, fired={node for node, _, _ in results})
         closing = Closing(Status(request.status), _error_of(request.error, plan), outputs, report)
-        await execution_writes.close_execution(
-            connection, new.id, closing, changes, owner=new.user_id, event_seq=event_seq
-        )
+        await execution_writes.close_execution(connection, new.id, closing, changes, owner=new.user_id)
 
 
 def gather_outputs(

@@ -39,10 +39,10 @@ class Settling:
             return
         status, error = verdict
         async with self._pool.acquire() as connection, connection.transaction():
-            event_seq = await execution_writes.lock_open_execution(
+            is_open = await execution_writes.lock_open_execution(
                 connection, request.execution_id, owner=request.user_id
             )
-            if event_seq is None:
+            if not is_open:
                 return
             await execution_writes.close_execution(
                 connection,
@@ -50,7 +50,6 @@ class Settling:
                 Closing(status, error, {}, {}),
                 Changes(),
                 owner=request.user_id,
-                event_seq=event_seq,
             )
         log.info("execution settled", action="execution_settled", execution_id=request.execution_id)
 

@@ -14,7 +14,7 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.event_types import OF_EXECUTION, EventType
-from app.models.recording import Changes, EventRecord, write_changes
+from app.models.recording import Changes, EventRecord, record
 
 _INSERT = """
 INSERT INTO executions (
@@ -24,15 +24,14 @@ INSERT INTO executions (
 ON CONFLICT (id) DO NOTHING
 """
 
-_LOCK = "SELECT status, event_seq FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE"
-
-_LOCK_CHECKED = """
-SELECT status, event_seq, EXISTS (
+_OWNS = """
+SELECT EXISTS (
     SELECT FROM graphs g JOIN graph_versions v ON v.graph_id = g.id
-    WHERE g.id = $3 AND g.user_id = $2 AND v.version = $4 AND v.plan_hash = $5
-) AS is_owned
-FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE
+    WHERE g.id = $1 AND g.user_id = $2 AND v.version = $3 AND v.plan_hash = $4
+)
 """
+
+_LOCK = "SELECT status FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE"
 
 _CLOSE = """
 UPDATE executions SET
@@ -42,7 +41,7 @@ FROM (
     SELECT coalesce(sum(n.cost), 0) AS cost, coalesce(sum(n.attempt - 1), 0) AS retries
     FROM node_executions n WHERE n.execution_id = $1
 ) AS totals
-WHERE executions.id = $1
+WHERE executions.id = $1 AND executions.user_id = $6
 """
 
 _CANCEL_OPEN_NODES = """
@@ -98,23 +97,16 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
 
 
 async def begin_execution(connection: asyncpg.Connection[Any], new: NewExecution) -> bool:
-    """Record in a transaction of its own that an execution has begun.
+    """Record that an execution has begun.
 
     Returns:
         Whether its user owns the graph version that it runs.
     """
-    async with connection.transaction():
-        await insert_execution(connection, new)
-        row = await connection.fetchrow(
-            _LOCK_CHECKED, new.id, new.user_id, new.graph_id, new.graph_version, new.plan_hash
-        )
-        if row is None:
-            return False
-        if row["status"] == Status.QUEUED:
-            event = EventRecord("begin", EventType.EXECUTION_STARTED, json.dumps({"status": Status.RUNNING}))
-            changes = Changes(events=[event], status=Status.RUNNING)
-            await write_changes(connection, new.id, changes, owner=new.user_id, event_seq=row["event_seq"])
-        return bool(row["is_owned"])
+    await insert_execution(connection, new)
+    event = EventRecord("begin", EventType.EXECUTION_STARTED, json.dumps({"status": Status.RUNNING}))
+    await record(connection, new.id, Changes(events=[event], status=Status.RUNNING), owner=new.user_id)
+    is_owned = await connection.fetchval(_OWNS, new.graph_id, new.user_id, new.graph_version, new.plan_hash)
+    return bool(is_owned)
 
 
 async def require_inputs(connection: asyncpg.Connection[Any], execution_id: str, *, owner: str) -> Envelope:
@@ -134,16 +126,10 @@ async def require_inputs(connection: asyncpg.Connection[Any], execution_id: str,
 
 async def lock_open_execution(
     connection: asyncpg.Connection[Any], execution_id: str, *, owner: str
-) -> int | None:
-    """Lock an execution within a transaction; return the number of its last event, or None when it has ended.
-
-    Raises:
-        NotFound: The owner has no such execution.
-    """
+) -> bool | None:
+    """Lock an execution within a transaction; answer whether it is open, or None when the owner has no such."""
     row = await connection.fetchrow(_LOCK, execution_id, owner)
-    if row is None:
-        raise NotFound
-    return None if row["status"] in TERMINAL else int(row["event_seq"])
+    return None if row is None else row["status"] not in TERMINAL
 
 
 async def close_execution(
@@ -153,10 +139,12 @@ async def close_execution(
     changes: Changes,
     *,
     owner: str,
-    event_seq: int,
 ) -> None:
     """Write an execution's end within a transaction that holds its lock. Open node executions become CANCELLED."""
-    for row in await connection.fetch(_CANCEL_OPEN_NODES, execution_id):
+    cancelled = (
+        [] if closing.status is Status.COMPLETED else await connection.fetch(_CANCEL_OPEN_NODES, execution_id)
+    )
+    for row in cancelled:
         data = {
             "node_id": row["node_id"],
             "node_execution_id": str(row["id"]),
@@ -168,6 +156,7 @@ async def close_execution(
         changes.events.append(EventRecord(key, EventType.NODE_CANCELLED, json.dumps(data)))
     ending = {"status": closing.status, "error": closing.error, **closing.report}
     changes.events.append(EventRecord("end", OF_EXECUTION[closing.status], json.dumps(ending)))
+    await record(connection, execution_id, changes, owner=owner)
     await connection.execute(
         _CLOSE,
         execution_id,
@@ -175,8 +164,8 @@ async def close_execution(
         json.dumps(closing.error) if closing.error else None,
         json.dumps(closing.outputs),
         json.dumps(closing.report),
+        owner,
     )
-    await write_changes(connection, execution_id, changes, owner=owner, event_seq=event_seq)
 
 
 async def list_results(

@@ -14,8 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from app.errors import NotFound
-from app.graph.status import TERMINAL, Status
+from app.graph.status import Status
 
 CHANNEL = "perdure_events"
 """Where the id of an execution is announced when its log grows."""
@@ -75,12 +74,14 @@ class Changes:
         self.nodes[node.id] = node
 
 
-_LOCK = "SELECT status, event_seq FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE"
-
 _WRITE = """
-WITH fresh AS (
-    SELECT $2::bigint + row_number() OVER (ORDER BY given.position) AS seq, given.key, given.type, given.data
-    FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS given(key, type, data, position)
+WITH held AS MATERIALIZED (
+    SELECT event_seq AS last FROM executions
+    WHERE id = $1 AND user_id = $2 AND status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
+    FOR UPDATE
+), fresh AS (
+    SELECT held.last + row_number() OVER (ORDER BY given.position) AS seq, given.key, given.type, given.data
+    FROM held, unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS given(key, type, data, position)
     WHERE NOT EXISTS (
         SELECT FROM execution_events old WHERE old.execution_id = $1 AND old.key = given.key
     )
@@ -93,8 +94,8 @@ WITH fresh AS (
         started_at, ended_at, seq
     )
     SELECT $1, id, node, node_id, block_id, n, status, inputs::json, outputs::json, error::json, attempt, cost,
-        started_at, ended_at, $2 + position
-    FROM unnest(
+        started_at, ended_at, held.last + position
+    FROM held, unnest(
         $6::uuid[], $7::int[], $8::text[], $9::text[], $10::int[], $11::text[], $12::text[], $13::text[],
         $14::text[], $15::int[], $16::int[], $17::timestamptz[], $18::timestamptz[]
     ) WITH ORDINALITY AS given(
@@ -108,18 +109,17 @@ WITH fresh AS (
         started_at = coalesce(old.started_at, excluded.started_at), ended_at = excluded.ended_at,
         seq = excluded.seq
     WHERE old.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
+), stored AS (
+    INSERT INTO stored_values (user_id, sha256, size, body)
+    SELECT $2, given.* FROM held, unnest($21::text[], $22::bigint[], $23::bytea[]) AS given
+    ON CONFLICT DO NOTHING
 )
 UPDATE executions SET
-    event_seq = $2 + (SELECT count(*) FROM fresh), status = coalesce($19, status),
+    event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($19, executions.status),
     started_at = CASE WHEN $19 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
+FROM held
 WHERE id = $1
 RETURNING pg_notify($20, id::text)
-"""
-
-_STORE = """
-INSERT INTO stored_values (user_id, sha256, size, body)
-SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bytea[])
-ON CONFLICT DO NOTHING
 """
 
 _NODE_COLUMNS = (
@@ -131,57 +131,39 @@ _NODE_COLUMNS = (
 async def record(
     connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, *, owner: str
 ) -> bool:
-    """Write changes of an open execution, in a transaction of their own.
+    """Write changes of an open execution, and announce them: one statement, so one round trip and one commit.
+
+    The lock on the execution's row is taken first, so its event numbers follow without a hole. What the statement
+    then reads may be older than the lock: two writers of one and the same event can clash, and the second tries again.
 
     Returns:
-        Whether it was still open. Nothing is written about an execution that has ended.
-
-    Raises:
-        NotFound: The owner has no such execution.
+        Whether it was still open. Nothing is written about an execution that has ended, or that is not the owner's.
     """
-    async with connection.transaction():
-        locked = await connection.fetchrow(_LOCK, execution_id, owner)
-        if locked is None:
-            raise NotFound
-        if locked["status"] in TERMINAL:
-            return False
-        await write_changes(connection, execution_id, changes, owner=owner, event_seq=locked["event_seq"])
-    return True
+    arguments = _arguments(execution_id, changes, owner)
+    try:
+        written = await connection.fetchrow(_WRITE, *arguments)
+    except asyncpg.UniqueViolationError:
+        if connection.is_in_transaction():
+            raise
+        written = await connection.fetchrow(_WRITE, *arguments)
+    return written is not None
 
 
-async def write_changes(
-    connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, *, owner: str, event_seq: int
-) -> None:
-    """Write changes within a transaction that holds the execution's lock, and announce them.
-
-    Args:
-        connection: In that transaction.
-        execution_id: Whose changes.
-        changes: What to write.
-        owner: Whom the values belong to.
-        event_seq: The number of the last event, as read under the lock.
-    """
-    if changes.values:
-        await connection.execute(
-            _STORE,
-            owner,
-            [value.sha256 for value in changes.values],
-            [value.size for value in changes.values],
-            [value.body for value in changes.values],
-        )
-    nodes = [[getattr(node, column) for node in changes.nodes.values()] for column in _NODE_COLUMNS]
-    events = changes.events
-    await connection.execute(
-        _WRITE,
+def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
+    events, values = changes.events, changes.values
+    return [
         execution_id,
-        event_seq,
+        owner,
         [event.key for event in events],
         [event.type for event in events],
         [event.data for event in events],
-        *nodes,
+        *([getattr(node, column) for node in changes.nodes.values()] for column in _NODE_COLUMNS),
         changes.status,
         CHANNEL,
-    )
+        [value.sha256 for value in values],
+        [value.size for value in values],
+        [value.body for value in values],
+    ]
 
 
 async def find_node_record(

@@ -219,6 +219,8 @@ def _checked_url(base: httpx.URL, reference: str) -> httpx.URL:
         raise BlockInputInvalid("The URL is not valid") from error
     if url.scheme not in ("http", "https") or not host or not _HOST.fullmatch(url.raw_host):
         raise BlockInputInvalid("The URL has to begin with http:// or https:// and a host name")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise BlockInputInvalid("The port of the URL is not one")
     if url.userinfo:
         raise BlockInputInvalid("The URL may not hold a user name or password")
     return url

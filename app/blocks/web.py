@@ -90,9 +90,10 @@ class SendWebRequestBlock(RemoteBlock):
         """
         if given.files:
             raise BlockError("Sending files is not offered yet; leave `files` empty")
+        url = given.url.strip()
         response = await context.http.request(
             given.method,
-            f"http://{given.url}" if _BARE_HOST.fullmatch(given.url.strip()) else given.url,
+            f"http://{url}" if _BARE_HOST.fullmatch(url) else url,
             headers=given.headers,
             json=given.body if given.json_format else None,
             form=None if given.json_format or given.body is None else _form_of(given.body),

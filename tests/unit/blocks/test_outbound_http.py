@@ -1,0 +1,683 @@
+from __future__ import annotations
+
+import asyncio
+import datetime
+import gzip
+import ipaddress
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.blocks.http_response import MAX_RETRY_AFTER_SECONDS, parse_retry_after
+from app.blocks.idempotency import make_header_value
+from app.blocks.outbound_addresses import AddressRefused, is_public
+from app.blocks.outbound_http import OutboundHttp
+from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded, BlockUnavailable
+from tests.unit.blocks.stub_server import Answer, Asked, StubServer, running_server
+
+PUBLIC = "93.184.215.14"
+
+
+class Names:
+    """A name server: gives each host its answers one after another, then the last one again."""
+
+    def __init__(self, **answers: list[list[str]]) -> None:
+        self._answers = {name.replace("_", "."): rounds for name, rounds in answers.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        rounds = self._answers[host]
+        return rounds.pop(0) if len(rounds) > 1 else rounds[0]
+
+
+class Wire(httpcore.AsyncNetworkBackend):
+    """A network in which every address, public ones too, leads to a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._network = httpcore.AnyIOBackend()
+        self.connected: list[str] = []
+
+    async def connect_tcp(
+        self, host: str, port: int, *rest: Any, **named: Any
+    ) -> httpcore.AsyncNetworkStream:
+        self.connected.append(host)
+        return await self._network.connect_tcp("127.0.0.1", self._port, *rest, **named)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StubServer]:
+    async with running_server() as stub:
+        yield stub
+
+
+@pytest.fixture
+async def http(server: StubServer) -> AsyncIterator[OutboundHttp]:
+    client = OutboundHttp(allowed_private_hosts=[f"127.0.0.1:{server.port}"], limit_bytes=100_000)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[OutboundHttp]:
+    client = OutboundHttp()
+    yield client
+    await client.aclose()
+
+
+# What is sent and received
+
+
+async def test_a_request_arrives_as_it_was_meant(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/a"] = Answer.of_json({"ok": True}, 201, x_thing="1")
+
+    response = await http.request("post", f"{server.url}/a?b=c#d", headers={"X-Mine": "ü"}, json={"n": "ä"})
+
+    (asked,) = server.asked
+    assert (asked.method, asked.target) == ("POST", "/a?b=c")
+    assert asked.json() == {"n": "ä"}
+    assert asked.headers["content-type"] == "application/json"
+    assert asked.headers["x-mine"].encode("latin-1").decode() == "ü"
+    assert asked.headers["host"] == f"127.0.0.1:{server.port}"
+    assert (response.status_code, response.json()) == (201, {"ok": True})
+    assert response.headers["x-thing"] == "1"
+    assert response.content_type == "application/json"
+    assert response.is_success
+
+
+async def test_a_form_is_sent_as_a_form(server: StubServer, http: OutboundHttp) -> None:
+    await http.request("POST", f"{server.url}/", form={"a": "1 2", "b": "&"})
+    assert server.asked[0].body == b"a=1+2&b=%26"
+    assert server.asked[0].headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+async def test_headers_of_the_connection_are_the_clients_own(server: StubServer, http: OutboundHttp) -> None:
+    given = {
+        "Host": "inside.example",
+        "Content-Length": "3",
+        "Transfer-Encoding": "chunked",
+        "Accept-Encoding": "br",
+    }
+    await http.request("POST", f"{server.url}/", headers=given, content=b"hello")
+    sent = server.asked[0].headers
+    assert sent["host"] == f"127.0.0.1:{server.port}"
+    assert sent["content-length"] == "5"
+    assert sent["accept-encoding"] == "gzip"
+    assert "transfer-encoding" not in sent
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_method_that_changes_something_carries_the_idempotency_key(
+    server: StubServer, http: OutboundHttp, method: str
+) -> None:
+    await http.request(method, server.url, idempotency_key="e:knöten\n:1")
+    assert server.asked[0].headers["idempotency-key"] == "e:kn%C3%B6ten%0A:1"
+
+
+async def test_a_safe_method_carries_no_idempotency_key(server: StubServer, http: OutboundHttp) -> None:
+    await http.request("GET", server.url, idempotency_key="k")
+    assert "idempotency-key" not in server.asked[0].headers
+
+
+async def test_an_idempotency_key_of_the_callers_own_wins(server: StubServer, http: OutboundHttp) -> None:
+    await http.request("POST", server.url, idempotency_key="k", headers={"Idempotency-Key": "mine"})
+    assert server.asked[0].headers["idempotency-key"] == "mine"
+
+
+@given(st.text(), st.text())
+def test_different_idempotency_keys_stay_different_in_the_header(one: str, other: str) -> None:
+    assert (make_header_value(one) == make_header_value(other)) == (one == other)
+    assert make_header_value(one * 50).isascii()
+    assert len(make_header_value(one * 50)) <= 200
+
+
+async def test_cookies_of_one_request_do_not_reach_the_next(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(headers={"set-cookie": "session=1"})
+    await http.request("GET", f"{server.url}/")
+    await http.request("GET", f"{server.url}/")
+    assert "cookie" not in server.asked[1].headers
+
+
+@pytest.mark.parametrize(
+    "header", [{"a\r\nb": "c"}, {"a": "b\r\nc: d"}, {"ü": "1"}, {"": "1"}, {"a": "\ud800"}]
+)
+async def test_a_header_that_http_cannot_carry_is_refused(
+    server: StubServer, http: OutboundHttp, header: dict[str, str]
+) -> None:
+    with pytest.raises(BlockInputInvalid):
+        await http.request("GET", server.url, headers=header)
+    assert server.asked == []
+
+
+async def test_a_method_that_is_none_is_refused(http: OutboundHttp) -> None:
+    with pytest.raises(BlockInputInvalid):
+        await http.request("GET / HTTP/1.1\r\n", "http://example.com")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        ("text/plain; charset=iso-8859-1", b"\xfc", "ü"),
+        ("text/plain", "ü".encode(), "ü"),
+        ("text/plain; charset=nonsense", b"\xfc", "\ufffd"),
+        ("text/plain; charset=punycode", b"a-b", "a-b"),
+        ("text/plain; charset=utf-nonsense", b"a", "a"),
+    ],
+)
+async def test_text_is_read_in_the_charset_that_the_server_names(
+    server: StubServer, http: OutboundHttp, content_type: str, body: bytes, text: str
+) -> None:
+    server.answers["/"] = Answer(body=body, headers={"content-type": content_type})
+    assert (await http.request("GET", f"{server.url}/")).text == text
+
+
+@pytest.mark.parametrize("body", [b"{", b"NaN", b"[1e999]", b"[-Infinity]", b"\xff"])
+async def test_json_that_json_cannot_carry_on_is_not_json(
+    server: StubServer, http: OutboundHttp, body: bytes
+) -> None:
+    server.answers["/"] = Answer(body=body)
+    response = await http.request("GET", f"{server.url}/")
+    with pytest.raises(ValueError, match=r".*"):
+        response.json()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("999999999", MAX_RETRY_AFTER_SECONDS),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30.0),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", 0.0),
+        ("-3", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_understood_as_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    assert parse_retry_after(header, now=now) == seconds
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "100.100.100.200",
+        "127.0.0.1",
+        "127.255.255.254",
+        "168.63.129.16",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.0.0.192",
+        "192.0.2.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::1",
+        "100::1",
+        "2001::1",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2001:db8::1",
+        "2002:7f00:1::1",
+        "2002:5db8:d822::1",
+        "3fff::1",
+        "5f00::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "ff02::1",
+        "2606:4700::1%eth0",
+    ],
+)
+def test_an_address_that_is_not_of_the_public_internet_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [PUBLIC, "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"],
+)
+def test_an_address_of_the_public_internet_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+@given(st.ip_addresses())
+def test_what_python_calls_private_is_never_public(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    wrapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    if address.is_private and not wrapped:
+        assert not is_public(str(address))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0x0.0x0.0x1",
+        "017700000001",
+        "0",
+        "127。0。0。1",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[0:0:0:0:0:ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[fd00:ec2::254]",
+        "169.254.169.254",
+        "localhost",
+        "LOCALHOST",
+    ],
+)
+async def test_this_machine_is_not_reached_under_any_spelling(
+    server: StubServer, strict: OutboundHttp, host: str
+) -> None:
+    with pytest.raises(AddressRefused) as refused:
+        await strict.request("GET", f"http://{host}:{server.port}/")
+    assert refused.value.code == "ADDRESS_REFUSED"
+    assert not refused.value.is_transient
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.com",
+        "//example.com",
+        "/path",
+        "ftp://example.com",
+        "file:///etc/passwd",
+        "gopher://example.com",
+        "unix:///var/run/docker.sock",
+        "http://",
+        "http:///path",
+        "http://user@example.com/",
+        "http://user:secret@example.com/",
+        "http://:@example.com/",
+        "http://example.com\\@127.0.0.1/",
+        "http://127.0.0.1%2f@example.com/",
+        "http://a b/",
+        "http://%31%32%37.0.0.1/",
+        "http://exa\nmple.com/",
+        "http://example.com:99999999/",
+        "http://example.com:0/",
+        "http://example.com:x/",
+        "http://0177.0.0.1/",
+        "http://[::1/",
+        "http://[fe80::1%25eth0]/",
+        "http://a..b/",
+        f"http://{'a' * 64}.com/",
+        "http://xn--/",
+        "http://\ud800/",
+    ],
+)
+async def test_a_url_that_is_no_plain_web_address_is_refused(strict: OutboundHttp, url: str) -> None:
+    with pytest.raises(BlockInputInvalid) as refused:
+        await strict.request("GET", url)
+    assert "secret" not in refused.value.message
+
+
+async def test_one_private_address_among_public_ones_spoils_them() -> None:
+    wire = Wire(1)
+    http = OutboundHttp(resolver=Names(mixed_test=[[PUBLIC, "10.0.0.1"]]), network=wire)
+    with pytest.raises(AddressRefused):
+        await http.request("GET", "http://mixed.test/")
+    assert wire.connected == []
+
+
+async def test_a_name_that_changes_its_address_after_the_check_gains_nothing(server: StubServer) -> None:
+    names = Names(flips_test=[[PUBLIC], ["127.0.0.1"]])
+    wire = Wire(server.port)
+    http = OutboundHttp(resolver=names, network=wire)
+    server.answers["/"] = Answer()
+
+    await http.request("GET", "http://flips.test/")
+    assert (names.asked, wire.connected) == (["flips.test"], [PUBLIC])
+
+    with pytest.raises(AddressRefused):
+        await http.request("GET", "http://flips.test/")
+    assert wire.connected == [PUBLIC]
+
+
+async def test_the_next_address_is_tried_when_one_does_not_answer(server: StubServer) -> None:
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.2", 0))
+        http = OutboundHttp(
+            resolver=Names(two_test=[["127.0.0.2", "127.0.0.1"]]), allowed_private_hosts=["two.test"]
+        )
+        assert (await http.request("GET", f"http://two.test:{server.port}/")).status_code == 404
+
+
+@pytest.mark.parametrize("allowed", ["inside.test", "INSIDE.test", "inside.test:{port}"])
+async def test_a_private_host_is_reached_when_it_is_allowed(server: StubServer, allowed: str) -> None:
+    http = OutboundHttp(
+        resolver=Names(inside_test=[["127.0.0.1"]]),
+        allowed_private_hosts=[allowed.format(port=server.port)],
+    )
+    assert (await http.request("GET", f"http://Inside.test:{server.port}/")).status_code == 404
+
+
+@pytest.mark.parametrize("allowed", ["other.test", "inside.test:1", "side.test", "127.0.0.1"])
+async def test_another_host_or_port_is_not_allowed_with_it(server: StubServer, allowed: str) -> None:
+    http = OutboundHttp(resolver=Names(inside_test=[["127.0.0.1"]]), allowed_private_hosts=[allowed])
+    with pytest.raises(AddressRefused):
+        await http.request("GET", f"http://inside.test:{server.port}/")
+
+
+async def test_a_proxy_of_the_environment_is_not_used(
+    server: StubServer, http: OutboundHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert (await http.request("GET", server.url)).status_code == 404
+
+
+# TLS
+
+
+def make_certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return what a server that has a certificate for a name uses, and what a client that trusts it uses."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(path)
+    return serving, ssl.create_default_context(cafile=str(path))
+
+
+async def test_tls_verifies_the_name_although_the_address_is_pinned(tmp_path: Path) -> None:
+    serving, trusting = make_certificate(tmp_path, "api.test")
+    async with running_server(tls=serving) as server:
+        http = OutboundHttp(
+            resolver=Names(api_test=[["127.0.0.1"]], other_test=[["127.0.0.1"]]),
+            allowed_private_hosts=["api.test", "other.test"],
+            ssl_context=trusting,
+        )
+        assert (await http.request("GET", f"https://api.test:{server.port}/")).status_code == 404
+        with pytest.raises(BlockUnavailable, match="certificate"):
+            await http.request("GET", f"https://other.test:{server.port}/")
+        await http.aclose()
+
+
+# Redirects
+
+
+async def test_a_redirect_is_followed(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/a"] = Answer(302, headers={"location": "b/c?d#e"})
+    server.answers["/b/c"] = Answer(body=b"there")
+    response = await http.request("GET", f"{server.url}/a")
+    assert (response.body, response.status_code) == (b"there", 200)
+    assert response.url.startswith(f"{server.url}/b/c?d")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://localhost:{port}/",
+        "http://169.254.169.254/latest/meta-data/",
+        "//[::1]:{port}/",
+        "https://10.0.0.1/",
+    ],
+)
+async def test_a_redirect_to_a_private_address_is_refused(
+    server: StubServer, http: OutboundHttp, location: str
+) -> None:
+    server.answers["/"] = Answer(302, headers={"location": location.format(port=server.port)})
+    with pytest.raises(AddressRefused):
+        await http.request("GET", f"{server.url}/")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://u:p@127.0.0.1/", "http://[", ""])
+async def test_a_redirect_to_no_web_address_is_refused(
+    server: StubServer, http: OutboundHttp, location: str
+) -> None:
+    server.answers["/loop"] = Answer(302, headers={"location": location})
+    with pytest.raises(BlockError):
+        await http.request("GET", f"{server.url}/loop")
+
+
+async def test_redirects_come_to_an_end(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(302, headers={"location": "/"})
+    with pytest.raises(BlockError, match="10 redirects"):
+        await http.request("GET", f"{server.url}/")
+    assert len(server.asked) == 11
+
+
+SECRETS = {"Authorization": "Bearer x", "Cookie": "a=b", "X-Api-Key": "x", "X-Auth-Token": "x"}
+
+
+async def test_secret_headers_stay_with_their_origin(server: StubServer) -> None:
+    async with running_server() as other:
+        http = OutboundHttp(allowed_private_hosts=["127.0.0.1"])
+        server.answers["/away"] = Answer(307, headers={"location": f"{other.url}/"})
+        await http.request("POST", f"{server.url}/away", headers={**SECRETS, "X-Plain": "1"}, content=b"x")
+    sent = other.asked[0].headers
+    assert not {name.lower() for name in SECRETS} & set(sent)
+    assert sent["x-plain"] == "1"
+    assert sent["host"] == f"127.0.0.1:{other.port}"
+    assert other.asked[0].body == b"x"
+
+
+async def test_secret_headers_go_along_within_their_origin(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/here"] = Answer(307, headers={"location": "/there"})
+    await http.request("GET", f"{server.url}/here", headers=SECRETS)
+    assert {name.lower() for name in SECRETS} <= set(server.asked[1].headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "becomes"),
+    [
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "POST", "GET"),
+        (307, "POST", "POST"),
+        (308, "POST", "POST"),
+        (301, "PUT", "PUT"),
+        (302, "DELETE", "DELETE"),
+        (303, "PUT", "GET"),
+        (303, "HEAD", "HEAD"),
+        (302, "HEAD", "HEAD"),
+    ],
+)
+async def test_a_redirect_changes_the_method_as_http_says(
+    server: StubServer, http: OutboundHttp, status: int, method: str, becomes: str
+) -> None:
+    server.answers["/a"] = Answer(status, headers={"location": "/b"})
+    await http.request(method, f"{server.url}/a", json={"a": 1}, idempotency_key="k")
+    asked = server.asked[1]
+    assert asked.method == becomes
+    assert asked.body == (b"" if becomes == "GET" else b'{"a": 1}')
+    assert ("content-type" in asked.headers) == (becomes != "GET")
+    assert ("idempotency-key" in asked.headers) == (becomes in ("POST", "PUT", "DELETE"))
+
+
+async def test_a_redirect_that_leads_nowhere_is_the_answer(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(304)
+    assert (await http.request("GET", f"{server.url}/")).status_code == 304
+    server.answers["/"] = Answer(302, body=b"x")
+    assert (await http.request("GET", f"{server.url}/")).body == b"x"
+
+
+# Limits
+
+
+async def test_a_response_up_to_the_limit_is_read(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(body=b"x" * 100_000)
+    assert len((await http.request("GET", f"{server.url}/")).body) == 100_000
+    server.answers["/"] = Answer(body=b"x" * 100_001)
+    with pytest.raises(BlockLimitExceeded):
+        await http.request("GET", f"{server.url}/")
+
+
+def gzipped(body: bytes) -> Answer:
+    return Answer(body=body, headers={"content-encoding": "gzip"})
+
+
+async def test_a_compressed_response_is_decompressed(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = gzipped(gzip.compress(b"a" * 100_000))
+    assert (await http.request("GET", f"{server.url}/")).body == b"a" * 100_000
+
+
+async def test_a_response_compressed_in_several_parts_is_read_to_its_end(
+    server: StubServer, http: OutboundHttp
+) -> None:
+    server.answers["/"] = gzipped(gzip.compress(b"one ") + gzip.compress(b"two") + b"\0\0\0")
+    assert (await http.request("GET", f"{server.url}/")).body == b"one two"
+
+
+@pytest.mark.parametrize("rounds", [1, 50])
+async def test_a_compressed_bomb_is_stopped_at_the_limit(
+    server: StubServer, http: OutboundHttp, rounds: int
+) -> None:
+    server.answers["/"] = gzipped(gzip.compress(b"\0" * (5_000_000 // rounds)) * rounds)
+    with pytest.raises(BlockLimitExceeded):
+        await http.request("GET", f"{server.url}/")
+
+
+@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"a" * 1_000)[:-9]])
+async def test_a_response_that_cannot_be_decompressed_is_an_error(
+    server: StubServer, http: OutboundHttp, body: bytes
+) -> None:
+    server.answers["/"] = gzipped(body)
+    with pytest.raises(BlockError, match="decompressed"):
+        await http.request("GET", f"{server.url}/")
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "zstd"])
+async def test_a_compression_that_was_not_asked_for_is_refused(
+    server: StubServer, http: OutboundHttp, encoding: str
+) -> None:
+    server.answers["/"] = Answer(body=b"x", headers={"content-encoding": encoding})
+    with pytest.raises(BlockError, match="compressed"):
+        await http.request("GET", f"{server.url}/")
+
+
+async def test_a_response_without_a_body_may_call_itself_compressed(
+    server: StubServer, http: OutboundHttp
+) -> None:
+    server.answers["/"] = Answer(body=gzip.compress(b"x"), headers={"content-encoding": "gzip"})
+    assert (await http.request("HEAD", f"{server.url}/")).body == b""
+
+
+async def test_a_server_that_keeps_silent_is_unavailable(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(hangs=True)
+    with pytest.raises(BlockUnavailable, match=r"0\.1 s") as failure:
+        await http.request("GET", f"{server.url}/", timeout_seconds=0.1)
+    assert failure.value.is_transient
+    assert failure.value.details == {}
+
+
+async def test_the_time_limit_is_one_for_all_redirects(server: StubServer, http: OutboundHttp) -> None:
+    loop = asyncio.get_running_loop()
+    server.answers["/a"] = Answer(302, headers={"location": "/b"})
+    server.answers["/b"] = Answer(hangs=True)
+    begun = loop.time()
+    with pytest.raises(BlockUnavailable):
+        await http.request("GET", f"{server.url}/a", timeout_seconds=0.2)
+    assert loop.time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("method", "is_unknown"), [("POST", True), ("PATCH", True), ("PUT", False), ("GET", False)]
+)
+async def test_a_broken_connection_leaves_the_outcome_open_only_when_it_matters(
+    server: StubServer, http: OutboundHttp, method: str, is_unknown: bool
+) -> None:
+    server.answers["/"] = Answer(breaks_off=True)
+    with pytest.raises(BlockUnavailable) as failure:
+        await http.request(method, f"{server.url}/")
+    assert failure.value.details.get("outcome_unknown", False) == is_unknown
+
+
+async def test_a_response_that_ends_early_is_unavailable(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(body=b"half", headers={"content-length": "8"})
+    with pytest.raises(BlockUnavailable):
+        await http.request("GET", f"{server.url}/")
+
+
+async def test_a_host_that_nobody_serves_is_unavailable_and_was_not_asked() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        http = OutboundHttp(allowed_private_hosts=["127.0.0.1"])
+        with pytest.raises(BlockUnavailable) as failure:
+            await http.request("POST", f"http://127.0.0.1:{port}/")
+    assert failure.value.details == {}
+
+
+async def test_a_cancelled_request_leaves_at_once(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(hangs=True)
+    request = asyncio.create_task(http.request("GET", f"{server.url}/"))
+    await asyncio.wait_for(server.reached.wait(), 5)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await asyncio.wait_for(server.left.wait(), 5)
+
+
+async def test_many_requests_at_once_do_not_hinder_each_other(server: StubServer, http: OutboundHttp) -> None:
+    def echo(asked: Asked) -> Answer:
+        return Answer(body=asked.body)
+
+    server.answers["/"] = echo
+    answers = await asyncio.gather(
+        *(http.request("POST", f"{server.url}/", json={"n": number}) for number in range(50))
+    )
+    assert [json.loads(answer.body)["n"] for answer in answers] == list(range(50))

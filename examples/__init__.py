@@ -1,0 +1,1 @@
+"""Graphs to start from, and the program that runs them all."""

@@ -1,0 +1,152 @@
+"""Executions as they are read. What a live one does is written elsewhere, by activities.
+
+A deleted execution is not found, but its id stays taken.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.errors import NotFound
+from app.graph.status import Status
+from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.tables import Execution, ExecutionEvent, NodeExecution
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Which executions a list is to hold."""
+
+    graph_id: uuid.UUID | None = None
+    status: Status | None = None
+    trigger: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCounts:
+    """How many node executions an execution has had so far."""
+
+    node_executions: int = 0
+    completed: int = 0
+    failed: int = 0
+    retries: int = 0
+
+
+async def insert_queued(session: AsyncSession, execution: Execution) -> None:
+    """Write a started execution down, unless its workflow was quicker; then only add what that cannot know."""
+    given = insert(Execution).values(
+        {
+            "id": execution.id,
+            "user_id": execution.user_id,
+            "graph_id": execution.graph_id,
+            "graph_version": execution.graph_version,
+            "plan_hash": execution.plan_hash,
+            "status": Status.QUEUED,
+            "trigger": execution.trigger,
+            "parent_id": execution.parent_id,
+            "run_id": execution.run_id,
+            "inputs": execution.inputs,
+            "fingerprint": execution.fingerprint,
+            "budget": execution.budget,
+            "created_at": execution.created_at,
+        }
+    )
+    await session.execute(
+        given.on_conflict_do_update(
+            index_elements=[col(Execution.id)],
+            set_={"run_id": given.excluded.run_id},
+            where=col(Execution.run_id) == "",
+        )
+    )
+
+
+async def get_execution_of_any_age(
+    session: AsyncSession, owner: str, execution_id: uuid.UUID
+) -> Execution | None:
+    """Return an owner's execution, deleted or not, or None."""
+    query = select(Execution).where(col(Execution.id) == execution_id, col(Execution.user_id) == owner)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def require_execution(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> Execution:
+    """Return an owner's execution.
+
+    Raises:
+        NotFound: The owner has none of this id.
+    """
+    execution = await get_execution_of_any_age(session, owner, execution_id)
+    if execution is None or execution.deleted_at is not None:
+        raise NotFound
+    return execution
+
+
+async def list_executions(
+    session: AsyncSession, owner: str, wanted: ExecutionFilter, *, cursor: str | None = None, limit: int
+) -> Page[Execution]:
+    """Return an owner's executions, newest first."""
+    conditions: list[ColumnElement[bool]] = [
+        col(Execution.user_id) == owner,
+        col(Execution.deleted_at).is_(None),
+    ]
+    if wanted.graph_id is not None:
+        conditions.append(col(Execution.graph_id) == wanted.graph_id)
+    if wanted.status is not None:
+        conditions.append(col(Execution.status) == wanted.status)
+    if wanted.trigger is not None:
+        conditions.append(col(Execution.trigger) == wanted.trigger)
+    if cursor:
+        key = tuple_(col(Execution.created_at), col(Execution.id))
+        conditions.append(key < tuple_(*read_cursor(cursor, dated_key)))
+    query = (
+        select(Execution)
+        .where(*conditions)
+        .order_by(col(Execution.created_at).desc(), col(Execution.id).desc())
+        .limit(limit + 1)
+    )
+    rows = (await session.execute(query)).scalars().all()
+    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+
+
+async def count_nodes(
+    session: AsyncSession, owner: str, execution_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, NodeCounts]:
+    """Return the counts of those of the executions that have had node executions."""
+    status = col(NodeExecution.status)
+    query = (
+        select(
+            col(NodeExecution.execution_id),
+            func.count(),
+            func.count().filter(status == Status.COMPLETED),
+            func.count().filter(status == Status.FAILED),
+            func.sum(col(NodeExecution.attempt) - 1),
+        )
+        .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
+        .where(col(NodeExecution.execution_id).in_(execution_ids), col(Execution.user_id) == owner)
+        .group_by(col(NodeExecution.execution_id))
+    )
+    return {row[0]: NodeCounts(*row[1:]) for row in await session.execute(query)}
+
+
+async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> None:
+    """Empty an execution's record and mark it as deleted. The caller has seen that it ended and whose it is."""
+    own = select(col(Execution.id)).where(col(Execution.id) == execution_id, col(Execution.user_id) == owner)
+    for table, key in (
+        (NodeExecution, col(NodeExecution.execution_id)),
+        (ExecutionEvent, col(ExecutionEvent.execution_id)),
+    ):
+        await session.execute(delete(table).where(key.in_(own)).execution_options(synchronize_session=False))
+    emptied: dict[str, Any] = {"inputs": [{}], "outputs": {}, "error": None, "report": None}
+    await session.execute(
+        update(Execution)
+        .where(col(Execution.id) == execution_id, col(Execution.user_id) == owner)
+        .values(deleted_at=func.now(), **emptied)
+        .execution_options(synchronize_session=False)
+    )

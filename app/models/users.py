@@ -1,0 +1,50 @@
+"""Users: written down when their first valid token is seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.errors import NotFound
+from app.models.tables import User
+
+LOGIN_RESOLUTION = timedelta(minutes=1)
+"""`last_login` is written at most this often."""
+
+
+async def insert_or_touch_user(
+    session: AsyncSession, user_id: str, *, email: str, role: str, initial_credits: int
+) -> None:
+    """Write a user down at first sight; later on, when they were last seen."""
+    given = insert(User).values(
+        id=user_id,
+        email=email,
+        name="",
+        role=role,
+        timezone="UTC",
+        credits=initial_credits,
+        last_login=func.now(),
+    )
+    await session.execute(
+        given.on_conflict_do_update(
+            index_elements=[col(User.id)],
+            set_={"last_login": func.now(), "email": email, "role": role},
+            where=func.coalesce(col(User.last_login), col(User.created_at)) < func.now() - LOGIN_RESOLUTION,
+        )
+    )
+
+
+async def require_user(session: AsyncSession, user_id: str) -> User:
+    """Return a user.
+
+    Raises:
+        NotFound: There is no such user.
+    """
+    user = (await session.execute(select(User).where(col(User.id) == user_id))).scalar_one_or_none()
+    if user is None:
+        raise NotFound
+    return user

@@ -22,7 +22,8 @@ from app.activities.values import ValueCache
 from app.blocks.base import RemoteBlock
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
-from app.blocks.registry import make_registry
+from app.blocks.registry import BlockRegistry, make_registry
+from app.database import plain_url
 from app.workflows.graph_execution import GraphExecutionWorkflow
 
 
@@ -46,7 +47,11 @@ class WorkerConfig:
 
 @contextlib.asynccontextmanager
 async def make_workers(
-    client: Client, config: WorkerConfig, *, runner: WorkflowRunner | None = None
+    client: Client,
+    config: WorkerConfig,
+    *,
+    runner: WorkflowRunner | None = None,
+    registry: BlockRegistry | None = None,
 ) -> AsyncIterator[list[Worker]]:
     """Make the workers of this process, one per task queue, and close what they use afterwards.
 
@@ -55,8 +60,9 @@ async def make_workers(
         config: What to serve, and with what.
         runner: How workflow code is run; unsandboxed unless said otherwise. The import contracts keep it pure, and
             the tests run it in the sandbox.
+        registry: The blocks it serves; all of them unless said otherwise.
     """
-    pool = await asyncpg.create_pool(_dsn(config.database_url), min_size=2, max_size=12, init=_use_json)
+    pool = await asyncpg.create_pool(plain_url(config.database_url), min_size=2, max_size=12, init=_use_json)
     http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
     models = LanguageModels(
         base_url=config.llm_base_url,
@@ -64,7 +70,7 @@ async def make_workers(
         anthropic_api_key=config.anthropic_api_key,
     )
     try:
-        registry = make_registry()
+        registry = registry or make_registry()
         plans, values = PlanCache(pool, registry), ValueCache(pool)
         calls = BlockCalls(pool, plans, values, http=http, language_models=models)
         blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
@@ -125,10 +131,6 @@ def _make_worker(
         max_heartbeat_throttle_interval=timedelta(seconds=1.5),
         graceful_shutdown_timeout=timedelta(seconds=config.graceful_shutdown_seconds),
     )
-
-
-def _dsn(database_url: str) -> str:
-    return database_url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
 async def _use_json(connection: asyncpg.Connection[Any]) -> None:

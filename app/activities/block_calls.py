@@ -200,6 +200,8 @@ class Attempt:
 
     async def _fail(self, error: BlockError) -> None:
         """Write down that the attempt failed, and tell Temporal whether another is to follow."""
+        if self._options.is_at_most_once and error.details.get("outcome_unknown"):
+            error = OutcomeUnknown(f"{error.message}; it may have taken effect and is not repeated")
         is_final = not error.is_transient or self._context.is_last_attempt
         if is_final:
             self.run.cost = 0

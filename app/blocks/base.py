@@ -53,13 +53,13 @@ class BlockCategory(StrEnum):
 class BlockInput(BaseModel):
     """The inputs of a block, one field per pin. Keys that no pin has are ignored."""
 
-    model_config = ConfigDict(extra="ignore", arbitrary_types_allowed=False)
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
 
 class BlockOutput(BaseModel):
     """The outputs of a block, one field per pin. A block may emit each of them any number of times."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class Block(ABC):

@@ -1,0 +1,263 @@
+"""The engine without its REST layer: saves graphs, starts executions on a real Temporal, reads their records.
+
+The worker runs in the test's own process with workflow code in the sandbox, so that blocks made for a test can be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart
+from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
+from app.blocks.context import BlockContext
+from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
+from app.database import migrate, plain_url
+from app.errors import BlockError, BlockUnavailable
+from app.graph.compilation import compile_graph
+from app.graph.definition import GraphDefinition, Link, Node, name_links
+from app.graph.signature import RetryPolicy
+from app.temporal_worker import WorkerConfig, make_workers
+
+OWNER = "owner"
+FAST = ExecutionLimits(window=40, heartbeat_seconds=5)
+
+
+class Probe(RemoteBlock):
+    """A remote block whose behaviour the test decides: it counts its calls and does what it is told."""
+
+    id = "0b6d3c1e-7a52-4a35-9d0e-3f8f8d1d9a01"
+    retry = RetryPolicy(max_attempts=3, initial_seconds=0.05)
+
+    class Input(BlockInput):
+        """What the test says."""
+
+        value: Any = None
+        name: str = ""
+        """Which of the test's functions to call."""
+
+    class Output(BlockOutput):
+        """What the test's function gave."""
+
+        out: Any
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int, Any]] = []
+        """(name, attempt, value) of each call."""
+        self.functions: dict[str, Callable[[Any, BlockContext], Any]] = {}
+
+    async def run(self, given: Any, context: BlockContext) -> AsyncIterator[tuple[str, Any]]:
+        self.calls.append((given.name, context.attempt, given.value))
+        result = self.functions.get(given.name, lambda value, _: value)(given.value, context)
+        if asyncio.iscoroutine(result):
+            result = await result
+        for value in result if isinstance(result, Many) else [result]:
+            yield "out", value
+
+
+class Many(list[Any]):
+    """Several values for one pin."""
+
+
+def unavailable_until(attempt: int) -> Callable[[Any, BlockContext], Any]:
+    """Return a function that fails with a transient error before that attempt."""
+
+    def function(value: Any, context: BlockContext) -> Any:
+        if context.attempt < attempt:
+            raise BlockUnavailable("Try again later")
+        return value
+
+    return function
+
+
+def refuses(value: Any, context: BlockContext) -> Any:
+    """Fail for good."""
+    raise BlockError(f"{value} is refused")
+
+
+def make_graph(nodes: Mapping[str, tuple[str, Mapping[str, Any]]], links: Iterable[str]) -> GraphDefinition:
+    """Return a graph of (block, constants) by node id and links `a.out -> b.in` (`=>` for static ones).
+
+    A constant called `metadata` is the node's metadata.
+    """
+    made = []
+    for name, (block, constants) in nodes.items():
+        plain = {pin: value for pin, value in constants.items() if pin != "metadata"}
+        made.append(Node(name, block, plain, constants.get("metadata", {})))
+    return GraphDefinition(tuple(made), name_links([_link(text) for text in links]))
+
+
+def _link(text: str) -> Link:
+    arrow = "=>" if "=>" in text else "->"
+    (source_id, source_name), (sink_id, sink_name) = (end.strip().split(".", 1) for end in text.split(arrow))
+    return Link(source_id, sink_id, source_name, sink_name, is_static=arrow == "=>")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What Postgres holds of an execution."""
+
+    status: str
+    outputs: dict[str, list[Any]]
+    error: dict[str, Any] | None
+    report: dict[str, Any] | None
+    retries: int
+    nodes: list[dict[str, Any]]
+    """Rows of node executions in the order in which they ended."""
+    events: list[tuple[int, str]]
+    """(seq, type)"""
+
+    def of(self, node_id: str) -> list[dict[str, Any]]:
+        """Return the rows of one node."""
+        return [row for row in self.nodes if row["node_id"] == node_id]
+
+
+class Engine:
+    """Executes graphs."""
+
+    def __init__(self, client: Client, pool: asyncpg.Pool[Any], database_url: str) -> None:
+        self.client = client
+        self.pool = pool
+        self.database_url = database_url
+        self.task_queue = f"test-{uuid.uuid4()}"
+        self.probe = Probe()
+        self.registry = BlockRegistry([self.probe, *(make() for make in BLOCK_CLASSES)])
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """Run a worker."""
+        config = WorkerConfig(self.database_url, self.task_queue, graceful_shutdown_seconds=0.5)
+        async with (
+            make_workers(
+                self.client, config, runner=SandboxedWorkflowRunner(), registry=self.registry
+            ) as workers,
+            workers[0],
+        ):
+            yield
+
+    async def start(
+        self,
+        graph: GraphDefinition,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        limits: ExecutionLimits = FAST,
+        owner: str = OWNER,
+        user: str | None = None,
+    ) -> WorkflowHandle[Any, int]:
+        """Save a graph for its owner, and start an execution of it, as its owner unless another user is named."""
+        graph_id, plan_hash = await self._save(graph, owner)
+        start = ExecutionStart(
+            user_id=user or owner,
+            graph_id=graph_id,
+            graph_version=1,
+            graph_name="test",
+            plan_hash=plan_hash,
+            inputs=[dict(inputs or {})],
+            trigger="api",
+            created_at=datetime.now(UTC).isoformat(),
+            limits=limits,
+        )
+        return await self.client.start_workflow(
+            WORKFLOW_NAME, start, id=str(uuid.uuid4()), task_queue=self.task_queue, result_type=int
+        )
+
+    async def run(
+        self, graph: GraphDefinition, inputs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Record:
+        """Execute a graph to its end; return the record."""
+        handle = await self.start(graph, inputs, **options)
+        return await self.end(handle)
+
+    async def end(self, handle: WorkflowHandle[Any, int]) -> Record:
+        """Wait until an execution has ended; return the record."""
+        try:
+            await handle.result()
+        except WorkflowFailureError:
+            pass  # how it ended is in the record
+        return await self.record(handle.id)
+
+    async def record(self, execution_id: str) -> Record:
+        """Return what is recorded of an execution."""
+        row = await self.pool.fetchrow("SELECT * FROM executions WHERE id = $1", execution_id)
+        assert row is not None
+        nodes = await self.pool.fetch(
+            "SELECT * FROM node_executions WHERE execution_id = $1 ORDER BY seq", execution_id
+        )
+        events = await self.pool.fetch(
+            "SELECT seq, type FROM execution_events WHERE execution_id = $1 ORDER BY seq", execution_id
+        )
+        outputs = {name: [envelope[0] for envelope in values] for name, values in row["outputs"].items()}
+        return Record(
+            row["status"],
+            outputs,
+            row["error"],
+            row["report"],
+            row["retries"],
+            [dict(node) for node in nodes],
+            [(event["seq"], event["type"]) for event in events],
+        )
+
+    async def find_status(self, execution_id: str) -> str | None:
+        """Return an execution's recorded status, or None while nothing is recorded."""
+        status: str | None = await self.pool.fetchval(
+            "SELECT status FROM executions WHERE id = $1", execution_id
+        )
+        return status
+
+    async def _save(self, graph: GraphDefinition, owner: str) -> tuple[str, str]:
+        compiled = compile_graph(graph, self.registry.signatures)
+        graph_id = str(uuid.uuid4())
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO users (id, email, name, role, timezone, credits) VALUES ($1, '', '', 'user', 'UTC', 0) "
+                "ON CONFLICT DO NOTHING",
+                owner,
+            )
+            await connection.execute(
+                "INSERT INTO plans (hash, plan, configuration) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                compiled.hash,
+                compiled.plan,
+                compiled.configuration,
+            )
+            await connection.execute(
+                "INSERT INTO graphs (id, user_id, active_version, latest_version) VALUES ($1, $2, 1, 1)",
+                graph_id,
+                owner,
+            )
+            await connection.execute(
+                "INSERT INTO graph_versions (graph_id, version, name, description, definition, plan_hash, "
+                "input_schema, output_schema) VALUES ($1, 1, 'test', '', '{}', $2, '{}', '{}')",
+                graph_id,
+                compiled.hash,
+            )
+        return graph_id, compiled.hash
+
+
+@asynccontextmanager
+async def make_engine(client: Client, database_url: str) -> AsyncIterator[Engine]:
+    """Make an engine on a running stack."""
+    await migrate(database_url)
+    pool = await asyncpg.create_pool(plain_url(database_url), min_size=1, max_size=4, init=_use_json)
+    try:
+        yield Engine(client, pool, database_url)
+    finally:
+        await pool.close()
+
+
+async def _use_json(connection: asyncpg.Connection[Any]) -> None:
+    await connection.set_type_codec("json", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+def limited(limits: ExecutionLimits = FAST, **changes: Any) -> ExecutionLimits:
+    """Return limits with some changed."""
+    return replace(limits, **changes)

@@ -1,0 +1,28 @@
+"""Every recorded history replays with today's workflow code, in the sandbox and without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from app.workflows.graph_execution import GraphExecutionWorkflow
+from tests.replay.recording import HISTORIES, SHAPES
+
+RUNNERS = {"sandboxed": SandboxedWorkflowRunner, "unsandboxed": UnsandboxedWorkflowRunner}
+
+
+def test_every_shape_has_a_history() -> None:
+    recorded = {path.stem for path in HISTORIES.glob("*.json")}
+    assert recorded >= {shape.__name__ for shape in SHAPES}
+
+
+@pytest.mark.parametrize("runner", RUNNERS.values(), ids=RUNNERS)
+@pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
+async def test_a_recorded_history_replays(path: Path, runner: type[WorkflowRunner]) -> None:
+    replayer = Replayer(workflows=[GraphExecutionWorkflow], workflow_runner=runner())
+    history = WorkflowHistory.from_json(path.stem, path.read_text())
+    await replayer.replay_workflow(history)

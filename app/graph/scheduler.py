@@ -285,18 +285,18 @@ class Scheduler:
             "settled": self.settled,
             "exhausted": self.is_exhausted,
             "failure": [self.failure.node, self.failure.code, self.failure.message] if self.failure else None,
-            "counts": [[node, count] for node, count in self._counts.items() if is_in(node)],
+            "counts": [[node, count] for node, count in sorted(self._counts.items()) if is_in(node)],
             "slots": [
                 [node, waiting.dump()]
-                for node, waiting in self._waiting.items()
+                for node, waiting in sorted(self._waiting.items())
                 if waiting.slots and is_in(node)
             ],
             "unreleased": [
                 [node, n, held.emissions, held.is_closed]
-                for (node, n), held in self._unreleased.items()
+                for (node, n), held in sorted(self._unreleased.items())
                 if is_in(node)
             ],
-            "released": [[node, n] for node, n in self._released.items() if is_in(node)],
+            "released": [[node, n] for node, n in sorted(self._released.items()) if is_in(node)],
             "in_wave": _dump_ready(self._in_wave),
             "running": sorted([node, n] for node, n in self._running if is_in(node)),
         }
@@ -335,4 +335,4 @@ def _dump_ready(ready: dict[tuple[int, int], Inputs]) -> list[Any]:
 
 
 def _dump_inputs(inputs_by_node: dict[int, Inputs]) -> list[Any]:
-    return [[node, list(inputs.items())] for node, inputs in inputs_by_node.items()]
+    return [[node, list(inputs.items())] for node, inputs in sorted(inputs_by_node.items())]

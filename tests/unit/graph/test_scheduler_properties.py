@@ -14,7 +14,7 @@ from app.graph.plan import Plan
 from app.graph.scheduler import Scheduler
 from tests.unit.graph.walking import Behaviour, Fails, Sketch, Walk, walk
 
-LIMIT = 300
+LIMIT = 80
 
 
 def emits(count: int, *, fails: bool) -> Behaviour:

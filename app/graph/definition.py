@@ -57,7 +57,9 @@ class GraphDefinition:
 
 def name_links(links: Sequence[Link]) -> tuple[Link, ...]:
     """Give every link without an id one that follows from its ends and its position."""
-    return tuple(link if link.id else replace(link, id=_link_id(position, link)) for position, link in enumerate(links))
+    return tuple(
+        link if link.id else replace(link, id=_link_id(position, link)) for position, link in enumerate(links)
+    )
 
 
 def _link_id(position: int, link: Link) -> str:

@@ -1,7 +1,7 @@
 """A graph compiled for walking: small integers in place of names, a bit mask for a set of pins.
 
-Made by `app.graph.compilation` when a version is saved, immutable. The names and constants are not in it: the activities
-find them in the configuration that is kept beside it.
+Made by `app.graph.compilation` when a version is saved, immutable. The names and constants are not in it: the
+activities find them in the configuration that is kept beside it.
 """
 
 from __future__ import annotations

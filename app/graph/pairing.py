@@ -65,9 +65,11 @@ def is_complete(node: PlanNode, slot: Slot) -> bool:
     """Answer whether every linked pin has a value, and every required one a value that is not null."""
     if slot.filled != node.all_pins:
         return False
-    return not node.never_null or not any(
-        node.never_null >> pin & 1 and is_null(envelope) for pin, envelope in slot.inputs.items()
-    )
+    if node.never_null:
+        for pin, envelope in slot.inputs.items():
+            if node.never_null >> pin & 1 and is_null(envelope):
+                return False
+    return True
 
 
 def static_part(node: PlanNode, inputs: Inputs) -> Inputs:

@@ -1,0 +1,101 @@
+"""All blocks there are. A block exists when its class stands in the tuple below, and in no other way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from app.blocks import basic, files, inputs, llm, logic, outputs, timer, web
+from app.blocks.base import Block
+from app.errors import NotFound
+from app.graph.signature import BlockSignature
+
+BLOCK_CLASSES: tuple[type[Block], ...] = (
+    inputs.AgentInputBlock,
+    inputs.AgentShortTextInputBlock,
+    inputs.AgentLongTextInputBlock,
+    inputs.AgentNumberInputBlock,
+    inputs.AgentDateInputBlock,
+    inputs.AgentTimeInputBlock,
+    inputs.AgentFileInputBlock,
+    inputs.AgentDropdownInputBlock,
+    inputs.AgentToggleInputBlock,
+    inputs.AgentTableInputBlock,
+    inputs.AgentGoogleDriveFileInputBlock,
+    outputs.AgentOutputBlock,
+    basic.StoreValueBlock,
+    basic.UniversalTypeConverterBlock,
+    basic.NoteBlock,
+    files.FileStoreBlock,
+    files.FileReadBlock,
+    basic.ReverseListOrderBlock,
+    basic.PrintToConsoleBlock,
+    logic.ConditionBlock,
+    logic.IfInputMatchesBlock,
+    logic.StepThroughItemsBlock,
+    logic.CalculatorBlock,
+    logic.CountItemsBlock,
+    timer.CountdownTimerBlock,
+    llm.AITextGeneratorBlock,
+    llm.LlmCallBlock,
+    web.SendWebRequestBlock,
+)
+
+
+class BlockSignatures:
+    """The blocks as the graph core sees them, by UUID, slug or class name."""
+
+    def __init__(self, blocks: BlockRegistry) -> None:
+        self._blocks = blocks
+
+    def get(self, ref: str) -> BlockSignature | None:
+        """Return a block's signature, or None if there is no such block."""
+        block = self._blocks.get(ref)
+        return None if block is None else block.signature
+
+
+class BlockRegistry:
+    """A fixed set of blocks, found by UUID, by slug or by class name.
+
+    Raises:
+        ValueError: Two blocks share one of these names.
+    """
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._blocks = tuple(blocks)
+        self._by_ref: dict[str, Block] = {}
+        for block in self._blocks:
+            for ref in (block.id, block.signature.slug, block.name):
+                other = self._by_ref.setdefault(ref, block)
+                if other is not block:
+                    raise ValueError(f"{block.name} and {other.name} are both called {ref!r}")
+        self.signatures = BlockSignatures(self)
+
+    def get(self, ref: str) -> Block | None:
+        """Return a block, or None.
+
+        Args:
+            ref: A UUID in any case, a slug or a class name.
+        """
+        return self._by_ref.get(ref) or self._by_ref.get(ref.lower())
+
+    def require(self, ref: str) -> Block:
+        """Return a block.
+
+        Raises:
+            NotFound: There is no such block.
+        """
+        block = self.get(ref)
+        if block is None:
+            raise NotFound(f"There is no block {ref[:80]!r}")
+        return block
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self._blocks)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+
+def make_registry() -> BlockRegistry:
+    """Return every block there is, always in the same order."""
+    return BlockRegistry(block_class() for block_class in BLOCK_CLASSES)

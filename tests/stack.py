@@ -1,0 +1,76 @@
+"""A real Postgres and a real Temporal for tests, and the one way to wait for something."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from app.database import migrate
+from app.embedded.stack import EmbeddedStack
+
+T = TypeVar("T")
+TEMPLATE = "perdure_template"
+
+
+class Stack(EmbeddedStack):
+    """Postgres with migrated databases, and Temporal."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, is_durable=False)
+        self._numbers = itertools.count(1)
+
+    @property
+    def database_url(self) -> str:
+        """URL of a migrated database that all tests of a process share."""
+        return self.postgres.url
+
+    async def start(self) -> None:
+        """Start both, with the project's tables in place."""
+        await super().start()
+        await migrate(await self.postgres.make_database(TEMPLATE))
+        await migrate(self.database_url)
+
+    async def make_database(self) -> str:
+        """Return the URL of a new migrated database, for a test that must not see others' rows."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        return await self.postgres.make_database(name, template=TEMPLATE)
+
+
+@asynccontextmanager
+async def run_stack(folder: Path) -> AsyncIterator[Stack]:
+    """Run a stack on a folder."""
+    async with Stack(folder) as stack:
+        yield stack
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[T] | T],
+    *,
+    timeout_seconds: float = 15.0,
+    interval_seconds: float = 0.05,
+) -> T:
+    """Wait until a condition holds, and return what it gave.
+
+    Args:
+        condition: Function or coroutine function; its result counts as true or false.
+        timeout_seconds: When to give up.
+        interval_seconds: Pause between two looks.
+
+    Raises:
+        AssertionError: Time is up.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    while True:
+        given = condition()
+        result: T = await given if inspect.isawaitable(given) else given
+        if result:
+            return result
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"Not so after {timeout_seconds:g} s; last seen: {result!r}")
+        await asyncio.sleep(interval_seconds)

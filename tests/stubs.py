@@ -1,0 +1,184 @@
+"""Stand-in services on this machine: an OpenAI-compatible model server, and a web server to call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+class _Stub:
+    """A server on a free port of this machine, in the test's own loop."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        # It listens from now on, so nobody has to wait until the server runs.
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(
+            Starlette(routes=routes), log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        )
+        self._server = _QuietServer(config)
+
+    async def __aenter__(self) -> Self:
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._listening]))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.should_exit = True
+        await self._serving
+        self._listening.close()
+
+
+class _QuietServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to pytest."""
+        yield
+
+
+class LanguageModelStub(_Stub):
+    """An OpenAI-compatible server (chat completions, also streamed). `url` ends where OpenAI's base URL ends.
+
+    `requests` holds what was asked; `answer` is the text to give, or a function of the request that returns a text
+    or a whole message; `latency_seconds` delays; `fail(500, times=2)` makes the next requests fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            [
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/models", self._list_models),
+            ]
+        )
+        self.url += "/v1"
+        self.requests: list[dict[str, Any]] = []
+        self.authorizations: list[str | None] = []
+        self.answer: str | Callable[[dict[str, Any]], str | dict[str, Any]] = "A short answer."
+        self.latency_seconds = 0.0
+        self.usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+        self._failures: list[int] = []
+
+    def fail(self, status: int, *, times: int = 1) -> None:
+        """Answer the next requests with an error."""
+        self._failures += [status] * times
+
+    async def _list_models(self, _: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [{"id": "gpt-4", "object": "model"}]})
+
+    async def _complete(self, request: Request) -> Response:
+        asked = await request.json()
+        self.requests.append(asked)
+        self.authorizations.append(request.headers.get("authorization"))
+        await asyncio.sleep(self.latency_seconds)
+        if self._failures:
+            status = self._failures.pop(0)
+            error = {
+                "message": "The stub was told to fail",
+                "type": "stub_error",
+                "code": None,
+                "param": None,
+            }
+            return JSONResponse({"error": error}, status)
+        answer = self.answer(asked) if callable(self.answer) else self.answer
+        message = {"role": "assistant", "content": answer} if isinstance(answer, str) else answer
+        if asked.get("stream"):
+            return StreamingResponse(self._stream(asked, message), media_type="text/event-stream")
+        choice = {"index": 0, "message": message, "finish_reason": _finish_reason(message)}
+        return JSONResponse(_head(asked, "chat.completion") | {"choices": [choice], "usage": self.usage})
+
+    async def _stream(self, asked: dict[str, Any], message: dict[str, Any]) -> AsyncIterator[str]:
+        head = _head(asked, "chat.completion.chunk")
+        for delta, reason in ((message, None), ({}, _finish_reason(message))):
+            choice = {"index": 0, "delta": delta, "finish_reason": reason}
+            yield f"data: {json.dumps(head | {'choices': [choice]})}\n\n"
+        yield f"data: {json.dumps(head | {'choices': [], 'usage': self.usage})}\n\n"
+        yield "data: [DONE]\n\n"
+
+
+def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-stub", "object": kind, "created": 1, "model": asked.get("model", "stub")}
+
+
+def _finish_reason(message: dict[str, Any]) -> str:
+    return "tool_calls" if message.get("tool_calls") else "stop"
+
+
+class WebStub(_Stub):
+    """A web server to call.
+
+    `/echo` gives the request back, `/delay/SECONDS` answers late, `/status/CODE` answers with a code, `/flaky/N` fails
+    N times with 503 and then works, `/redirect?to=URL` redirects, `/large/BYTES` is long. Every call is in `requests`,
+    and `calls` counts them by their Idempotency-Key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            [
+                Route("/echo", self._echo, methods=METHODS),
+                Route("/delay/{seconds:float}", self._delay, methods=METHODS),
+                Route("/status/{code:int}", self._status, methods=METHODS),
+                Route("/flaky/{failures:int}", self._flaky, methods=METHODS),
+                Route("/redirect", self._redirect, methods=METHODS),
+                Route("/large/{size:int}", self._large, methods=METHODS),
+            ]
+        )
+        self.requests: list[dict[str, Any]] = []
+        self.calls: Counter[str] = Counter()
+        self._flakes: Counter[str] = Counter()
+
+    async def _note(self, request: Request) -> dict[str, Any]:
+        noted = {
+            "method": request.method,
+            "path": request.url.path,
+            "query": dict(request.query_params),
+            "headers": dict(request.headers),
+            "body": (await request.body()).decode(errors="replace"),
+        }
+        self.requests.append(noted)
+        self.calls[request.headers.get("idempotency-key", "")] += 1
+        return noted
+
+    async def _echo(self, request: Request) -> Response:
+        return JSONResponse(await self._note(request))
+
+    async def _delay(self, request: Request) -> Response:
+        noted = await self._note(request)
+        await asyncio.sleep(request.path_params["seconds"])
+        return JSONResponse(noted)
+
+    async def _status(self, request: Request) -> Response:
+        noted = await self._note(request)
+        return JSONResponse(noted, request.path_params["code"])
+
+    async def _flaky(self, request: Request) -> Response:
+        noted = await self._note(request)
+        key = request.headers.get("idempotency-key", "") + str(request.url)
+        self._flakes[key] += 1
+        return JSONResponse(noted, 503 if self._flakes[key] <= request.path_params["failures"] else 200)
+
+    async def _redirect(self, request: Request) -> Response:
+        await self._note(request)
+        return RedirectResponse(request.query_params["to"], 302)
+
+    async def _large(self, request: Request) -> Response:
+        await self._note(request)
+        return Response(b"x" * int(request.path_params["size"]), media_type="text/plain")

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 from app.database import migrate
 from app.embedded.stack import EmbeddedStack
@@ -49,12 +49,21 @@ async def run_stack(folder: Path) -> AsyncIterator[Stack]:
         yield stack
 
 
+@overload
 async def eventually(
-    condition: Callable[[], Awaitable[T] | T],
-    *,
-    timeout_seconds: float = 15.0,
-    interval_seconds: float = 0.05,
-) -> T:
+    condition: Callable[[], Awaitable[T]], *, timeout_seconds: float = ..., interval_seconds: float = ...
+) -> T: ...
+
+
+@overload
+async def eventually(
+    condition: Callable[[], T], *, timeout_seconds: float = ..., interval_seconds: float = ...
+) -> T: ...
+
+
+async def eventually(
+    condition: Callable[[], Any], *, timeout_seconds: float = 15.0, interval_seconds: float = 0.05
+) -> Any:
     """Wait until a condition holds, and return what it gave.
 
     Args:
@@ -68,7 +77,7 @@ async def eventually(
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     while True:
         given = condition()
-        result: T = await given if inspect.isawaitable(given) else given
+        result = await given if inspect.isawaitable(given) else given
         if result:
             return result
         if asyncio.get_running_loop().time() > deadline:

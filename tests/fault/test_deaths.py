@@ -1,0 +1,204 @@
+"""What dies, and what happens: real processes, real SIGKILL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from temporalio.client import Client
+
+from tests.e2e.rest import (
+    TERMINAL,
+    assert_whole_log,
+    get,
+    graph,
+    node,
+    nodes_of,
+    requests,
+    save,
+    start,
+    sums,
+    wait,
+)
+from tests.processes import ServerProcess
+from tests.stack import eventually
+from tests.stubs import WebStub
+
+HEARTBEAT = {"HEARTBEAT_SECONDS": "3"}
+
+
+@pytest.fixture
+async def own_server(server_process: Callable[..., ServerProcess]) -> ServerProcess:
+    """A server that may be killed."""
+    return await server_process(**HEARTBEAT).ready()
+
+
+async def test_a_worker_killed_in_the_middle_of_a_block_loses_only_that_attempt(
+    own_server: ServerProcess, web: WebStub
+) -> None:
+    async with own_server.client() as client:
+        execution = await start(
+            client, await save(client, requests(web.url, "/echo", "/delay/2", "/echo?last"))
+        )
+        await eventually(lambda: len(web.requests) == 2)
+        _kill_workers(own_server)
+
+        ended = await wait(client, execution["id"])
+        assert ended["status"] == "COMPLETED", ended["error"]
+        rows = await nodes_of(client, execution["id"])
+        assert {name: [row["attempt"] for row in of_node] for name, of_node in rows.items()} == {
+            "r0": [1],
+            "r1": [2],
+            "r2": [1],
+            "out": [1],
+        }
+        assert [request["path"][:5] for request in web.requests] == ["/echo", "/dela", "/dela", "/echo"]
+        await assert_whole_log(client, execution["id"])
+
+
+async def test_executions_go_on_while_the_api_is_dead(
+    server_process: Callable[..., ServerProcess], web: WebStub
+) -> None:
+    first = await server_process(**HEARTBEAT).ready()
+    async with first.client() as client:
+        graph_id = await save(client, requests(web.url, "/echo", "/delay/1", "/echo"))
+        started = [await start(client, graph_id) for _ in range(3)]
+    first.process.kill()
+    first.process.wait()
+
+    second = await server_process(first.home.path, **HEARTBEAT).ready()
+    async with second.client() as client:
+        for execution in started:
+            ended = await wait(client, execution["id"], 90)
+            assert ended["status"] == "COMPLETED", ended["error"]
+            await assert_whole_log(client, execution["id"])
+
+
+async def test_a_pause_survives_the_death_of_the_worker(own_server: ServerProcess, web: WebStub) -> None:
+    async with own_server.client() as client:
+        execution = await start(client, await save(client, requests(web.url, "/delay/1", "/echo")))
+        await eventually(lambda: bool(web.requests))
+        await client.post(f"/api/executions/{execution['id']}/pause")
+        _kill_workers(own_server)
+
+        async def first_is_done() -> bool:
+            rows = (await nodes_of(client, execution["id"])).get("r0", [])
+            return [row["status"] for row in rows] == ["COMPLETED"]
+
+        await eventually(first_is_done, timeout_seconds=60)
+        assert (await get(client, execution["id"]))["status"] == "PAUSED"
+        calls = len(web.requests)
+
+        await client.post(f"/api/executions/{execution['id']}/resume", timeout=60)
+        ended = await wait(client, execution["id"])
+        assert ended["status"] == "COMPLETED", ended["error"]
+        assert len(web.requests) == calls + 1
+
+
+async def test_workers_that_keep_dying_lose_and_double_nothing(
+    own_server: ServerProcess, web: WebStub
+) -> None:
+    async with own_server.client() as client:
+        pure, remote = await save(client, sums(200)), await save(client, requests(web.url, *["/echo"] * 6))
+        started = []
+        for _ in range(3):
+            started += [await start(client, pure), await start(client, remote)]
+            _kill_workers(own_server)
+            await asyncio.sleep(0.5)  # the next executions are to meet a worker in every state of its start
+        for execution in started:
+            ended = await wait(client, execution["id"], 90)
+            assert ended["status"] == "COMPLETED", ended["error"]
+            events = await assert_whole_log(client, execution["id"])
+            completed = [event for event in events if event["type"] == "node_completed"]
+            assert len(completed) == ended["stats"]["node_executions"] == ended["stats"]["completed"]
+
+
+async def test_a_terminated_workflow_ends_up_with_a_truthful_record(
+    own_server: ServerProcess, web: WebStub
+) -> None:
+    async with own_server.client() as client:
+        execution = await start(client, await save(client, requests(web.url, "/delay/60")))
+        await eventually(lambda: bool(web.requests))
+        temporal = await _temporal(own_server)
+        await temporal.get_workflow_handle(execution["id"]).terminate("by hand")
+
+        ended = await wait(client, execution["id"])
+        assert ended["status"] == "FAILED"
+        assert ended["error"]["code"] == "TERMINATED"
+
+        async def is_settled() -> bool:
+            listed = (await client.get("/api/executions")).json()["items"]
+            return [row["status"] for row in listed if row["id"] == execution["id"]] == ["FAILED"]
+
+        await eventually(is_settled, timeout_seconds=30)
+
+
+async def test_a_stop_needs_no_worker(own_server: ServerProcess, web: WebStub) -> None:
+    async with own_server.client() as client:
+        execution = await start(client, await save(client, requests(web.url, "/delay/60")))
+        await eventually(lambda: bool(web.requests))
+        for pid in own_server.run_info.worker_pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            stopped = await client.post(f"/api/executions/{execution['id']}/stop")
+            assert stopped.json()["status"] == "CANCELLED"
+        finally:
+            for pid in own_server.run_info.worker_pids:
+                os.kill(pid, signal.SIGCONT)
+        assert (await wait(client, execution["id"]))["status"] == "CANCELLED"
+
+
+async def test_an_execution_is_seen_although_no_worker_is_there(
+    own_server: ServerProcess, web: WebStub
+) -> None:
+    async with own_server.client("nobody@example.com") as client:
+        graph_id = await save(client, sums(3))
+        frozen = own_server.run_info.worker_pids
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            execution = await start(client, graph_id)
+            assert (await get(client, execution["id"]))["status"] == "QUEUED"
+            listed = (await client.get("/api/executions")).json()["items"]
+            assert [row["status"] for row in listed] == ["QUEUED"]
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        assert (await wait(client, execution["id"]))["status"] in TERMINAL
+
+
+async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
+    server_process: Callable[..., ServerProcess],
+) -> None:
+    first = await server_process().ready()
+    body = graph(
+        [node("wait", "countdown_timer_block", seconds=3), node("out", "agent_output_block", name="rang")],
+        ["wait.output_message -> out.value"],
+    )
+    async with first.client() as client:
+        execution = await start(client, await save(client, body))
+
+        async def is_waiting() -> bool:
+            rows = (await nodes_of(client, execution["id"])).get("wait", [])
+            return [row["status"] for row in rows] == ["WAITING"]
+
+        await eventually(is_waiting)
+    assert await first.stop() == 0
+
+    second = await server_process(first.home.path).ready()
+    async with second.client() as client:
+        ended = await wait(client, execution["id"])
+    assert ended["status"] == "COMPLETED"
+    assert ended["outputs"] == {"rang": ["timer finished"]}
+
+
+def _kill_workers(server: ServerProcess) -> None:
+    for pid in server.run_info.worker_pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def _temporal(server: ServerProcess) -> Client:
+    return await Client.connect(server.run_info.temporal_address)

@@ -33,6 +33,11 @@ OWNER = "owner"
 FAST = ExecutionLimits(window=40, heartbeat_seconds=5)
 
 
+def gives_back(value: Any, _: BlockContext) -> Any:
+    """Do nothing with the value."""
+    return value
+
+
 class Probe(RemoteBlock):
     """A remote block whose behaviour the test decides: it counts its calls and does what it is told."""
 
@@ -58,7 +63,7 @@ class Probe(RemoteBlock):
 
     async def run(self, given: Any, context: BlockContext) -> AsyncIterator[tuple[str, Any]]:
         self.calls.append((given.name, context.attempt, given.value))
-        result = self.functions.get(given.name, lambda value, _: value)(given.value, context)
+        result = self.functions.get(given.name, gives_back)(given.value, context)
         if asyncio.iscoroutine(result):
             result = await result
         for value in result if isinstance(result, Many) else [result]:

@@ -85,11 +85,11 @@ async def get(client: httpx.AsyncClient, execution_id: str) -> dict[str, Any]:
 async def wait(client: httpx.AsyncClient, execution_id: str, timeout_seconds: float = 60) -> dict[str, Any]:
     """Wait until an execution has ended; return it."""
 
-    async def ended() -> dict[str, Any] | None:
+    async def ended() -> dict[str, Any]:
         execution = await get(client, execution_id)
-        return execution if execution["status"] in TERMINAL else None
+        return execution if execution["status"] in TERMINAL else {}
 
-    return await eventually(ended, timeout_seconds=timeout_seconds)  # type: ignore[return-value]
+    return await eventually(ended, timeout_seconds=timeout_seconds)
 
 
 async def nodes_of(client: httpx.AsyncClient, execution_id: str) -> dict[str, list[dict[str, Any]]]:

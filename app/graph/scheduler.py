@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 from app.graph.envelope import Envelope, make_inline
@@ -21,6 +22,8 @@ Emission: TypeAlias = list[Any]
 """What one yield of a block gives to links: `[[source number, envelope], …]`."""
 
 SNAPSHOT_FORMAT = 1
+WAVE_LIMIT = 2_000
+"""Ready node executions that one wave is given at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,17 +255,25 @@ class Scheduler:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as JSON."""
-        return {**self._part(None), "remote": _dump_ready(self._remote), "last": _dump_inputs(self._last)}
+        return {
+            **self._part(None),
+            "in_wave": _dump_ready(self._in_wave),
+            "remote": _dump_ready(self._remote),
+            "last": _dump_inputs(self._last),
+        }
 
-    def wave_snapshot(self, *, ringing: Sequence[int] = ()) -> dict[str, Any]:
+    def wave_snapshot(self, *, ringing: Sequence[int] = (), limit: int = WAVE_LIMIT) -> dict[str, Any]:
         """Return the part of the state that a wave can reach, as JSON.
 
         Args:
             ringing: Timer nodes that are about to emit; what follows them belongs to the wave too.
+            limit: How many of the ready node executions the wave gets, oldest first.
         """
-        reach = self._reach([node for node, _ in self._in_wave] + list(ringing))
+        ready = OrderedDict(islice(self._in_wave.items(), limit))
+        reach = self._reach([node for node, _ in ready] + list(ringing))
         last = {node: inputs for node, inputs in self._last.items() if node in reach}
-        return {**self._part(reach), "only": sorted(reach), "remote": [], "last": _dump_inputs(last)}
+        part = {**self._part(reach), "in_wave": _dump_ready(ready)}
+        return {**part, "only": sorted(reach), "remote": [], "last": _dump_inputs(last)}
 
     def _reach(self, origins: Iterable[int]) -> set[int]:
         reach = set(origins)
@@ -297,7 +308,6 @@ class Scheduler:
                 if is_in(node)
             ],
             "released": [[node, n] for node, n in sorted(self._released.items()) if is_in(node)],
-            "in_wave": _dump_ready(self._in_wave),
             "running": sorted([node, n] for node, n in self._running if is_in(node)),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.graph.plan import Plan
 from app.graph.scheduler import Scheduler
-from tests.unit.graph.walking import Behaviour, Fails, Sketch, Walk, walk
+from tests.unit.graph.walking import Behaviour, Fails, Sketch, Walk, end, walk
 
 LIMIT = 80
 
@@ -121,3 +122,32 @@ def test_a_walk_is_repeatable(sketch: Sketch, random: Random) -> None:
 
 def _number(result: Walk, node: str) -> int:
     return next(number for number, known in enumerate(result.graph.nodes) if known.id == node)
+
+
+@given(sketches(), st.integers(1, 3), st.data())
+def test_a_wave_and_the_scheduler_that_repeats_it_agree(
+    sketch: Sketch, limit: int, data: st.DataObject
+) -> None:
+    local = data.draw(st.sets(st.sampled_from(sorted(sketch.behaviours))))
+    sketch = replace(sketch, local=frozenset(local))
+    graph, plan = sketch.compile()
+    scheduler = Scheduler(plan, max_node_executions=LIMIT)
+    scheduler.start()
+    while not scheduler.is_finished:
+        if scheduler.has_remote and (not scheduler.has_wave or data.draw(st.booleans())):
+            remote = scheduler.take_remote()
+            assert remote is not None
+            end(sketch, graph, scheduler, remote)
+            continue
+        snapshot = json.loads(json.dumps(scheduler.wave_snapshot(limit=limit)))
+        wave = Scheduler.restore(plan, snapshot, max_node_executions=LIMIT)
+        for _ in range(4):
+            firing = wave.take_in_wave()
+            if firing is None:
+                break
+            repeated = scheduler.take(firing.node, firing.n)
+            if scheduler.is_exhausted:
+                return
+            assert repeated == firing
+            end(sketch, graph, wave, firing)
+            end(sketch, graph, scheduler, repeated)

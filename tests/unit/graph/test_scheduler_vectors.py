@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from app.graph.scheduler import Scheduler
-from app.graph.signature import Lane
 from tests.unit.graph.walking import Behaviour, Fails, Sketch, walk
 
 
@@ -315,7 +314,9 @@ def test_a_loop_ends_by_its_condition() -> None:
 
 def test_a_loop_that_never_ends_hits_the_cap() -> None:
     sketch = Sketch(
-        {"start": gives(0), "spin": passes}, ["start.out -> spin.in", "spin.out -> spin.in"], lane=Lane.LOCAL
+        {"start": gives(0), "spin": passes},
+        ["start.out -> spin.in", "spin.out -> spin.in"],
+        local=frozenset({"start", "spin"}),
     )
     result = walk(sketch, limit=50)
     assert result.scheduler.is_exhausted

@@ -63,7 +63,8 @@ class Sketch:
     constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inputs: frozenset[str] = frozenset()
     """The nodes that are input nodes: they fire at the start even when linked."""
-    lane: Lane = Lane.REMOTE
+    local: frozenset[str] = frozenset()
+    """The nodes whose blocks are pure; the others are remote."""
 
     def compile(self) -> tuple[GraphDefinition, Plan]:
         """Return the graph and its plan."""
@@ -76,7 +77,7 @@ class Sketch:
                 name,
                 required=self.required.get(name, ()),
                 kind=Kind.INPUT if name in self.inputs else Kind.STANDARD,
-                lane=self.lane,
+                lane=Lane.LOCAL if name in self.local else Lane.REMOTE,
             )
             for name in self.behaviours
         }
@@ -151,7 +152,7 @@ def walk(
         if not running:
             break
         firing = running.pop(random.randrange(len(running)) if random else 0)
-        _end(sketch, graph, scheduler, firing)
+        end(sketch, graph, scheduler, firing)
     result.scheduler = scheduler
     return result
 
@@ -166,7 +167,8 @@ def _data_of(graph: GraphDefinition, firing: Firing) -> dict[str, Any]:
     return fold({**graph.nodes[firing.node].input_default, **linked})
 
 
-def _end(sketch: Sketch, graph: GraphDefinition, scheduler: Scheduler, firing: Firing) -> None:
+def end(sketch: Sketch, graph: GraphDefinition, scheduler: Scheduler, firing: Firing) -> None:
+    """End a node execution as its behaviour says."""
     name = graph.nodes[firing.node].id
     try:
         emitted = list(sketch.behaviours[name](_data_of(graph, firing)))

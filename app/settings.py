@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     task_queue: str = "perdure"
     """Task queue of workflows and engine activities; a pool's queue is this name, a dash and the pool."""
 
+    workers: int = Field(default=1, ge=0, le=64)
+    """Worker processes of the embedded stack."""
+
     jwt_secret: SecretStr | None = None
     """Secret of HS256 tokens."""
 

@@ -94,7 +94,7 @@ def let_pass(user_id: int, *, home: Path, binaries: Path) -> None:
     for folder in {home, *home.parents, binaries, *binaries.parents}:
         status = folder.stat()
         if not status.st_mode & stat.S_IXOTH and status.st_uid != user_id:
-            log.warning("folder_made_passable", folder=str(folder))
+            log.info("folder_made_passable", folder=str(folder))
             folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
     if not _can_run(binaries, user_id=user_id):
         _make_readable(binaries.parent)

@@ -89,20 +89,21 @@ class Home:
         """Return the secrets of this folder, made on first use and kept readable for the owner only.
 
         Raises:
-            EmbeddedStackFailed: The file is there but is not ours.
+            EmbeddedStackFailed: The file cannot be read.
         """
         path = self.path / "secrets.json"
-        try:
-            return Secrets(**json.loads(path.read_text()))
-        except FileNotFoundError:
+        if not path.exists():
             made = Secrets(
                 jwt_secret=secrets.token_urlsafe(48),
                 encryption_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             )
-            _write(path, asdict(made))
-            return made
-        except (ValueError, TypeError):
-            raise EmbeddedStackFailed(f"{path} cannot be read; without it credentials are lost") from None
+            # Somebody may have been quicker; then theirs are the secrets.
+            with contextlib.suppress(FileExistsError):
+                _write(path, asdict(made), is_new=True)
+        try:
+            return Secrets(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            raise EmbeddedStackFailed(f"{path} cannot be read; stored credentials depend on it") from None
 
     def write_run_info(self, info: RunInfo) -> None:
         """Tell others how to reach this server."""
@@ -131,6 +132,10 @@ class Home:
                 noted[name] = {"pid": pid, "started_at": psutil.Process(pid).create_time()}
         _write(self.path / "children.json", noted)
 
+    def forget_children(self) -> None:
+        """Note that all children have been stopped."""
+        (self.path / "children.json").unlink(missing_ok=True)
+
     def stop_leftovers(self) -> None:
         """Stop the children of a former server that was killed; processes that only share an id are let be."""
         try:
@@ -144,10 +149,10 @@ class Home:
         if leftovers:
             log.warning("leftover_stopped", names=sorted(leftovers))
             stop_processes(list(leftovers.values()), request=signal.SIGTERM, grace_seconds=5)
-        (self.path / "children.json").unlink(missing_ok=True)
+        self.forget_children()
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
+def _write(path: Path, content: Mapping[str, Any], *, is_new: bool = False) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -156,4 +161,11 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
+    if not is_new:
+        aside.replace(path)
+        return
+    try:
+        # Unlike a rename, this fails when the name is taken.
+        path.hardlink_to(aside)
+    finally:
+        aside.unlink()

@@ -1,0 +1,22 @@
+"""The command line `perdure`: which commands there are."""
+
+from __future__ import annotations
+
+import typer
+
+from app.cli.token import token
+
+application = typer.Typer(
+    name="perdure", help="The command line of Perdure.", no_args_is_help=True, add_completion=False
+)
+application.command()(token)
+
+
+@application.callback()
+def _perdure() -> None:
+    """The command line of Perdure."""
+
+
+def main() -> None:
+    """Run the command line."""
+    application()

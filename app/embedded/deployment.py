@@ -1,0 +1,136 @@
+"""Everything that `server.py` runs besides the API when nothing is configured: Postgres, Temporal, workers.
+
+Decides the order in which they start and stop, and keeps them running meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import structlog
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from app.database import migrate
+from app.embedded.home import Home, RunInfo
+from app.embedded.stack import EmbeddedStack
+from app.embedded.supervision import Service, kept_running
+from app.embedded.worker_process import EmbeddedWorker
+from app.settings import PREFIX, Settings, reveal
+
+_WORKER_START_SECONDS = 30.0
+
+log = structlog.get_logger("app.embedded")
+
+
+class Deployment:
+    """A running stack with its workers, and the note of how to reach it."""
+
+    def __init__(self, home: Home, stack: EmbeddedStack, workers: Sequence[EmbeddedWorker]) -> None:
+        self.stack = stack
+        self._home = home
+        self._workers = workers
+        self._api_url: str | None = None
+
+    @property
+    def services(self) -> list[Service]:
+        """Everything that is kept running."""
+        return [self.stack.postgres, self.stack.temporal, *self._workers]
+
+    def announce(self, api_url: str) -> RunInfo:
+        """Tell others how to reach this server, from now on and after each restart of a child."""
+        self._api_url = api_url
+        self.note_children()
+        return self._info(api_url)
+
+    def note_children(self) -> None:
+        """Note which processes run."""
+        self._home.remember_children({s.name: s.pid for s in self.services if s.pid is not None})
+        if self._api_url is not None:
+            self._home.write_run_info(self._info(self._api_url))
+
+    def _info(self, api_url: str) -> RunInfo:
+        return RunInfo(
+            api_url=api_url,
+            temporal_address=self.stack.temporal_address,
+            temporal_ui_url=self.stack.temporal_ui_url,
+            database_url=self.stack.database_url,
+            pid=os.getpid(),
+            worker_pids=[worker.pid for worker in self._workers if worker.pid is not None],
+        )
+
+
+@contextlib.asynccontextmanager
+async def run_deployment(settings: Settings, home: Home, *, worker_script: Path) -> AsyncIterator[Deployment]:
+    """Run the embedded stack with migrated tables and workers that take work, until the block ends.
+
+    Args:
+        settings: Of this process.
+        home: The folder, held by us.
+        worker_script: The program `worker.py`.
+
+    Raises:
+        EmbeddedStackFailed: Something does not start; nothing is left running then.
+    """
+    home.remove_run_info()
+    home.stop_leftovers()
+    stack = EmbeddedStack(
+        home.path,
+        temporal_port=settings.temporal_port,
+        temporal_ui_port=settings.temporal_ui_port,
+        namespace=settings.temporal_namespace,
+    )
+    async with stack:
+        await migrate(stack.database_url)
+        workers = _make_workers(settings, home, stack, worker_script)
+        deployment = Deployment(home, stack, workers)
+        try:
+            for worker in workers:
+                await worker.start()
+            deployment.note_children()
+            if workers:
+                await _wait_for_pollers(await stack.connect(), settings.task_queue)
+            async with kept_running(deployment.services, on_start=deployment.note_children):
+                yield deployment
+        finally:
+            home.remove_run_info()
+            await asyncio.gather(*(worker.stop() for worker in workers))
+    home.forget_children()
+
+
+def _make_workers(
+    settings: Settings, home: Home, stack: EmbeddedStack, worker_script: Path
+) -> list[EmbeddedWorker]:
+    encryption_key = reveal(settings.encryption_key) or home.secrets().encryption_key
+    environment = {
+        f"{PREFIX}DATABASE_URL": stack.database_url,
+        f"{PREFIX}TEMPORAL_ADDRESS": stack.temporal_address,
+        f"{PREFIX}ENCRYPTION_KEY": encryption_key,
+    }
+    return [
+        EmbeddedWorker(worker_script, name=f"worker-{number}", environment=environment)
+        for number in range(1, settings.workers + 1)
+    ]
+
+
+async def _wait_for_pollers(client: Client, task_queue: str) -> None:
+    # An execution that is started before would only wait a little; so a slow worker is no reason to fail.
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    deadline = asyncio.get_running_loop().time() + _WORKER_START_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        with contextlib.suppress(RPCError):
+            if (await client.workflow_service.describe_task_queue(request)).pollers:
+                return
+        await asyncio.sleep(0.1)
+    log.warning("worker_not_ready", waited_seconds=_WORKER_START_SECONDS)

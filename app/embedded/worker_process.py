@@ -1,0 +1,55 @@
+"""`worker.py` as a child process of the server."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.embedded.processes import Child, Command, spawn
+
+_GRACE_SECONDS = 15.0
+"""Longer than a worker gives its running blocks."""
+
+
+class EmbeddedWorker:
+    """One worker process."""
+
+    def __init__(self, script: Path, *, name: str, environment: Mapping[str, str]) -> None:
+        """Prepare a worker without starting it.
+
+        Args:
+            script: The program `worker.py`.
+            name: What it is called in logs.
+            environment: Its settings, in addition to our own.
+        """
+        self.name = name
+        self._script = script
+        self._environment = environment
+        self._child: Child | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker, when it runs."""
+        return self._child.pid if self._child and self._child.is_running else None
+
+    async def start(self) -> None:
+        """Start the process; it takes work a moment later.
+
+        Raises:
+            EmbeddedStackFailed: It cannot be started.
+        """
+        self._child = spawn(
+            Command(name=self.name, arguments=[sys.executable, self._script], environment=self._environment)
+        )
+
+    async def wait(self) -> int:
+        """Return the worker's exit code when it has ended."""
+        return await self._child.wait() if self._child else 0
+
+    async def stop(self) -> None:
+        """Stop the worker after giving its running blocks some time; nothing happens when it does not run."""
+        if self._child:
+            await self._child.stop(signal.SIGTERM, grace_seconds=_GRACE_SECONDS)
+            self._child = None

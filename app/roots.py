@@ -1,0 +1,83 @@
+"""What the roots `server.py` and `worker.py` do the same way: settings, log, signals, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+import uvloop
+
+from app.errors import PerdureError
+from app.log import configure_log
+from app.settings import Settings, read_settings, reveal
+from app.temporal import TemporalTarget, make_tls
+
+log = structlog.get_logger("app.roots")
+
+
+def run_root(process: str, *, main: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:
+    """Run a process until it is asked to stop, and return its exit code.
+
+    Args:
+        process: What it is called in the log.
+        main: The work; it is cancelled on SIGTERM and SIGINT and then cleans up.
+    """
+    try:
+        settings = read_settings()
+        configure_log(settings.log_format, process=process)
+        uvloop.run(_until_asked_to_stop(main(settings)))
+    except PerdureError as error:
+        # One line for a person, whatever the form of the log.
+        print(f"perdure: {error.message}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+async def _until_asked_to_stop(work: Coroutine[Any, Any, None]) -> None:
+    running = asyncio.create_task(work)
+    is_stopping = False
+
+    def stop() -> None:
+        nonlocal is_stopping
+        # Once: a second request would cancel the cleaning up and leave processes behind.
+        if not is_stopping:
+            is_stopping = True
+            log.info("process_stopping")
+            running.cancel()
+
+    for request in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(request, stop)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not is_stopping:
+            raise
+    log.info("process_stopped")
+
+
+def temporal_target(settings: Settings, *, address: str | None = None) -> TemporalTarget:
+    """Return where Temporal is and how to speak to it.
+
+    Args:
+        settings: Of this process.
+        address: host:port to use instead of the one in the settings.
+
+    Raises:
+        OSError: A certificate cannot be read.
+    """
+    return TemporalTarget(
+        address=address or settings.temporal_address or "",
+        namespace=settings.temporal_namespace,
+        tls=make_tls(
+            is_on=settings.temporal_tls,
+            ca=settings.temporal_tls_ca,
+            cert=settings.temporal_tls_cert,
+            key=settings.temporal_tls_key,
+            domain=settings.temporal_tls_domain,
+        ),
+        api_key=reveal(settings.temporal_api_key),
+    )

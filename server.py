@@ -1,0 +1,175 @@
+"""The API process. With nothing configured also Postgres, Temporal and a worker, embedded.
+
+A root: reads settings, puts things together, owns signals and the exit code. Decides nothing about graphs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import structlog
+from temporalio.client import Client
+
+from app.api.application import ApiConfig, make_application
+from app.api.auth import issue_token
+from app.database import migrate
+from app.embedded.deployment import run_deployment
+from app.embedded.home import Home, RunInfo
+from app.embedded.ports import bind
+from app.patience import patiently
+from app.roots import run_root, temporal_target
+from app.serving import serving, url_of
+from app.settings import Settings, reveal
+from app.temporal import connect, register_search_attributes
+
+DEVELOPER = "developer@localhost"
+TOKEN_LIFETIME_SECONDS = 30 * 86_400
+
+log = structlog.get_logger("app.server")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the API needs around it, and how to tell that it is ready."""
+
+    config: ApiConfig
+    connect: Callable[[], Awaitable[Client]]
+    announce: Callable[[str], RunInfo]
+
+
+def main() -> int:
+    """Run the server until it is asked to stop; return the exit code."""
+    return run_root("server", main=run)
+
+
+async def run(settings: Settings) -> None:
+    """Run the API, and the embedded stack below it when nothing is configured."""
+    home = Home(settings.home)
+    surroundings = embedded if settings.is_embedded else external
+    # The folder and the port are taken first: nothing is started, and so nothing left running, when they are not free.
+    with contextlib.ExitStack() as taken:
+        if settings.is_embedded:
+            taken.enter_context(home.held())
+        listening = taken.enter_context(bind(settings.host, settings.port, setting="PERDURE_PORT"))
+        async with (
+            surroundings(settings, home) as around,
+            serving(make_application(around.config, around.connect), listening) as api,
+        ):
+            info = around.announce(url_of(listening))
+            show(info, token=development_token(around.config) if settings.is_embedded else None)
+            log.info("server_ready", api_url=info.api_url, worker_pids=info.worker_pids)
+            await api.until_it_ends()
+
+
+@contextlib.asynccontextmanager
+async def embedded(settings: Settings, home: Home) -> AsyncIterator[Surroundings]:
+    """Run Postgres, Temporal and workers of our own."""
+    worker_script = Path(__file__).with_name("worker.py")
+    async with run_deployment(settings, home, worker_script=worker_script) as deployment:
+        config = make_api_config(
+            settings,
+            database_url=deployment.stack.database_url,
+            temporal_address=deployment.stack.temporal_address,
+            temporal_ui_url=deployment.stack.temporal_ui_url,
+            made_jwt_secret=home.secrets().jwt_secret,
+        )
+        yield Surroundings(config, deployment.stack.connect, deployment.announce)
+
+
+@contextlib.asynccontextmanager
+async def external(settings: Settings, home: Home) -> AsyncIterator[Surroundings]:
+    """Use a Postgres and a Temporal that somebody else runs; workers are started apart."""
+    settings.require_api_secrets()
+    database_url, temporal_address = settings.database_url, settings.temporal_address
+    assert database_url is not None
+    assert temporal_address is not None
+    await patiently(
+        lambda: migrate(database_url), service="postgres", away=(OSError, asyncpg.CannotConnectNowError)
+    )
+
+    async def connect_and_register() -> Client:
+        client = await connect(temporal_target(settings))
+        await register_search_attributes(client)
+        return client
+
+    def announce(api_url: str) -> RunInfo:
+        info = RunInfo(
+            api_url=api_url,
+            temporal_address=temporal_address,
+            temporal_ui_url=settings.temporal_ui_url,
+            database_url=database_url,
+            pid=os.getpid(),
+            worker_pids=[],
+        )
+        home.write_run_info(info)
+        return info
+
+    config = make_api_config(
+        settings,
+        database_url=database_url,
+        temporal_address=temporal_address,
+        temporal_ui_url=settings.temporal_ui_url,
+    )
+    try:
+        yield Surroundings(config, connect_and_register, announce)
+    finally:
+        home.remove_run_info()
+
+
+def make_api_config(
+    settings: Settings,
+    *,
+    database_url: str,
+    temporal_address: str,
+    temporal_ui_url: str | None,
+    made_jwt_secret: str | None = None,
+) -> ApiConfig:
+    """Return what the API needs to know."""
+    jwt_secret = reveal(settings.jwt_secret) or (None if settings.jwt_jwks_url else made_jwt_secret)
+    return ApiConfig(
+        database_url=database_url,
+        temporal_address=temporal_address,
+        temporal_namespace=settings.temporal_namespace,
+        temporal_ui_url=temporal_ui_url,
+        task_queue=settings.task_queue,
+        jwt_secret=jwt_secret,
+        jwt_jwks_url=settings.jwt_jwks_url,
+        jwt_issuer=settings.jwt_issuer,
+        jwt_audience=settings.jwt_audience,
+        initial_credits=settings.initial_credits,
+        window=settings.window,
+        stop_deadline_seconds=settings.stop_deadline_seconds,
+    )
+
+
+def development_token(config: ApiConfig) -> str | None:
+    """Return a token to try things with, or None when tokens come from elsewhere."""
+    if config.jwt_secret is None:
+        return None
+    return issue_token(config.jwt_secret, email=DEVELOPER, lifetime_seconds=TOKEN_LIFETIME_SECONDS)
+
+
+def show(info: RunInfo, *, token: str | None) -> None:
+    """Print for a person how to reach the server."""
+    lines = {
+        "API": info.api_url,
+        "API docs": f"{info.api_url}/docs",
+        "Temporal": info.temporal_address,
+        "Temporal UI": info.temporal_ui_url,
+        "Postgres": info.database_url if token else None,
+        "Process": f"{info.pid}, workers {', '.join(map(str, info.worker_pids)) or 'elsewhere'}",
+    }
+    text = "\n".join(f"  {name:<12} {value}" for name, value in lines.items() if value)
+    if token:
+        text += f"\n\n  Token of {DEVELOPER} for {TOKEN_LIFETIME_SECONDS // 86_400} days:\n  {token}"
+    print(f"\nPerdure is ready\n\n{text}\n", flush=True)  # noqa: T201 - for a person
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,10 +5,12 @@ On the way in they are folded into their field; on the way out they select a par
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -16,8 +18,11 @@ from app.errors import BlockInputInvalid
 
 MAX_LIST_INDEX = 10_000
 MAX_STEPS = 32
+MAX_NAME_LENGTH = 1_000
 MAX_GAPS = 100_000
 """How many places of lists one fold may leave empty: a few names could otherwise ask for gigabytes."""
+
+_DELIMITER = re.compile(r"(_[$#@]_)")
 
 
 class PinNameInvalid(BlockInputInvalid, ValueError):
@@ -43,27 +48,21 @@ class Step:
 
 @lru_cache(maxsize=16_384)
 def split_pin(name: str) -> tuple[str, tuple[Step, ...]]:
-    """Split a pin's name into its field and the steps into the field's value.
+    """Split a pin's name into its field and the steps into the field's value, from left to right.
 
-    A name of no steps, or with an empty part, is a plain one: it comes back whole, without steps.
+    A name without steps, or with an empty part, is a plain one: it comes back whole.
 
     Raises:
-        PinNameInvalid: A list index is no whole number or too large, or the steps go too deep.
+        PinNameInvalid: A list index is no whole number or too large, the steps go too deep, the name is too long.
     """
-    found = _next_delimiter(name)
-    if found is None or not found[0]:
+    if len(name) > MAX_NAME_LENGTH:
+        raise PinNameInvalid(f"'{name[:80]}…' is longer than {MAX_NAME_LENGTH} characters")
+    parts = _DELIMITER.split(name)
+    if len(parts) == 1 or not all(parts):
         return name, ()
-    base, kind, rest = found
-    parts: list[tuple[StepKind, str]] = []
-    while (found := _next_delimiter(rest)) is not None:
-        parts.append((kind, found[0]))
-        _, kind, rest = found
-    parts.append((kind, rest))
-    if not all(part for _, part in parts):
-        return name, ()
-    if len(parts) > MAX_STEPS:
+    if len(parts) > 2 * MAX_STEPS + 1:
         raise PinNameInvalid(f"'{name[:80]}…' goes more than {MAX_STEPS} steps deep")
-    return base, tuple(_step(kind, part, name) for kind, part in parts)
+    return parts[0], tuple(map(_step, parts[1::2], parts[2::2], repeat(name)))
 
 
 def base_name(name: str) -> str:
@@ -132,15 +131,8 @@ def _part(value: Any, step: Step) -> Any:
     return value.get(step.key) if isinstance(value, dict) else None
 
 
-def _next_delimiter(text: str) -> tuple[str, StepKind, str] | None:
-    places = [(place, kind) for kind in StepKind if (place := text.find(kind)) >= 0]
-    if not places:
-        return None
-    place, kind = min(places)
-    return text[:place], kind, text[place + len(kind) :]
-
-
-def _step(kind: StepKind, part: str, name: str) -> Step:
+def _step(delimiter: str, part: str, name: str) -> Step:
+    kind = StepKind(delimiter)
     if kind is not StepKind.INDEX:
         return Step(kind, part)
     if not (part.isascii() and part.isdigit()):

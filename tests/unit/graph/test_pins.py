@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.errors import BlockInputInvalid
 from app.graph.pins import (
     MAX_LIST_INDEX,
+    MAX_NAME_LENGTH,
     MAX_STEPS,
     PinNameInvalid,
     Step,
@@ -74,10 +75,16 @@ def test_a_list_index_that_is_no_whole_number_is_refused(name: str) -> None:
         split_pin(name)
 
 
-@pytest.mark.parametrize("digits", [str(MAX_LIST_INDEX + 1), "999999999", "1" + "0" * 5_000])
+@pytest.mark.parametrize("digits", [str(MAX_LIST_INDEX + 1), "999999999", "1" + "0" * 900])
 def test_a_huge_list_index_is_refused_before_memory_is_asked_for(digits: str) -> None:
     with pytest.raises(PinNameInvalid, match="10000 at most"):
         fold({f"input_$_{digits}": 1})
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    assert split_pin("a" * MAX_NAME_LENGTH) == ("a" * MAX_NAME_LENGTH, ())
+    with pytest.raises(PinNameInvalid, match="longer than"):
+        split_pin("a" * (MAX_NAME_LENGTH + 1))
 
 
 def test_a_name_that_goes_too_deep_is_refused() -> None:

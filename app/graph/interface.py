@@ -99,11 +99,12 @@ def check_run_inputs(graph: GraphDefinition, signatures: Signatures, inputs: Map
     """
     problems = Problems()
     ports = list_run_inputs(graph, signatures)
-    names = {port.name: None for port in ports}
+    names = dict.fromkeys(port.name for port in ports)
     if not _pass_through_nodes(graph, signatures):
+        known = _only(list(names))
         for name in inputs:
             if name not in names:
-                problems.add_to_graph(name, f"This graph has no input {quoted(name)}{_only(list(names))}")
+                problems.add_to_graph(name, f"This graph has no input {quoted(name)}; {known}")
     for port in ports:
         message = _problem_with(port, inputs.get(port.name))
         if message is not None:
@@ -123,9 +124,9 @@ def _problem_with(port: Port, value: Any) -> str | None:
 
 def _only(names: list[str]) -> str:
     if not names:
-        return "; it takes none"
+        return "it takes none"
     shown = ", ".join(map(quoted, names[:_MOST_NAMES]))
-    return f"; it takes {shown}" + (" and more" if len(names) > _MOST_NAMES else "")
+    return f"it takes {shown}" + (" and more" if len(names) > _MOST_NAMES else "")
 
 
 def _pass_through_nodes(graph: GraphDefinition, signatures: Signatures) -> set[str]:

@@ -40,6 +40,8 @@ class Example:
     file: str
     inputs: Mapping[str, Any]
     remark: str
+    kills_worker: bool = False
+    """Whether the worker is killed while a timer runs."""
 
 
 def list_examples(services: Services) -> list[Example]:
@@ -57,7 +59,7 @@ def list_examples(services: Services) -> list[Example]:
             {"url": f"{services.weather_url}/atlantis"},
             "the service refuses, and the graph handles it",
         ),
-        Example("countdown.json", {}, "two durable timers"),
+        Example("countdown.json", {}, "the worker is killed while a timer runs", kills_worker=True),
     ]
 
 
@@ -97,7 +99,7 @@ def run_examples(stack: Stack, examples: list[Example]) -> int:
     with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
         for example in examples:
             try:
-                failed += not run_example(client, example)
+                failed += not run_example(client, example, stack)
             except httpx.HTTPStatusError as error:
                 console.print(f"{error}\n{error.response.text}", style="red")
                 failed += 1
@@ -107,7 +109,7 @@ def run_examples(stack: Stack, examples: list[Example]) -> int:
     return failed
 
 
-def run_example(client: httpx.Client, example: Example) -> bool:
+def run_example(client: httpx.Client, example: Example, stack: Stack) -> bool:
     """Post a graph, execute it, follow it to its end; answer whether it completed."""
     document = json.loads((FOLDER / example.file).read_text())
     console.print(f"\n{document['name']} ({example.file}): {example.remark}", style="bold")
@@ -116,6 +118,12 @@ def run_example(client: httpx.Client, example: Example) -> bool:
     names = {node["id"]: node["metadata"].get("title", node["id"]) for node in document["nodes"]}
     for event in follow(client, execution["id"]):
         console.print(f"  {describe(event, names)}", style="dim")
+        if example.kills_worker and event["type"] == "node_waiting":
+            # The event is written a moment before Temporal knows of the timer.
+            time.sleep(0.3)
+            console.print(
+                f"       killed worker {stack.kill_workers()}; another one takes over", style="magenta"
+            )
     answer = client.get(f"/api/executions/{execution['id']}")
     answer.raise_for_status()
     report(answer.json())

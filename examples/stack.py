@@ -44,6 +44,13 @@ class Stack:
             raise StackFailed(f"`perdure token` failed: {made.stderr.strip()}")
         return made.stdout.strip()
 
+    def kill_workers(self) -> list[int]:
+        """Kill the worker processes as a crash would, and return their ids; the server starts new ones."""
+        pids: list[int] = json.loads((self.home / "run.json").read_text())["worker_pids"]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return pids
+
     def tail(self) -> str:
         """Return the last lines of the server's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:])

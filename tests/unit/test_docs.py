@@ -1,0 +1,130 @@
+"""The documentation agrees with the tree: links resolve, commands and tests exist, examples are what they say."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+import types
+import uuid
+from pathlib import Path
+
+import pytest
+
+from app.blocks.registry import make_registry
+from app.graph.definition import definition_from_json
+from app.graph.validation import validate_graph
+from app.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EXAMPLES = sorted(ROOT.glob("examples/*.json"))
+
+_BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_MAKE = re.compile(r"\bmake ([a-z]+)\b(?=[`\s])")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def blocks_of(page: Path, language: str) -> list[str]:
+    return [
+        "".join(line.removeprefix(indent) for line in code.splitlines(keepends=True))
+        for indent, found, code in _BLOCK.findall(page.read_text())
+        if found == language
+    ]
+
+
+def commands_of(page: Path) -> str:
+    """Return what a page gives to type: shell blocks and inline code."""
+    text = page.read_text()
+    return "\n".join([*blocks_of(page, "sh"), *re.findall(r"`([^`\n]+)`", text)]) + "\n"
+
+
+def anchors_of(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+class TestEveryPage:
+    def test_its_relative_links_resolve(self, page: Path) -> None:
+        for target in _LINK.findall(page.read_text()):
+            if "://" in target:
+                continue
+            path, _, anchor = target.partition("#")
+            linked = (page.parent / path).resolve() if path else page
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors_of(linked), target
+
+    def test_the_make_targets_that_it_names_exist(self, page: Path) -> None:
+        targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        assert set(_MAKE.findall(commands_of(page))) <= targets
+
+    def test_the_tests_that_it_names_exist(self, page: Path) -> None:
+        for file, name in _TEST.findall(page.read_text()):
+            assert re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), name
+
+    def test_the_settings_that_it_names_exist(self, page: Path) -> None:
+        clients_own = {"PERDURE_API_URL", "PERDURE_API_KEY"}
+        named = set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", page.read_text()))
+        assert named <= {PREFIX + name.upper() for name in Settings.model_fields} | clients_own
+
+    def test_its_json_and_python_blocks_parse(self, page: Path) -> None:
+        for code in blocks_of(page, "json"):
+            json.loads(code)
+        for code in blocks_of(page, "python"):
+            ast.parse(code)
+
+
+def test_every_promise_names_a_test() -> None:
+    text = (ROOT / "docs/guarantees.md").read_text()
+    promises = text.split("## Promises")[1].split("\n## ")[0].strip().split("\n\n")
+    assert [promise for promise in promises if not _TEST.search(promise)] == []
+
+
+def test_every_setting_is_described() -> None:
+    described = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/howto/operate.md").read_text(), re.MULTILINE))
+    settings = {
+        str(field.validation_alias or PREFIX + name.upper()) for name, field in Settings.model_fields.items()
+    }
+    assert settings <= described
+
+
+def test_every_module_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().split("## Where what lives")[1]
+    for row in re.findall(r"^\| (`app/.+?) \|", text, re.MULTILINE):
+        first, *others = re.findall(r"`([\w/.]+)`", row)
+        for name in (first, *(f"{Path(first).parent}/{other}" for other in others)):
+            assert (ROOT / name).exists(), name
+
+
+def test_the_readme_shows_the_first_graph_as_it_is() -> None:
+    assert (ROOT / "examples/first_graph.py").read_text() in blocks_of(ROOT / "README.md", "python")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_a_valid_graph(path: Path) -> None:
+    document = json.loads(path.read_text())
+    assert set(document) == {"name", "description", "nodes", "links"}
+    assert not validate_graph(definition_from_json(document), make_registry().signatures)
+
+
+def test_the_block_of_the_howto_works_and_passes_its_own_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, _, test = blocks_of(ROOT / "docs/howto/add-a-block.md", "python")
+    assert len(test.splitlines()) < 40
+    module = types.ModuleType("app.blocks.slugs")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(block, module.__dict__)
+    tests: dict[str, object] = {}
+    exec(test, tests)
+    for name, check in tests.items():
+        if name.startswith("test_") and callable(check):
+            check()
+
+    made = module.MakeSlugBlock()
+    assert str(uuid.UUID(made.id)) == made.id
+    assert made.signature.slug == "make_slug_block"
+    registry = make_registry()
+    assert registry.get(made.id) is None
+    assert registry.get(made.signature.slug) is None

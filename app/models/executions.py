@@ -6,7 +6,7 @@ A deleted execution is not found, but its id stays taken.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import NotFound
+from app.graph.envelope import Envelope, is_reference
 from app.graph.status import Status
 from app.models.page import Page, dated_key, make_page, read_cursor
 from app.models.tables import Execution, ExecutionEvent, NodeExecution
@@ -112,7 +113,7 @@ async def list_executions(
         .limit(limit + 1)
     )
     rows = (await session.execute(query)).scalars().all()
-    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id), size=_size)
 
 
 async def count_nodes(
@@ -150,3 +151,14 @@ async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid
         .values(deleted_at=func.now(), **emptied)
         .execution_options(synchronize_session=False)
     )
+
+
+def envelopes_of(execution: Execution) -> Iterator[Envelope]:
+    """Return the envelopes around an execution's inputs and outputs."""
+    yield execution.inputs
+    for given in execution.outputs.values():
+        yield from given
+
+
+def _size(execution: Execution) -> int:
+    return sum(envelope[1] for envelope in envelopes_of(execution) if is_reference(envelope))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,8 @@ from sqlmodel import col
 
 from app.errors import NotFound
 from app.graph.compilation import CompiledGraph
-from app.models.page import Page, dated_key, number_key, read_cursor, write_cursor
+from app.models.page import Page, dated_key, fitting, number_key, read_cursor, write_cursor
 from app.models.tables import Graph, GraphVersion, StoredPlan
-
-PAGE_BYTES = 8 * 1024 * 1024
-"""A page of graphs ends before its definitions grow over this; there is always at least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +101,7 @@ async def list_graphs(
     if cursor:
         query = query.where(key < tuple_(*read_cursor(cursor, dated_key)))
     keys = (await session.execute(query)).all()
-    count = _fitting([row[2] for row in keys], limit)
+    count = fitting([row[2] for row in keys], limit)
     ids = [row[0] for row in keys[:count]]
     rows = await session.execute(
         _saved()
@@ -132,7 +128,7 @@ async def list_versions(
     if cursor:
         query = query.where(col(GraphVersion.version) < read_cursor(cursor, number_key))
     keys = (await session.execute(query)).all()
-    count = _fitting([row[1] for row in keys], limit)
+    count = fitting([row[1] for row in keys], limit)
     rows = await session.execute(
         _saved()
         .where(*_is_of(owner, graph_id), col(GraphVersion.version).in_([row[0] for row in keys[:count]]))
@@ -168,13 +164,3 @@ def _is_active_version() -> ColumnElement[bool]:
 
 def _size() -> ColumnElement[int]:
     return func.octet_length(cast(col(GraphVersion.definition), Text))
-
-
-def _fitting(sizes: Sequence[int], limit: int) -> int:
-    """Return how many of the first graphs make a page."""
-    total = 0
-    for count, size in enumerate(sizes[:limit]):
-        total += size
-        if count and total > PAGE_BYTES:
-            return count
-    return min(len(sizes), limit)

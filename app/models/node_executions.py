@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from app.graph.envelope import Envelope, is_reference
 from app.graph.status import Status
 from app.models.page import Page, make_page, number_key, read_cursor
 from app.models.tables import Execution, NodeExecution
@@ -39,8 +41,19 @@ async def list_node_executions(
         key = tuple_(col(NodeExecution.seq), col(NodeExecution.id))
         query = query.where(key > tuple_(*read_cursor(cursor, _numbered_key)))
     rows = (await session.execute(query)).scalars().all()
-    return make_page(rows, limit, lambda row: (row.seq, row.id))
+    return make_page(rows, limit, lambda row: (row.seq, row.id), size=_size)
 
 
 def _numbered_key(seq: int, row_id: str) -> tuple[int, uuid.UUID]:
     return number_key(seq), uuid.UUID(row_id)
+
+
+def envelopes_of(row: NodeExecution) -> Iterator[Envelope]:
+    """Return the envelopes around a node execution's inputs and outputs."""
+    yield from row.inputs.values()
+    for _, envelope in row.outputs:
+        yield envelope
+
+
+def _size(row: NodeExecution) -> int:
+    return sum(envelope[1] for envelope in envelopes_of(row) if is_reference(envelope))

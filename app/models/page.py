@@ -15,6 +15,8 @@ from app.errors import InvalidRequest
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+PAGE_BYTES = 8 * 1024 * 1024
+"""A page ends before its large parts grow over this."""
 MAX_NUMBER = 2**31 - 1
 """The largest number that a version or an event may have in a request."""
 _MAX_CURSOR_LENGTH = 500
@@ -31,18 +33,38 @@ class Page(Generic[RowT]):
     next_cursor: str | None = None
 
 
-def make_page(rows: Sequence[RowT], limit: int, key: Callable[[RowT], Sequence[Any]]) -> Page[RowT]:
+def make_page(
+    rows: Sequence[RowT],
+    limit: int,
+    key: Callable[[RowT], Sequence[Any]],
+    *,
+    size: Callable[[RowT], int] = lambda _: 0,
+) -> Page[RowT]:
     """Cut a page from rows that were asked for with one more than the limit.
 
     Args:
         rows: In the order of the list.
         limit: The most that a page holds.
         key: What the list is ordered by, as JSON scalars or strings.
+        size: The bytes that a row brings along.
     """
-    if len(rows) <= limit:
-        return Page(rows)
-    items = rows[:limit]
-    return Page(items, write_cursor(key(items[-1])))
+    items = rows[: fitting([size(row) for row in rows], limit)]
+    return Page(items, write_cursor(key(items[-1])) if len(items) < len(rows) else None)
+
+
+def fitting(sizes: Sequence[int], limit: int) -> int:
+    """Return how many of the first rows make a page that is not too large: one at least.
+
+    Args:
+        sizes: Bytes of each row.
+        limit: The most rows that a page holds.
+    """
+    total = 0
+    for count, size in enumerate(sizes[:limit]):
+        total += size
+        if count and total > PAGE_BYTES:
+            return count
+    return min(len(sizes), limit)
 
 
 def write_cursor(key: Sequence[Any]) -> str:

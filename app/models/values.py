@@ -13,9 +13,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.errors import NotFound
+from app.errors import PerdureError
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline, make_reference
 from app.models.tables import StoredValue
+
+
+class ValueLost(PerdureError):
+    """A stored value is missing."""
 
 
 async def insert_value(session: AsyncSession, owner: str, value: Any) -> Envelope:
@@ -49,10 +53,10 @@ def open_envelope(envelope: Envelope, found: Mapping[str, Any]) -> Any:
     """Return the value of an envelope.
 
     Raises:
-        NotFound: It is a reference to a value that was not found.
+        ValueLost: It is a reference to a value that was not found.
     """
     if not is_reference(envelope):
         return envelope[0]
     if envelope[0] not in found:
-        raise NotFound("A stored value is missing")
+        raise ValueLost
     return found[envelope[0]]

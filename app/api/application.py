@@ -1,0 +1,59 @@
+"""Puts the API together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from app.api.edge import Edge
+from app.api.errors import install_error_handlers
+from app.api.json_response import JsonResponse
+from app.api.resources import ApiConfig, make_resources
+from app.api.routers import blocks, executions, graphs, health, users
+
+__all__ = ["ApiConfig", "make_application"]
+
+PREFIX = "/api"
+DESCRIPTION = """A durable engine for agent graphs.
+
+Every call but the health checks needs `Authorization: Bearer <token>` or `X-API-Key`. Lists come in pages:
+`next_cursor` of one page is `cursor` of the next. Every error has the same body.
+"""
+
+
+def make_application(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) -> FastAPI:
+    """Make the API.
+
+    Args:
+        config: What it needs to know.
+        connect: Connects to Temporal; called when a connection is first needed, and again until there is one.
+
+    Raises:
+        ValueError: The configuration says neither secret nor key set for tokens.
+    """
+    resources = make_resources(config, connect)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with resources.running():
+            yield
+
+    application = FastAPI(
+        title="Perdure",
+        description=DESCRIPTION,
+        version="0.1.0",
+        lifespan=lifespan,
+        default_response_class=JsonResponse,
+        redirect_slashes=False,
+    )
+    application.state.resources = resources
+    install_error_handlers(application)
+    application.add_middleware(Edge)
+    for router in (graphs.router, executions.router, blocks.router, users.router):
+        application.include_router(router, prefix=PREFIX)
+    application.include_router(health.router)
+    application.include_router(health.router, prefix=PREFIX, include_in_schema=False)
+    return application

@@ -1,0 +1,204 @@
+"""Who a token speaks for. The only module that knows jose; it knows neither database nor HTTP framework.
+
+One algorithm family per deployment: HS256 by a secret, or RS256 and ES256 by a key set. What a token says of its
+own algorithm never chooses the key's kind, and encrypted tokens are not read at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+from jose import jwk, jwt
+from jose.backends.base import Key
+from jose.exceptions import JOSEError
+
+from app.errors import EngineUnavailable, Unauthenticated
+
+MAX_TOKEN_LENGTH = 8_192
+MAX_ID_LENGTH = 255
+USERS = uuid.UUID("0d6f1c43-60a5-4f0e-8a39-4a5b6b0a8b5e")
+"""Namespace of the user ids that are made of e-mail addresses."""
+ROLES = frozenset({"user", "admin"})
+SHARED = "HS256"
+ALGORITHM_OF_KEY_TYPE = {"RSA": "RS256", "EC": "ES256"}
+KEYS_LIVE_SECONDS = 300.0
+KEYS_REST_SECONDS = 10.0
+"""An unknown key id has the key set read again, but not more often than this."""
+MAX_KEYS_BYTES = 512 * 1024
+_OPTIONS = {"require_exp": True, "require_sub": True, "leeway": 0}
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request."""
+
+    user_id: str
+    email: str
+    role: str
+
+
+class KeySource(Protocol):
+    """Where the key of a token is found."""
+
+    async def find(self, header: Mapping[str, Any]) -> tuple[Key, str] | None:
+        """Return the key for a token with this header and the one algorithm that the key is for, or None."""
+
+
+class SecretKey:
+    """One shared secret."""
+
+    def __init__(self, secret: str) -> None:
+        # Made as a key at once: jose would read a secret that looks like JSON as a key set.
+        self._key = jwk.construct(secret, SHARED)
+
+    async def find(self, header: Mapping[str, Any]) -> tuple[Key, str] | None:
+        """Return the secret, whatever key the token names."""
+        return self._key, SHARED
+
+
+class KeySet:
+    """A published key set, kept for some minutes and read again when a token names a key that is not in it."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+        self._keys: dict[str, tuple[Key, str]] = {}
+        self._read_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def find(self, header: Mapping[str, Any]) -> tuple[Key, str] | None:
+        """Return the key that the token names.
+
+        Raises:
+            EngineUnavailable: The key set cannot be read and none is known yet.
+        """
+        name = header.get("kid")
+        if not isinstance(name, str):
+            return None
+        async with self._lock:
+            age = time.monotonic() - self._read_at
+            rested = time.monotonic() - self._tried_at >= KEYS_REST_SECONDS
+            if rested and (age > KEYS_LIVE_SECONDS or name not in self._keys):
+                self._tried_at = time.monotonic()
+                await self._read()
+            if not self._keys:
+                raise EngineUnavailable("The key set of tokens cannot be read")
+        return self._keys.get(name)
+
+    async def _read(self) -> None:
+        try:
+            async with httpx.AsyncClient(timeout=self._timeout_seconds, follow_redirects=False) as client:
+                response = await client.get(self._url)
+                response.raise_for_status()
+                if len(response.content) > MAX_KEYS_BYTES:
+                    return
+                self._keys = dict(filter(None, map(_read_key, response.json()["keys"])))
+                self._read_at = time.monotonic()
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, RecursionError):
+            # The keys known so far stay good; a token of an unknown key is refused.
+            return
+
+
+def _read_key(document: Any) -> tuple[str, tuple[Key, str]] | None:
+    """Return a published key by its id. Its kind decides the algorithm: a symmetric key is never one of them."""
+    if not isinstance(document, dict) or document.get("use", "sig") != "sig":
+        return None
+    algorithm = ALGORITHM_OF_KEY_TYPE.get(str(document.get("kty")))
+    name = document.get("kid")
+    if algorithm is None or not isinstance(name, str) or document.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        return name, (jwk.construct(document, algorithm), algorithm)
+    except (JOSEError, ValueError, KeyError, TypeError):
+        return None
+
+
+class TokenReader:
+    """Tells who a token speaks for."""
+
+    def __init__(self, keys: KeySource, *, issuer: str | None = None, audience: str | None = None) -> None:
+        """Take what a token must agree with.
+
+        Args:
+            keys: Where keys are found.
+            issuer: Who must have issued it, if that is fixed.
+            audience: Whom it must be meant for. Without one, a token that is meant for somebody is refused.
+        """
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+
+    async def read(self, token: str) -> Caller:
+        """Return the caller that a token speaks for.
+
+        Raises:
+            Unauthenticated: It is not a valid token; why is not told.
+            EngineUnavailable: The keys cannot be read.
+        """
+        header = _read_header(token)
+        found = await self._keys.find(header)
+        if found is None or header.get("alg") != found[1] or "crit" in header:
+            raise Unauthenticated
+        try:
+            claims = jwt.decode(
+                token,
+                found[0],
+                algorithms=[found[1]],
+                options={**_OPTIONS, "require_aud": self._audience is not None},
+                audience=self._audience,
+                issuer=self._issuer,
+            )
+        except (JOSEError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise Unauthenticated from error
+        return _caller(claims)
+
+
+def issue_token(secret: str, *, email: str, role: str = "user", lifetime_seconds: int = 86_400) -> str:
+    """Return a token for a user who is named by an e-mail address.
+
+    Args:
+        secret: The shared secret of this deployment.
+        email: Its lower-cased form decides the user id.
+        role: `user` or `admin`.
+        lifetime_seconds: How long the token is valid.
+    """
+    now = int(time.time())
+    claims = {
+        "sub": str(uuid.uuid5(USERS, email.lower())),
+        "email": email,
+        "role": role,
+        "iat": now,
+        "exp": now + lifetime_seconds,
+    }
+    return str(jwt.encode(claims, secret, algorithm=SHARED))
+
+
+def _read_header(token: str) -> Mapping[str, Any]:
+    # Three parts are a signed token; an encrypted one has five.
+    if len(token) > MAX_TOKEN_LENGTH or not token.isascii() or token.count(".") != 2:
+        raise Unauthenticated
+    try:
+        header: Mapping[str, Any] = jwt.get_unverified_header(token)
+    except (JOSEError, ValueError, RecursionError) as error:
+        raise Unauthenticated from error
+    return header
+
+
+def _caller(claims: Mapping[str, Any]) -> Caller:
+    user_id, email, role = claims.get("sub"), claims.get("email", ""), claims.get("role", "user")
+    if not (_is_text(user_id) and user_id) or not _is_text(email) or role not in ROLES:
+        raise Unauthenticated
+    return Caller(str(user_id), str(email), str(role))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_ID_LENGTH and not _UNPRINTABLE.search(value)

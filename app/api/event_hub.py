@@ -1,0 +1,115 @@
+"""Wakes those who wait for an execution's log to grow. What happened they read from the log itself.
+
+One database connection per process listens. Waking too often is harmless; so that it is never too seldom, everybody is
+woken after a reconnect, and nobody waits longer than a poll interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import structlog
+
+from app.database import plain_url
+from app.models.recording import CHANNEL
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 2.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+CHECK_SECONDS = 5.0
+"""How often the listening connection is asked whether it is alive."""
+
+
+class Subscription:
+    """One waiting for one execution."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """End the wait, or the next one."""
+        self._news.set()
+
+    async def wait(self, timeout_seconds: float = POLL_SECONDS) -> None:
+        """Return when there may be something new, or after a poll interval at most."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), min(timeout_seconds, POLL_SECONDS))
+        self._news.clear()
+
+
+class EventHub:
+    """Passes the database's announcements on to subscriptions."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = plain_url(database_url)
+        self._subscriptions: dict[str, set[Subscription]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.is_closed = False
+
+    async def start(self) -> None:
+        """Begin to listen, and go on listening whatever happens to the database."""
+        self._task = asyncio.create_task(self._listen_for_ever(), name="event hub")
+
+    async def stop(self) -> None:
+        """End listening, and wake everybody for the last time."""
+        self.is_closed = True
+        self._wake_all()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @asynccontextmanager
+    async def subscribe(self, execution_id: str) -> AsyncIterator[Subscription]:
+        """Give a subscription to the announcements about one execution."""
+        subscription = Subscription()
+        self._subscriptions.setdefault(execution_id, set()).add(subscription)
+        try:
+            yield subscription
+        finally:
+            others = self._subscriptions[execution_id]
+            others.discard(subscription)
+            if not others:
+                del self._subscriptions[execution_id]
+
+    async def _listen_for_ever(self) -> None:
+        rest_seconds = 0.1
+        while True:
+            try:
+                await self._listen()
+                rest_seconds = 0.1
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("not listening", action="event_hub_disconnected", reason=type(error).__name__)
+                rest_seconds = min(2 * rest_seconds, POLL_SECONDS)
+            await asyncio.sleep(rest_seconds)
+
+    async def _listen(self) -> None:
+        """Listen on one connection until it is lost."""
+        connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_SECONDS)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        try:
+            await connection.add_listener(CHANNEL, self._announce)
+            # What was announced while nobody listened.
+            self._wake_all()
+            while not lost.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(lost.wait(), CHECK_SECONDS)
+                if not lost.is_set():
+                    await connection.execute("SELECT 1", timeout=CHECK_SECONDS)
+        finally:
+            connection.terminate()
+
+    def _announce(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        for subscription in self._subscriptions.get(str(payload), ()):
+            subscription.wake()
+
+    def _wake_all(self) -> None:
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.wake()

@@ -1,0 +1,131 @@
+"""What the API of one process is made of. Built once; every request is served from it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from app.api.auth import KeySet, KeySource, SecretKey, TokenReader
+from app.api.callers import Callers
+from app.api.engine import Engine
+from app.api.event_hub import EventHub
+from app.api.services.catalogue import Catalogue
+from app.api.services.control import Control
+from app.api.services.graphs import Graphs
+from app.api.services.health import Health
+from app.api.services.records import ExecutionRecords
+from app.api.services.starting import Starting
+from app.api.services.trials import Trials
+from app.api.services.users import Users
+from app.api.services.views import Views
+from app.api.services.waiting import Waiting
+from app.blocks.registry import BlockRegistry, make_registry
+from app.database import make_engine, make_sessions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiConfig:
+    """What the API needs to know."""
+
+    database_url: str = field(repr=False)
+    temporal_namespace: str = "default"
+    task_queue: str = "perdure"
+    temporal_ui_url: str | None = None
+    """Temporal's Web UI, for links; without it there are none."""
+    jwt_secret: str | None = field(default=None, repr=False)
+    """Secret of HS256 tokens."""
+    jwt_jwks_url: str | None = None
+    """Key set of RS256 and ES256 tokens, instead of the secret."""
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    initial_credits: int = 1000
+    window: int = 40
+    """Remote activities in flight at once, per execution."""
+    stop_deadline_seconds: float = 4.0
+    """How long a stop waits before it terminates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Everything that requests are served from."""
+
+    database: AsyncEngine
+    hub: EventHub
+    registry: BlockRegistry
+    catalogue: Catalogue
+    callers: Callers
+    graphs: Graphs
+    starting: Starting
+    records: ExecutionRecords
+    waiting: Waiting
+    control: Control
+    views: Views
+    trials: Trials
+    users: Users
+    health: Health
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep what runs in the background running, and close everything afterwards."""
+        await self.hub.start()
+        try:
+            yield
+        finally:
+            await self.hub.stop()
+            await self.database.dispose()
+
+
+def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) -> Resources:
+    """Build what requests are served from. Nothing is connected yet.
+
+    Args:
+        config: What the API needs to know.
+        connect: Connects to Temporal; called again whenever there is no connection yet.
+
+    Raises:
+        ValueError: The configuration says neither secret nor key set for tokens.
+    """
+    database = make_engine(config.database_url)
+    sessions = make_sessions(database)
+    engine = Engine(connect)
+    hub = EventHub(config.database_url)
+    registry = make_registry()
+    records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
+    waiting = Waiting(sessions, hub, records)
+    tokens = TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
+    return Resources(
+        database=database,
+        hub=hub,
+        registry=registry,
+        catalogue=Catalogue(registry),
+        callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
+        graphs=Graphs(sessions, registry),
+        starting=Starting(
+            sessions, engine, registry, records, task_queue=config.task_queue, window=config.window
+        ),
+        records=records,
+        waiting=waiting,
+        control=Control(
+            sessions, engine, records, waiting, stop_deadline_seconds=config.stop_deadline_seconds
+        ),
+        views=Views(
+            sessions,
+            temporal_ui_url=config.temporal_ui_url,
+            temporal_namespace=config.temporal_namespace,
+        ),
+        trials=Trials(engine, task_queue=config.task_queue),
+        users=Users(sessions),
+        health=Health(sessions, engine),
+    )
+
+
+def _key_source(config: ApiConfig) -> KeySource:
+    if config.jwt_jwks_url:
+        return KeySet(config.jwt_jwks_url)
+    if config.jwt_secret:
+        return SecretKey(config.jwt_secret)
+    raise ValueError("Tokens need a secret or a key set")

@@ -1,0 +1,184 @@
+"""Executions: started, watched, steered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.api.dependencies import CallerDep, Cursor, IdempotencyKey, Limit, ResourcesDep
+from app.api.route import ApiRoute
+from app.api.schemas.errors import responses
+from app.api.schemas.executions import EventView, ExecuteBody, ExecutionView, NodeExecutionView, ResultsView
+from app.api.schemas.page import PageView
+from app.api.schemas.paths import Id, Number, parse_number
+from app.api.services.records import require_ended
+from app.api.services.starting import StartRequest
+from app.api.services.streaming import stream_events
+from app.graph.status import Status
+from app.models.executions import ExecutionFilter
+from app.models.page import DEFAULT_LIMIT, MAX_NUMBER
+
+router = APIRouter(tags=["executions"], route_class=ApiRoute)
+
+EVENT_STREAM = "text/event-stream"
+MAX_WAIT_SECONDS = 300.0
+
+Wait = Annotated[
+    float, Query(ge=0, description="Answer when it has ended, or after these seconds (300 at most).")
+]
+
+
+@router.post("/graphs/{graph_id}/execute", responses=responses(400, 402, 404, 413))
+async def execute_graph(
+    graph_id: Id,
+    body: ExecuteBody,
+    caller: CallerDep,
+    api: ResourcesDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+    wait: Wait = 0.0,
+) -> ExecutionView:
+    """Start an execution of the graph's active version.
+
+    Repeating the request with the same `Idempotency-Key` answers with the first execution and the header
+    `Idempotent-Replayed: true`; another request under that key is refused.
+    """
+    request = StartRequest(caller.user_id, graph_id, None, body, idempotency_key)
+    return await _execute(request, api, response, wait)
+
+
+@router.post("/graphs/{graph_id}/execute/{version}", responses=responses(400, 402, 404, 413))
+async def execute_version(
+    graph_id: Id,
+    version: Annotated[Number, Path()],
+    body: ExecuteBody,
+    caller: CallerDep,
+    api: ResourcesDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+    wait: Wait = 0.0,
+) -> ExecutionView:
+    """Start an execution of a version of a graph."""
+    request = StartRequest(caller.user_id, graph_id, version, body, idempotency_key)
+    return await _execute(request, api, response, wait)
+
+
+@router.get("/executions", responses=responses())
+async def list_executions(
+    caller: CallerDep,
+    api: ResourcesDep,
+    graph_id: Annotated[Id | None, Query()] = None,
+    status: Annotated[Status | None, Query()] = None,
+    trigger: Annotated[str | None, Query(max_length=40)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> PageView[ExecutionView]:
+    """List your executions, newest first. Pages of executions with large values may be shorter."""
+    wanted = ExecutionFilter(graph_id, status, trigger)
+    page = await api.views.view_list(caller.user_id, wanted, cursor=cursor, limit=limit)
+    return PageView(items=page.items, next_cursor=page.next_cursor)
+
+
+@router.get("/executions/{execution_id}", responses=responses(404))
+async def get_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
+    """Return one execution."""
+    return await api.views.view(await api.records.require(caller.user_id, execution_id))
+
+
+@router.delete("/executions/{execution_id}", status_code=204, responses=responses(404, 409))
+async def delete_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> Response:
+    """Delete the record of an execution that has ended."""
+    await api.control.delete(caller.user_id, execution_id)
+    return Response(status_code=204)
+
+
+@router.get("/executions/{execution_id}/results", responses=responses(404, 409))
+async def get_results(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ResultsView:
+    """Return how an execution ended. While it is running there is nothing to return."""
+    execution = await api.records.require(caller.user_id, execution_id)
+    return await api.views.view_results(require_ended(execution))
+
+
+@router.get("/executions/{execution_id}/nodes", responses=responses(404))
+async def list_node_executions(
+    execution_id: Id,
+    caller: CallerDep,
+    api: ResourcesDep,
+    node_id: Annotated[str | None, Query(max_length=500)] = None,
+    status: Annotated[Status | None, Query()] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> PageView[NodeExecutionView]:
+    """List the node executions of an execution in the order in which something last happened to them."""
+    owner = (await api.records.require(caller.user_id, execution_id)).user_id
+    page = await api.views.view_nodes(
+        owner, execution_id, node_id=node_id, status=status, cursor=cursor, limit=limit
+    )
+    return PageView(items=page.items, next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/executions/{execution_id}/events",
+    response_model=PageView[EventView],
+    responses={200: {"content": {EVENT_STREAM: {}}}, **responses(404)},
+)
+async def list_events(
+    execution_id: Id,
+    request: Request,
+    caller: CallerDep,
+    api: ResourcesDep,
+    after: Annotated[int, Query(ge=0, description="Only events with higher numbers.")] = 0,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Annotated[Number, Query(description="`next_cursor` of the page before.")] = 0,
+    last_event_id: Annotated[str | None, Header(description="Where a broken stream goes on.")] = None,
+) -> PageView[EventView] | Response:
+    """Read what happened in an execution, event by event.
+
+    With `Accept: text/event-stream` the events come as they happen, and the stream ends after the last one.
+    """
+    await api.records.require(caller.user_id, execution_id)
+    start = parse_number(last_event_id) if last_event_id else min(max(after, cursor), MAX_NUMBER)
+    if EVENT_STREAM not in request.headers.get("accept", ""):
+        return await api.views.view_events(caller.user_id, execution_id, after=start, limit=limit)
+    frames = stream_events(api.waiting, caller.user_id, execution_id, after=start)
+    return StreamingResponse(frames, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
+
+
+@router.post("/graphs/{graph_id}/executions/{execution_id}/stop", responses=responses(404))
+async def stop_execution_of_graph(
+    graph_id: Id, execution_id: Id, caller: CallerDep, api: ResourcesDep
+) -> ExecutionView:
+    """Stop an execution. One that has ended stays as it is."""
+    return await api.views.view(await api.control.stop(caller.user_id, execution_id, graph_id=graph_id))
+
+
+@router.post("/executions/{execution_id}/stop", responses=responses(404))
+async def stop_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
+    """Stop an execution. One that has ended stays as it is."""
+    return await api.views.view(await api.control.stop(caller.user_id, execution_id))
+
+
+@router.post("/executions/{execution_id}/pause", responses=responses(404, 409))
+async def pause_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
+    """Start no further node execution. Those that run go on to their end."""
+    return await api.views.view(await api.control.pause(caller.user_id, execution_id))
+
+
+@router.post("/executions/{execution_id}/resume", responses=responses(404, 409))
+async def resume_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
+    """Go on where the execution was paused."""
+    return await api.views.view(await api.control.resume(caller.user_id, execution_id))
+
+
+async def _execute(
+    request: StartRequest, api: ResourcesDep, response: Response, wait: float
+) -> ExecutionView:
+    started = await api.starting.start(request)
+    execution = started.execution
+    if started.is_replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    if wait:
+        execution = await api.waiting.until_ended(request.owner, execution.id, min(wait, MAX_WAIT_SECONDS))
+    return await api.views.view(execution)

@@ -1,0 +1,79 @@
+"""Graphs: saved as immutable versions, one of them active."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.dependencies import CallerDep, Cursor, Limit, ResourcesDep
+from app.api.route import ApiRoute
+from app.api.schemas.errors import responses
+from app.api.schemas.graphs import ActiveVersionBody, GraphBody, GraphView, ValidationView
+from app.api.schemas.page import PageView
+from app.api.schemas.paths import Id, Number
+from app.models.page import DEFAULT_LIMIT
+
+router = APIRouter(prefix="/graphs", tags=["graphs"], route_class=ApiRoute)
+
+
+@router.post("", status_code=201, responses=responses(400, 413))
+async def create_graph(body: GraphBody, caller: CallerDep, api: ResourcesDep) -> GraphView:
+    """Save a new graph. It becomes version 1 and active."""
+    return GraphView.of(await api.graphs.create(caller.user_id, body))
+
+
+@router.get("", responses=responses())
+async def list_graphs(
+    caller: CallerDep, api: ResourcesDep, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> PageView[GraphView]:
+    """List your graphs in their active versions, newest graph first. Pages of large graphs may be shorter."""
+    page = await api.graphs.list(caller.user_id, cursor=cursor, limit=limit)
+    return PageView(items=[GraphView.of(saved) for saved in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("/validate", responses=responses(413))
+async def validate_graph(body: GraphBody, caller: CallerDep, api: ResourcesDep) -> ValidationView:
+    """Say what is wrong with a graph without saving it."""
+    return await api.graphs.validate(body)
+
+
+@router.get("/{graph_id}", responses=responses(404))
+async def get_graph(
+    graph_id: Id,
+    caller: CallerDep,
+    api: ResourcesDep,
+    version: Annotated[Number | None, Query(description="The active version when left out.")] = None,
+) -> GraphView:
+    """Return one version of a graph."""
+    return GraphView.of(await api.graphs.require(caller.user_id, graph_id, version=version))
+
+
+@router.put("/{graph_id}", responses=responses(400, 404, 413))
+async def update_graph(graph_id: Id, body: GraphBody, caller: CallerDep, api: ResourcesDep) -> GraphView:
+    """Save a new version of a graph. It becomes active; earlier versions stay as they are."""
+    return GraphView.of(await api.graphs.change(caller.user_id, graph_id, body))
+
+
+@router.delete("/{graph_id}", status_code=204, responses=responses(404))
+async def delete_graph(graph_id: Id, caller: CallerDep, api: ResourcesDep) -> Response:
+    """Delete a graph. Its executions stay readable, and those that run go on."""
+    await api.graphs.delete(caller.user_id, graph_id)
+    return Response(status_code=204)
+
+
+@router.get("/{graph_id}/versions", responses=responses(404))
+async def list_versions(
+    graph_id: Id, caller: CallerDep, api: ResourcesDep, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> PageView[GraphView]:
+    """List the versions of a graph, newest first. Pages of large graphs may be shorter."""
+    page = await api.graphs.list_versions(caller.user_id, graph_id, cursor=cursor, limit=limit)
+    return PageView(items=[GraphView.of(saved) for saved in page.items], next_cursor=page.next_cursor)
+
+
+@router.put("/{graph_id}/versions/active", responses=responses(404))
+async def set_active_version(
+    graph_id: Id, body: ActiveVersionBody, caller: CallerDep, api: ResourcesDep
+) -> GraphView:
+    """Make a version the one that runs by default."""
+    return GraphView.of(await api.graphs.activate(caller.user_id, graph_id, body.active_graph_version))

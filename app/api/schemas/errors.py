@@ -1,0 +1,51 @@
+"""Errors on the wire, for the OpenAPI document; `app.api.errors` writes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.errors import Category, Severity
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    error_code: str
+    """Stable; programs may branch on it."""
+    message: str
+    severity: Severity
+    category: Category
+    details: dict[str, Any]
+    timestamp: datetime
+    request_id: str
+    """Names the request in the logs of the server."""
+
+
+class ErrorView(BaseModel):
+    """The body of every error."""
+
+    success: bool = False
+    error: ErrorDetail
+
+
+_MEANINGS = {
+    400: "The graph or its inputs are not valid; `details.node_errors` says where.",
+    401: "A valid token is needed.",
+    402: "There are not enough credits.",
+    404: "You have nothing of that id.",
+    409: "It is not in a state that allows this.",
+    413: "The body is larger than 10 MB.",
+    422: "The request is not of the form that this call takes.",
+    503: "Temporal or Postgres cannot be reached; nothing was started.",
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the errors of a route for its documentation, those that every route has included."""
+    return {
+        status: {"model": ErrorView, "description": _MEANINGS[status]}
+        for status in (401, *statuses, 422, 503)
+    }

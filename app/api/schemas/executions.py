@@ -1,0 +1,112 @@
+"""Executions on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.schemas.graphs import JsonObject
+from app.graph.status import Status
+
+
+class ExecuteBody(BaseModel):
+    """What an execution is started with."""
+
+    model_config = ConfigDict(strict=True)
+
+    inputs: JsonObject = Field(default_factory=dict)
+    """Run inputs by the names of the input nodes."""
+    credentials_inputs: JsonObject = Field(default_factory=dict)
+    preset_id: Annotated[str, Field(max_length=100)] | None = None
+    budget: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """The most credits it may cost."""
+    priority: Annotated[int, Field(ge=1, le=5)] | None = None
+    """1 (first) to 5 (last) among what waits for a worker; 3 when left out."""
+
+
+class StatsView(BaseModel):
+    """Counts of an execution so far."""
+
+    node_executions: int
+    completed: int
+    failed: int
+    retries: int
+    duration: float
+    """Seconds since it began to run, or that it took."""
+
+
+class TemporalView(BaseModel):
+    """Where the execution is found in Temporal."""
+
+    workflow_id: str
+    run_id: str | None
+    web_url: str | None
+    """Its page in Temporal's Web UI."""
+
+
+class ExecutionView(BaseModel):
+    """One run of a graph version."""
+
+    id: UUID
+    graph_id: UUID
+    graph_version: int
+    user_id: str
+    status: Status
+    trigger: str
+    """What started it: `api`, `schedule`, `webhook`, `rerun` or `subgraph`."""
+    parent_id: UUID | None
+    inputs: Any
+    outputs: Mapping[str, Sequence[Any]]
+    """Run outputs by name, each with its values in the order they came."""
+    error: dict[str, Any] | None
+    """`{node_id, code, message}` of the first failure that the graph did not handle."""
+    cost: int
+    budget: int | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    stats: StatsView
+    temporal: TemporalView
+
+
+class ResultsView(BaseModel):
+    """How an execution ended."""
+
+    status: Status
+    outputs: Mapping[str, Sequence[Any]]
+    error: dict[str, Any] | None
+
+
+class NodeExecutionView(BaseModel):
+    """One firing of a node."""
+
+    id: UUID
+    graph_execution_id: UUID
+    node_id: str
+    block_id: str
+    status: Status
+    attempt: int
+    """Which try this is, or was the last."""
+    inputs: dict[str, Any]
+    outputs: dict[str, list[Any]]
+    error: dict[str, Any] | None
+    """`{code, message}`; of a retrying one its last failure."""
+    cost: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    execution_time: float | None
+    """Seconds."""
+
+
+class EventView(BaseModel):
+    """One thing that happened in an execution."""
+
+    seq: int
+    """1, 2, 3, … without a hole."""
+    type: str
+    data: dict[str, Any]
+    at: datetime

@@ -1,0 +1,154 @@
+"""Saves graphs: each change is one transaction, each save a new immutable version."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from app.api.schemas.graphs import GraphBody, ValidationView
+from app.api.services.preparation import PreparedGraph, prepare_graph
+from app.blocks.registry import BlockRegistry
+from app.errors import GraphInvalid
+from app.graph.definition import GraphDefinition
+from app.models import graphs
+from app.models.graphs import SavedGraph
+from app.models.page import Page
+from app.models.tables import Graph, GraphVersion
+
+
+class Graphs:
+    """The graphs of all owners, one owner at a time."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], registry: BlockRegistry) -> None:
+        """Take where graphs are kept and the blocks that they may use."""
+        self._sessions = sessions
+        self._registry = registry
+
+    async def check(self, graph: GraphDefinition) -> PreparedGraph:
+        """Check a graph without saving it.
+
+        Raises:
+            GraphInvalid: It may not be saved.
+        """
+        return await asyncio.to_thread(prepare_graph, graph, self._registry)
+
+    async def validate(self, body: GraphBody) -> ValidationView:
+        """Return what is wrong with a graph."""
+        try:
+            prepared = await self.check(body.to_definition())
+        except GraphInvalid as error:
+            return ValidationView(valid=False, node_errors=error.details["node_errors"])
+        return ValidationView(
+            valid=True,
+            node_errors={},
+            input_schema=prepared.input_schema,
+            output_schema=prepared.output_schema,
+        )
+
+    async def create(self, owner: str, body: GraphBody) -> SavedGraph:
+        """Save a new graph as its version 1.
+
+        Raises:
+            GraphInvalid: It may not be saved.
+        """
+        prepared = await self.check(body.to_definition())
+        now = datetime.now(UTC)
+        graph = Graph(
+            id=uuid.uuid4(),
+            user_id=owner,
+            active_version=1,
+            latest_version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        version = _make_version(graph.id, 1, body, prepared)
+        async with self._sessions.begin() as session:
+            await graphs.insert_plan(session, prepared.compiled)
+            await graphs.insert_graph(session, graph)
+            await graphs.insert_version(session, version)
+        return SavedGraph(graph, version)
+
+    async def change(self, owner: str, graph_id: uuid.UUID, body: GraphBody) -> SavedGraph:
+        """Save a new version of a graph, and make it the active one.
+
+        Raises:
+            NotFound: The owner has no such graph.
+            GraphInvalid: The version may not be saved.
+        """
+        await self.require(owner, graph_id)
+        prepared = await self.check(body.to_definition())
+        async with self._sessions.begin() as session:
+            await graphs.insert_plan(session, prepared.compiled)
+            graph = await graphs.lock_graph(session, owner, graph_id)
+            version = _make_version(graph_id, graph.latest_version + 1, body, prepared)
+            await graphs.insert_version(session, version)
+            graph.latest_version = graph.active_version = version.version
+            graph.updated_at = version.created_at
+        return SavedGraph(graph, version)
+
+    async def activate(self, owner: str, graph_id: uuid.UUID, version: int) -> SavedGraph:
+        """Make a version the one that runs by default.
+
+        Raises:
+            NotFound: The owner has no such graph, or it has no such version.
+        """
+        async with self._sessions.begin() as session:
+            graph = await graphs.lock_graph(session, owner, graph_id)
+            saved = await graphs.require_graph(session, owner, graph_id, version=version)
+            graph.active_version = version
+            graph.updated_at = datetime.now(UTC)
+        return saved
+
+    async def delete(self, owner: str, graph_id: uuid.UUID) -> None:
+        """Delete a graph. Its executions stay and go on.
+
+        Raises:
+            NotFound: The owner has no such graph.
+        """
+        async with self._sessions.begin() as session:
+            graph = await graphs.lock_graph(session, owner, graph_id)
+            graph.deleted_at = datetime.now(UTC)
+
+    async def require(self, owner: str, graph_id: uuid.UUID, *, version: int | None = None) -> SavedGraph:
+        """Return a version of a graph, the active one when none is named.
+
+        Raises:
+            NotFound: The owner has no such graph, or it has no such version.
+        """
+        async with self._sessions() as session:
+            return await graphs.require_graph(session, owner, graph_id, version=version)
+
+    async def list(self, owner: str, *, cursor: str | None, limit: int) -> Page[SavedGraph]:
+        """Return the active versions of an owner's graphs, newest graph first."""
+        async with self._sessions() as session:
+            return await graphs.list_graphs(session, owner, cursor=cursor, limit=limit)
+
+    async def list_versions(
+        self, owner: str, graph_id: uuid.UUID, *, cursor: str | None, limit: int
+    ) -> Page[SavedGraph]:
+        """Return the versions of a graph, newest first.
+
+        Raises:
+            NotFound: The owner has no such graph.
+        """
+        await self.require(owner, graph_id)
+        async with self._sessions() as session:
+            return await graphs.list_versions(session, owner, graph_id, cursor=cursor, limit=limit)
+
+
+def _make_version(graph_id: uuid.UUID, number: int, body: GraphBody, prepared: PreparedGraph) -> GraphVersion:
+    values: dict[str, Any] = {"name": body.name, "description": body.description}
+    return GraphVersion(
+        graph_id=graph_id,
+        version=number,
+        definition=prepared.definition,
+        plan_hash=prepared.compiled.hash,
+        input_schema=prepared.input_schema,
+        output_schema=prepared.output_schema,
+        created_at=datetime.now(UTC),
+        **values,
+    )

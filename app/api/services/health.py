@@ -1,0 +1,53 @@
+"""Whether what the API stands on can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from temporalio.service import RPCError
+
+from app.api.engine import Engine
+from app.errors import EngineUnavailable
+
+CHECK_TIMEOUT_SECONDS = 2.0
+
+
+class Health:
+    """Checks Postgres and Temporal."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], engine: Engine) -> None:
+        """Take what is checked."""
+        self._sessions = sessions
+        self._engine = engine
+
+    async def check(self) -> dict[str, str]:
+        """Return `ok` for each part.
+
+        Raises:
+            EngineUnavailable: Some part is down; the details name it.
+        """
+        postgres, temporal = await asyncio.gather(self._is_postgres_up(), self._is_temporal_up())
+        parts = {"postgres": "ok" if postgres else "down", "temporal": "ok" if temporal else "down"}
+        down = [name for name, state in parts.items() if state == "down"]
+        if down:
+            raise EngineUnavailable(f"Not reachable: {', '.join(down)}", details=parts)
+        return parts
+
+    async def _is_postgres_up(self) -> bool:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS), self._sessions() as session:
+                await session.execute(text("SELECT 1"))
+        except (OSError, SQLAlchemyError):
+            return False
+        return True
+
+    async def _is_temporal_up(self) -> bool:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                client = await self._engine.client()
+                return await client.service_client.check_health()
+        except (EngineUnavailable, RPCError, OSError):
+            return False

@@ -1,0 +1,185 @@
+"""What is true of an execution: the record, with Temporal as the judge of one that the record says is open."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHandle
+from temporalio.common import ActivityIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from app.activities.contracts import SETTLE_ACTIVITY, WORKFLOW_NAME, ExecutionStart, SettleRequest
+from app.activities.settling import judge
+from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
+from app.errors import Conflict, EngineUnavailable, NotFound
+from app.graph.status import TERMINAL, Status
+from app.models import executions
+from app.models.tables import Execution
+
+log = structlog.get_logger(__name__)
+
+JUDGE_TIMEOUT_SECONDS = 5.0
+SETTLE_ATTEMPT = timedelta(seconds=30)
+SETTLE_AT_ALL = timedelta(days=1)
+
+
+def is_ended(execution: Execution) -> bool:
+    """Answer whether an execution has reached its last status."""
+    return execution.status in TERMINAL
+
+
+def require_ended(execution: Execution) -> Execution:
+    """Return an execution that has ended.
+
+    Raises:
+        Conflict: It has not.
+    """
+    if not is_ended(execution):
+        raise Conflict(f"The execution is {execution.status}; it has not ended")
+    return execution
+
+
+class ExecutionRecords:
+    """Finds the executions of an owner."""
+
+    def __init__(
+        self, sessions: async_sessionmaker[AsyncSession], engine: Engine, *, task_queue: str
+    ) -> None:
+        """Take the record and the judge.
+
+        Args:
+            sessions: Where executions are recorded.
+            engine: Where they run.
+            task_queue: Where a worker is found that settles.
+        """
+        self._sessions = sessions
+        self._engine = engine
+        self._task_queue = task_queue
+
+    async def read(self, owner: str, execution_id: uuid.UUID) -> Execution:
+        """Return an execution as it is recorded.
+
+        Raises:
+            NotFound: The owner has no such execution.
+        """
+        async with self._sessions() as session:
+            return await executions.require_execution(session, owner, execution_id)
+
+    async def require(self, owner: str, execution_id: uuid.UUID) -> Execution:
+        """Return an execution as it is. What differs in the record is going to be settled.
+
+        Raises:
+            NotFound: The owner has no such execution.
+        """
+        async with self._sessions() as session:
+            execution = await executions.get_execution_of_any_age(session, owner, execution_id)
+        if execution is None:
+            execution = await self._adopt(owner, execution_id)
+        if execution.deleted_at is not None:
+            raise NotFound
+        if is_ended(execution):
+            return execution
+        try:
+            client = await self._engine.client()
+            with engine_errors():
+                async with asyncio.timeout(JUDGE_TIMEOUT_SECONDS):
+                    return await self._judge(client, execution)
+        except (EngineUnavailable, RPCError, ValueError) as error:
+            # Without a judge the record stands. ValueError: a status that this SDK does not know, so it is open.
+            log.info("not judged", action="execution_not_judged", reason=type(error).__name__)
+            return execution
+
+    async def _judge(self, client: Client, execution: Execution) -> Execution:
+        handle = client.get_workflow_handle(str(execution.id))
+        verdict = await judge(handle)
+        if verdict is None:
+            return execution
+        # The record is written before the workflow closes, so by now it may say so itself.
+        execution = await self.read(execution.user_id, execution.id)
+        if is_ended(execution):
+            return execution
+        closed = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+        await self._start_settling(client, execution)
+        execution.status, execution.error = verdict
+        execution.ended_at = closed.close_time
+        return execution
+
+    async def _start_settling(self, client: Client, execution: Execution) -> None:
+        await client.start_activity(
+            SETTLE_ACTIVITY,
+            SettleRequest(str(execution.id), execution.user_id),
+            id=f"{execution.id}/settle",
+            task_queue=self._task_queue,
+            start_to_close_timeout=SETTLE_ATTEMPT,
+            schedule_to_close_timeout=SETTLE_AT_ALL,
+            id_conflict_policy=ActivityIDConflictPolicy.USE_EXISTING,
+            summary="bring the record in line",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+
+    async def _adopt(self, owner: str, execution_id: uuid.UUID) -> Execution:
+        """List an execution that was started just before the API died.
+
+        Raises:
+            NotFound: Temporal does not know it either, or it is somebody else's.
+        """
+        try:
+            client = await self._engine.client()
+            with engine_errors():
+                async with asyncio.timeout(JUDGE_TIMEOUT_SECONDS):
+                    start, run_id = await _read_start(client, execution_id, owner)
+        except (EngineUnavailable, ValueError) as error:
+            raise NotFound from error
+        async with self._sessions.begin() as session:
+            await executions.insert_queued(session, _row_of(execution_id, start, run_id))
+        return await self.read(owner, execution_id)
+
+
+async def _read_start(client: Client, execution_id: uuid.UUID, owner: str) -> tuple[ExecutionStart, str]:
+    """Return a workflow's input and the id of its run.
+
+    Raises:
+        NotFound: There is no such workflow of this owner.
+    """
+    handle = client.get_workflow_handle(str(execution_id))
+    description = await _describe(handle)
+    if description.workflow_type != WORKFLOW_NAME or (await description.memo()).get("user_id") != owner:
+        raise NotFound
+    async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
+        payloads = event.workflow_execution_started_event_attributes.input.payloads
+        start: ExecutionStart = (await client.data_converter.decode(payloads, [ExecutionStart]))[0]
+        return start, description.run_id
+    raise NotFound
+
+
+async def _describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription:
+    try:
+        return await handle.describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
+            raise NotFound from error
+        raise
+
+
+def _row_of(execution_id: uuid.UUID, start: ExecutionStart, run_id: str) -> Execution:
+    return Execution(
+        id=execution_id,
+        user_id=start.user_id,
+        graph_id=uuid.UUID(start.graph_id),
+        graph_version=start.graph_version,
+        plan_hash=start.plan_hash,
+        status=Status.QUEUED,
+        trigger=start.trigger,
+        parent_id=uuid.UUID(start.parent_id) if start.parent_id else None,
+        run_id=run_id,
+        inputs=start.inputs,
+        outputs={},
+        fingerprint=start.fingerprint,
+        budget=start.budget,
+        created_at=datetime.fromisoformat(start.created_at),
+    )

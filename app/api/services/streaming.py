@@ -1,0 +1,50 @@
+"""Executions' logs as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.api.schemas.executions import EventView
+from app.api.services.waiting import Waiting
+from app.errors import NotFound
+from app.models.tables import ExecutionEvent
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = ": heartbeat\n\n"
+RETRY_SECONDS = 1.0
+
+
+async def stream_events(
+    waiting: Waiting, owner: str, execution_id: uuid.UUID, *, after: int
+) -> AsyncIterator[str]:
+    """Give the events of an execution in the text of server-sent events, until its last one.
+
+    An outage of the database is sat through.
+    """
+    yield HEARTBEAT
+    while True:
+        try:
+            async for batch in waiting.follow(owner, execution_id, after=after):
+                yield "".join(map(_frame, batch)) or HEARTBEAT
+                after = batch[-1].seq if batch else after
+            return
+        except NotFound:
+            return
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("stream waits for the database", action="stream_waits", reason=type(error).__name__)
+        await asyncio.sleep(RETRY_SECONDS)
+        yield HEARTBEAT
+
+
+def _frame(event: ExecutionEvent) -> str:
+    view = EventView(seq=event.seq, type=event.type, data=event.data, at=event.at)
+    # ASCII, so no line break of any kind can stand in the data.
+    text = json.dumps(view.model_dump(mode="json"), separators=(",", ":"))
+    return f"id: {event.seq}\nevent: {event.type}\ndata: {text}\n\n"

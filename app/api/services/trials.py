@@ -1,0 +1,74 @@
+"""Runs one block with no execution around it, as a standalone activity on a worker. The API itself runs no block."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import ActivityFailureError
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError, TimeoutType
+from temporalio.exceptions import TimeoutError as ActivityTimeoutError
+
+from app.activities.contracts import TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
+from app.api.engine import Engine, engine_errors
+from app.api.errors import BlockRefused
+from app.api.schemas.blocks import TrialView
+from app.blocks.base import Block
+from app.errors import EngineUnavailable
+
+WAIT_FOR_WORKER_SECONDS = 10.0
+MARGIN_SECONDS = 10.0
+LONGEST_SECONDS = 300.0
+
+
+class Trials:
+    """Has blocks tried."""
+
+    def __init__(self, engine: Engine, *, task_queue: str) -> None:
+        """Take where workers are found."""
+        self._engine = engine
+        self._task_queue = task_queue
+
+    async def run(self, owner: str, block: Block, inputs: dict[str, Any]) -> TrialView:
+        """Return what one call of a block emits.
+
+        Raises:
+            BlockRefused: The block failed, or took too long.
+            EngineUnavailable: There is no Temporal or no worker.
+        """
+        client = await self._engine.client()
+        seconds = min(block.timeout_seconds, LONGEST_SECONDS)
+        try:
+            with engine_errors():
+                async with asyncio.timeout(WAIT_FOR_WORKER_SECONDS + seconds + MARGIN_SECONDS):
+                    result: BlockTrialResult = await client.execute_activity(
+                        TRIAL_ACTIVITY,
+                        BlockTrial(block.id, inputs, owner),
+                        id=f"trial/{uuid.uuid4()}",
+                        task_queue=self._task_queue,
+                        result_type=BlockTrialResult,
+                        schedule_to_start_timeout=timedelta(seconds=WAIT_FOR_WORKER_SECONDS),
+                        start_to_close_timeout=timedelta(seconds=seconds),
+                        retry_policy=RetryPolicy(maximum_attempts=1),
+                        summary=f"try {block.name}",
+                    )
+        except ActivityFailureError as error:
+            raise _refusal(error) from error
+        outputs: dict[str, list[Any]] = {}
+        for pin, value in result.outputs:
+            outputs.setdefault(pin, []).append(value)
+        return TrialView(outputs=outputs, cost=result.cost)
+
+
+def _refusal(error: ActivityFailureError) -> BlockRefused | EngineUnavailable:
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return BlockRefused(cause.type or "BLOCK_FAILED", cause.message)
+    if isinstance(cause, ActivityTimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START:
+        return EngineUnavailable("No worker took the block")
+    if isinstance(cause, ActivityTimeoutError):
+        return BlockRefused("TIMED_OUT", "The block did not end within its time")
+    return BlockRefused("BLOCK_FAILED", "The block failed")

@@ -1,0 +1,24 @@
+"""Reads users for themselves."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from app.models import users
+from app.models.tables import User
+
+
+class Users:
+    """The users there are."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+
+    async def require(self, user_id: str) -> User:
+        """Return a user.
+
+        Raises:
+            NotFound: There is no such user.
+        """
+        async with self._sessions() as session:
+            return await users.require_user(session, user_id)

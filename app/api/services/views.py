@@ -1,0 +1,173 @@
+"""Puts executions together as they go out: stored values in place of their envelopes, counts, links."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from app.api.schemas.executions import (
+    EventView,
+    ExecutionView,
+    NodeExecutionView,
+    ResultsView,
+    StatsView,
+    TemporalView,
+)
+from app.api.schemas.page import PageView
+from app.graph.status import Status
+from app.models import events, executions, node_executions
+from app.models.executions import ExecutionFilter, NodeCounts
+from app.models.page import Page
+from app.models.tables import Execution, NodeExecution
+from app.models.values import find_values, open_envelope
+from app.temporal import workflow_web_url
+
+
+class Views:
+    """Reads executions for their owners."""
+
+    def __init__(
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        *,
+        temporal_ui_url: str | None,
+        temporal_namespace: str,
+    ) -> None:
+        """Take where executions are recorded and where people look at them.
+
+        Args:
+            sessions: The record.
+            temporal_ui_url: Temporal's Web UI, if there is one.
+            temporal_namespace: Where the workflows are.
+        """
+        self._sessions = sessions
+        self._temporal_ui_url = temporal_ui_url
+        self._temporal_namespace = temporal_namespace
+
+    async def view(self, execution: Execution) -> ExecutionView:
+        """Return one execution as it goes out."""
+        return (await self._view_all(execution.user_id, [execution]))[0]
+
+    async def view_list(
+        self, owner: str, wanted: ExecutionFilter, *, cursor: str | None, limit: int
+    ) -> Page[ExecutionView]:
+        """Return an owner's executions, newest first."""
+        async with self._sessions() as session:
+            page = await executions.list_executions(session, owner, wanted, cursor=cursor, limit=limit)
+        return Page(await self._view_all(owner, page.items), page.next_cursor)
+
+    async def view_results(self, execution: Execution) -> ResultsView:
+        """Return how an execution ended."""
+        async with self._sessions() as session:
+            found = await find_values(session, execution.user_id, executions.envelopes_of(execution))
+        return ResultsView(
+            status=Status(execution.status), outputs=_outputs(execution, found), error=execution.error
+        )
+
+    async def view_nodes(
+        self,
+        owner: str,
+        execution_id: uuid.UUID,
+        *,
+        node_id: str | None,
+        status: Status | None,
+        cursor: str | None,
+        limit: int,
+    ) -> Page[NodeExecutionView]:
+        """Return node executions in the order in which something last happened to them."""
+        async with self._sessions() as session:
+            page = await node_executions.list_node_executions(
+                session, owner, execution_id, node_id=node_id, status=status, cursor=cursor, limit=limit
+            )
+            envelopes = chain.from_iterable(map(node_executions.envelopes_of, page.items))
+            found = await find_values(session, owner, envelopes)
+        return Page([_node_view(row, found) for row in page.items], page.next_cursor)
+
+    async def view_events(
+        self, owner: str, execution_id: uuid.UUID, *, after: int, limit: int
+    ) -> PageView[EventView]:
+        """Return the events with numbers above `after`, in their order."""
+        async with self._sessions() as session:
+            rows = await events.list_events(session, owner, execution_id, after=after, limit=limit + 1)
+        items = [EventView(seq=row.seq, type=row.type, data=row.data, at=row.at) for row in rows[:limit]]
+        return PageView(items=items, next_cursor=str(items[-1].seq) if len(rows) > limit else None)
+
+    async def _view_all(self, owner: str, rows: Sequence[Execution]) -> list[ExecutionView]:
+        async with self._sessions() as session:
+            counts = await executions.count_nodes(session, owner, [row.id for row in rows])
+            envelopes = chain.from_iterable(map(executions.envelopes_of, rows))
+            found = await find_values(session, owner, envelopes)
+        return [self._view(row, counts.get(row.id, NodeCounts()), found) for row in rows]
+
+    def _view(self, row: Execution, counts: NodeCounts, found: Mapping[str, Any]) -> ExecutionView:
+        workflow_id = str(row.id)
+        ui = self._temporal_ui_url
+        return ExecutionView(
+            id=row.id,
+            graph_id=row.graph_id,
+            graph_version=row.graph_version,
+            user_id=row.user_id,
+            status=Status(row.status),
+            trigger=row.trigger,
+            parent_id=row.parent_id,
+            inputs=open_envelope(row.inputs, found),
+            outputs=_outputs(row, found),
+            error=row.error,
+            cost=row.cost,
+            budget=row.budget,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            stats=StatsView(
+                node_executions=counts.node_executions,
+                completed=counts.completed,
+                failed=counts.failed,
+                retries=counts.retries,
+                duration=_seconds(row.started_at, row.ended_at) or 0.0,
+            ),
+            temporal=TemporalView(
+                workflow_id=workflow_id,
+                run_id=row.run_id or None,
+                web_url=workflow_web_url(ui, namespace=self._temporal_namespace, workflow_id=workflow_id)
+                if ui
+                else None,
+            ),
+        )
+
+
+def _outputs(row: Execution, found: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {
+        name: [open_envelope(envelope, found) for envelope in given] for name, given in row.outputs.items()
+    }
+
+
+def _node_view(row: NodeExecution, found: Mapping[str, Any]) -> NodeExecutionView:
+    outputs: dict[str, list[Any]] = {}
+    for pin, envelope in row.outputs:
+        outputs.setdefault(pin, []).append(open_envelope(envelope, found))
+    return NodeExecutionView(
+        id=row.id,
+        graph_execution_id=row.execution_id,
+        node_id=row.node_id,
+        block_id=row.block_id,
+        status=Status(row.status),
+        attempt=row.attempt,
+        inputs={pin: open_envelope(envelope, found) for pin, envelope in row.inputs.items()},
+        outputs=outputs,
+        error=row.error,
+        cost=row.cost,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        execution_time=_seconds(row.started_at, row.ended_at) if row.ended_at else None,
+    )
+
+
+def _seconds(started_at: datetime | None, ended_at: datetime | None) -> float | None:
+    if started_at is None:
+        return None
+    return max(0.0, ((ended_at or datetime.now(UTC)) - started_at).total_seconds())

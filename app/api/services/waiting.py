@@ -1,0 +1,99 @@
+"""Waits for executions: for their end, for a status, for the next events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from app.api.event_hub import POLL_SECONDS, EventHub
+from app.api.services.records import ExecutionRecords, is_ended
+from app.models import events
+from app.models.tables import Execution, ExecutionEvent
+
+BATCH = 200
+HEARTBEAT_SECONDS = 15.0
+SHORTEST_REST_SECONDS = 0.02
+"""An execution may log hundreds of events a second; whoever waits reads them in batches."""
+
+
+class Waiting:
+    """Follows executions by their logs."""
+
+    def __init__(
+        self, sessions: async_sessionmaker[AsyncSession], hub: EventHub, records: ExecutionRecords
+    ) -> None:
+        """Take the log, what announces its growth, and what is true of executions."""
+        self._sessions = sessions
+        self._hub = hub
+        self._records = records
+
+    async def until_ended(self, owner: str, execution_id: uuid.UUID, timeout_seconds: float) -> Execution:
+        """Return an execution when it has ended, or as it is when the time is up.
+
+        Raises:
+            NotFound: The owner has no such execution.
+        """
+        return await self.until(owner, execution_id, lambda _: False, timeout_seconds)
+
+    async def until(
+        self,
+        owner: str,
+        execution_id: uuid.UUID,
+        is_wanted: Callable[[Execution], bool],
+        timeout_seconds: float,
+    ) -> Execution:
+        """Return an execution when it is as wanted or has ended, or as it is when the time is up.
+
+        Raises:
+            NotFound: The owner has no such execution.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        judged_at = time.monotonic()
+        async with self._hub.subscribe(str(execution_id)) as subscription:
+            execution = await self._records.read(owner, execution_id)
+            while not (is_ended(execution) or is_wanted(execution) or self._hub.is_closed):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                await subscription.wait(left)
+                await asyncio.sleep(SHORTEST_REST_SECONDS)
+                if time.monotonic() - judged_at >= POLL_SECONDS:
+                    execution = await self._records.require(owner, execution_id)
+                    judged_at = time.monotonic()
+                else:
+                    execution = await self._records.read(owner, execution_id)
+        return execution
+
+    async def follow(
+        self, owner: str, execution_id: uuid.UUID, *, after: int
+    ) -> AsyncIterator[list[ExecutionEvent]]:
+        """Give events in batches until the last one of the execution; an empty batch is a sign of life.
+
+        Raises:
+            NotFound: The owner has no such execution, or it was deleted meanwhile.
+        """
+        silent_since = time.monotonic()
+        async with self._hub.subscribe(str(execution_id)) as subscription:
+            while not self._hub.is_closed:
+                # The row first: events that it counts are in the log that is read afterwards.
+                execution = await self._records.read(owner, execution_id)
+                async with self._sessions() as session:
+                    batch = await events.list_events(session, owner, execution_id, after=after, limit=BATCH)
+                if batch:
+                    after = batch[-1].seq
+                    silent_since = time.monotonic()
+                    yield list(batch)
+                elif is_ended(execution) and after >= execution.event_seq:
+                    return
+                else:
+                    if time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
+                        silent_since = time.monotonic()
+                        # Also closes the record of an execution that was ended behind its back.
+                        await self._records.require(owner, execution_id)
+                        yield []
+                    await subscription.wait()
+                    await asyncio.sleep(SHORTEST_REST_SECONDS)

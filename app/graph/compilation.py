@@ -6,21 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from app.graph.definition import GraphDefinition, Node
 from app.graph.plan import PLAN_FORMAT
 from app.graph.signature import BlockSignature, Kind, Lane
-from app.graph.validation import parse_retry, parse_timeout
+from app.graph.validation import Delivery, Signatures, parse_delivery, parse_retry, parse_timeout
 
 ERROR_PIN = "error"
-
-
-class Signatures(Protocol):
-    """Where a block's signature is found by UUID or slug."""
-
-    def get(self, ref: str, /) -> BlockSignature | None:
-        """Return the signature, or None for an unknown block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,7 @@ def _call(node: Node, signature: BlockSignature) -> list[Any]:
         retry.backoff,
         retry.maximum_seconds,
         parse_timeout(node.metadata, signature.timeout_seconds),
-        node.metadata.get("delivery") == "at_most_once",
+        parse_delivery(node.metadata) is Delivery.AT_MOST_ONCE,
     ]
 
 

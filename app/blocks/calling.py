@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, get_origin
 
-import regex
 from pydantic import TypeAdapter, ValidationError
 
 from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
@@ -26,7 +25,6 @@ _BLOCK_FAILURES = (
     LookupError,
     ArithmeticError,
     AttributeError,
-    regex.error,
 )
 """What the code of a pure block may raise for inputs that nobody thought of. Anything else is a bug to be seen."""
 
@@ -49,7 +47,7 @@ def prepare(
     Raises:
         BlockInputInvalid: A required pin is missing or a value does not fit; the message names the pins.
     """
-    bound = bind({**data, **mask} if mask else data, input_default, block.signature)
+    bound = bind(data, input_default, block.signature, mask=mask)
     try:
         return block.Input.model_validate(bound)
     except ValidationError as error:

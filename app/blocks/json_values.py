@@ -72,3 +72,20 @@ def _whole_characters(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def identity_of(value: Any) -> Any:
+    """Return something hashable that is the same for two values exactly if they are equal as JSON.
+
+    1 and 1.0 are equal, true and 1 are not, and the order of keys does not matter.
+
+    Raises:
+        RecursionError: The value is nested too deep.
+    """
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, dict):
+        return ("dict", frozenset((key, identity_of(item)) for key, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return ("list", tuple(map(identity_of, value)))
+    return value

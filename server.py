@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 from temporalio.client import Client
 
+from app.activities.contracts import ExecutionLimits
 from app.api.application import ApiConfig, make_application
 from app.api.auth import issue_token
 from app.database import migrate
@@ -75,7 +76,6 @@ async def embedded(settings: Settings, home: Home) -> AsyncIterator[Surroundings
         config = make_api_config(
             settings,
             database_url=deployment.stack.database_url,
-            temporal_address=deployment.stack.temporal_address,
             temporal_ui_url=deployment.stack.temporal_ui_url,
             made_jwt_secret=home.secrets().jwt_secret,
         )
@@ -113,7 +113,6 @@ async def external(settings: Settings, home: Home) -> AsyncIterator[Surroundings
     config = make_api_config(
         settings,
         database_url=database_url,
-        temporal_address=temporal_address,
         temporal_ui_url=settings.temporal_ui_url,
     )
     try:
@@ -126,7 +125,6 @@ def make_api_config(
     settings: Settings,
     *,
     database_url: str,
-    temporal_address: str,
     temporal_ui_url: str | None,
     made_jwt_secret: str | None = None,
 ) -> ApiConfig:
@@ -134,7 +132,6 @@ def make_api_config(
     jwt_secret = reveal(settings.jwt_secret) or (None if settings.jwt_jwks_url else made_jwt_secret)
     return ApiConfig(
         database_url=database_url,
-        temporal_address=temporal_address,
         temporal_namespace=settings.temporal_namespace,
         temporal_ui_url=temporal_ui_url,
         task_queue=settings.task_queue,
@@ -143,7 +140,7 @@ def make_api_config(
         jwt_issuer=settings.jwt_issuer,
         jwt_audience=settings.jwt_audience,
         initial_credits=settings.initial_credits,
-        window=settings.window,
+        limits=ExecutionLimits(window=settings.window, heartbeat_seconds=settings.heartbeat_seconds),
         stop_deadline_seconds=settings.stop_deadline_seconds,
     )
 

@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     window: int = Field(default_factory=_default_window, ge=1, le=1000)
     """Remote activities in flight per workflow run: 40, or 100 with the embedded stack."""
 
+    heartbeat_seconds: float = Field(default=30.0, ge=1, le=3600)
+    """Silence after which a running block is given up for lost; longer than the outage to be tolerated."""
+
     stop_deadline_seconds: float = Field(default=4.0, gt=0)
     """How long a stop waits for running blocks before the execution is ended without them."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from app.activities.contracts import ExecutionLimits
 from app.api.auth import KeySet, KeySource, SecretKey, TokenReader
 from app.api.callers import Callers
 from app.api.engine import Engine
@@ -43,8 +44,8 @@ class ApiConfig:
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     initial_credits: int = 1000
-    window: int = 40
-    """Remote activities in flight at once, per execution."""
+    limits: ExecutionLimits = field(default_factory=ExecutionLimits)
+    """Bounds of each execution."""
     stop_deadline_seconds: float = 4.0
     """How long a stop waits before it terminates."""
 
@@ -105,7 +106,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
         graphs=Graphs(sessions, registry),
         starting=Starting(
-            sessions, engine, registry, records, task_queue=config.task_queue, window=config.window
+            sessions, engine, registry, records, task_queue=config.task_queue, limits=config.limits
         ),
         records=records,
         waiting=waiting,

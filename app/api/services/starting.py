@@ -88,7 +88,7 @@ class Starting:
         records: ExecutionRecords,
         *,
         task_queue: str,
-        window: int,
+        limits: ExecutionLimits,
     ) -> None:
         """Take what starting needs.
 
@@ -98,14 +98,14 @@ class Starting:
             registry: The blocks there are.
             records: Finds the execution of an earlier request.
             task_queue: Where workers wait.
-            window: Remote activities in flight at once, per execution.
+            limits: Bounds of each execution.
         """
         self._sessions = sessions
         self._engine = engine
         self._registry = registry
         self._records = records
         self._task_queue = task_queue
-        self._window = window
+        self._limits = limits
 
     async def start(self, request: StartRequest) -> Started:
         """Start an execution, or find the one that this request has started before.
@@ -175,7 +175,7 @@ class Starting:
     async def _start_workflow(self, execution: Execution, graph_name: str, priority: int | None) -> str:
         """Start the workflow; return Temporal's id of its run."""
         client = await self._engine.client()
-        start = make_start(execution, graph_name, self._window)
+        start = make_start(execution, graph_name, self._limits)
         with engine_errors():
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
                 return await self._send(client, start, execution, priority)
@@ -214,7 +214,7 @@ class Starting:
             )
 
 
-def make_start(execution: Execution, graph_name: str, window: int) -> ExecutionStart:
+def make_start(execution: Execution, graph_name: str, limits: ExecutionLimits) -> ExecutionStart:
     """Return the input of the workflow that an execution is."""
     return ExecutionStart(
         user_id=execution.user_id,
@@ -228,7 +228,7 @@ def make_start(execution: Execution, graph_name: str, window: int) -> ExecutionS
         parent_id=str(execution.parent_id) if execution.parent_id else None,
         budget=execution.budget,
         fingerprint=execution.fingerprint,
-        limits=ExecutionLimits(window=window),
+        limits=limits,
     )
 
 

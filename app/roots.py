@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -26,6 +27,8 @@ def run_root(process: str, *, main: Callable[[Settings], Coroutine[Any, Any, Non
         process: What it is called in the log.
         main: The work; it is cancelled on SIGTERM and SIGINT and then cleans up.
     """
+    # Whatever is written holds data of users or leads to it.
+    os.umask(0o077)
     try:
         settings = read_settings()
         configure_log(settings.log_format, process=process)

@@ -130,7 +130,8 @@ class ServerProcess(Program):
         """Start it on a folder, on free ports unless told otherwise."""
         self.home = Home(home)
         allowed = {"PERDURE_ALLOWED_PRIVATE_HOSTS": "127.0.0.1,localhost"}
-        super().__init__(home, {"PERDURE_HOME": str(home), **FREE_PORTS, **allowed, **(environment or {})})
+        beside = home.with_name(f"{home.name}-outside")
+        super().__init__(beside, {"PERDURE_HOME": str(home), **FREE_PORTS, **allowed, **(environment or {})})
 
     @property
     def run_info(self) -> RunInfo:

@@ -165,7 +165,7 @@ class EmbeddedPostgres:
         leftovers = find_in_folder("postgres", folder=self._folder)
         if leftovers:
             log.warning("leftover_stopped", name=self.name, pids=[process.pid for process in leftovers])
-            stop_processes(leftovers, request=signal.SIGINT, grace_seconds=15)
+            stop_processes(leftovers, request=signal.SIGINT, grace_seconds=5)
         # With nobody in the folder the file can only mislead: its process id may be somebody else's by now.
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
 

@@ -35,8 +35,10 @@ AWAY = frozenset(
 class Engine:
     """Hands out the client. The API starts without Temporal and works once it is there."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Client]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Client]], address: str = "") -> None:
+        """Take how to connect, and the address for the log."""
         self._connect = connect
+        self._address = address
         self._client: Client | None = None
         self._lock = asyncio.Lock()
         self._rest_seconds = 0.0
@@ -62,7 +64,7 @@ class Engine:
         except (RuntimeError, RPCError, OSError) as error:
             self._failed_at = time.monotonic()
             self._rest_seconds = min(max(FIRST_REST_SECONDS, 2 * self._rest_seconds), LONGEST_REST_SECONDS)
-            log.warning("no connection to Temporal", action="temporal_unreachable")
+            log.warning("no connection to Temporal", action="temporal_unreachable", address=self._address)
             raise EngineUnavailable from error
         self._rest_seconds = 0.0
         return client

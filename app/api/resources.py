@@ -33,6 +33,8 @@ class ApiConfig:
     """What the API needs to know."""
 
     database_url: str = field(repr=False)
+    temporal_address: str = ""
+    """Where Temporal is, for the log; how to connect is not decided here."""
     temporal_namespace: str = "default"
     task_queue: str = "perdure"
     temporal_ui_url: str | None = None
@@ -92,7 +94,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
     """
     database = make_engine(config.database_url)
     sessions = make_sessions(database)
-    engine = Engine(connect)
+    engine = Engine(connect, config.temporal_address)
     hub = EventHub(config.database_url)
     registry = make_registry()
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)

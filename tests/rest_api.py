@@ -1,0 +1,51 @@
+"""The API in the test's own process, in front of the stack's Postgres and Temporal, and callers of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from app.api.application import ApiConfig, make_application
+from app.api.auth import issue_token
+from app.database import migrate
+
+SECRET = "a-secret-of-the-tests-that-is-long-enough"
+
+
+@dataclass(frozen=True)
+class RestApi:
+    """A running API."""
+
+    application: FastAPI
+
+    @asynccontextmanager
+    async def caller(
+        self, email: str | None = None, *, token: str | None = None
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        """Give a client that speaks for a user of its own, or with some token; an empty one is not sent."""
+        bearer = issue_token(SECRET, email=email or f"{uuid.uuid4()}@example.org") if token is None else token
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        transport = httpx.ASGITransport(app=self.application)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://api.test", headers=headers, timeout=60
+        ) as client:
+            yield client
+
+
+@asynccontextmanager
+async def run_api(
+    database_url: str, connect: Callable[[], Awaitable[Client]], **changes: Any
+) -> AsyncIterator[RestApi]:
+    """Run an API; `changes` are fields of its configuration."""
+    await migrate(database_url)
+    config = replace(ApiConfig(database_url=database_url, jwt_secret=SECRET), **changes)
+    application = make_application(config, connect)
+    async with application.router.lifespan_context(application):
+        yield RestApi(application)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from temporalio.client import Client
 
@@ -117,7 +119,8 @@ def server_process(short_folder: Path) -> Iterator[Callable[..., ServerProcess]]
         if server.process.poll() is None:
             family = server.family()
             for process in family:
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             server.process.wait()
 
 

@@ -55,9 +55,7 @@ def _to_key(key: Any) -> str:
         return key if key.isascii() else _whole_characters(key)
     if isinstance(key, bool) or key is None:
         return {True: "true", False: "false", None: "null"}[key]
-    if isinstance(key, (str, int, float)):
-        return str(to_json(key))
-    return str(to_json(to_jsonable_python(key)))
+    return str(to_json(key))
 
 
 def _name_of(number: float) -> str:

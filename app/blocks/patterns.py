@@ -17,7 +17,7 @@ MAX_MATCH_CHARACTERS = 10_000
 
 
 class MatchTextPatternBlock(PureBlock):
-    """Send a value down one of two branches: does a text match a regular expression anywhere?"""
+    """Send a value down one of two branches, by whether a regular expression matches anywhere in a text."""
 
     id = "3060088f-6ed9-4928-9ba7-9c92823a7ccd"
     categories = (BlockCategory.TEXT,)

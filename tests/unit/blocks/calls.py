@@ -1,0 +1,38 @@
+"""Calls pure blocks as the engine does: bind, validate, run, check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from app.blocks.base import PureBlock
+from app.blocks.calling import prepare, run_pure
+from app.blocks.registry import make_registry
+from app.errors import BlockError
+
+REGISTRY = make_registry()
+
+
+def call(
+    name: str, data: Mapping[str, Any], constants: Mapping[str, Any] | None = None
+) -> list[tuple[str, Any]]:
+    """Return everything a block emits, as it comes out of the database."""
+    block = REGISTRY.require(name)
+    assert isinstance(block, PureBlock)
+    emitted = run_pure(block, prepare(block, data, constants or {}))
+    return [(pin, json.loads(json.dumps(value, allow_nan=False))) for pin, value in emitted]
+
+
+def case(sentence: str, name: str, data: Mapping[str, Any], *emitted: tuple[str, Any]) -> Any:
+    """One row: what goes in, and exactly what comes out in which order."""
+    return pytest.param(name, data, list(emitted), id=f"{name}: {sentence}")
+
+
+def refusal(
+    sentence: str, name: str, data: Mapping[str, Any], error: type[BlockError], match: str = ""
+) -> Any:
+    """One row: what goes in, and how it is refused."""
+    return pytest.param(name, data, error, match, id=f"{name}: {sentence}")

@@ -170,10 +170,14 @@ def report(execution: Mapping[str, Any]) -> None:
         style=STATUS_COLOURS.get(status),
     )
     for name, values in execution["outputs"].items():
-        console.print(f"  {name}: {', '.join(json.dumps(value, ensure_ascii=False) for value in values)}")
+        console.print(f"  {name}: {', '.join(map(_shown, values))}")
     if execution["error"]:
         console.print(f"  {execution['error']['code']}: {execution['error']['message']}", style="red")
     console.print(f"  {execution['temporal']['web_url']}")
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(round(value, 2) if isinstance(value, float) else value, ensure_ascii=False)
 
 
 if __name__ == "__main__":

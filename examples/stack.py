@@ -99,7 +99,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], home: Path, log: Path) ->
             run = json.loads(run_file.read_text())
             return Stack(run["api_url"], run["temporal_ui_url"], home, log)
         time.sleep(0.1)
-    ended = "ended at once" if server.poll() is not None else f"was not ready in {START_SECONDS:g} s"
+    ended = "ended while starting" if server.poll() is not None else f"was not ready in {START_SECONDS:g} s"
     raise StackFailed(f"server.py {ended}:\n{Stack('', '', home, log).tail()}")
 
 

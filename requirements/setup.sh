@@ -51,6 +51,7 @@ pip() {
 rm -f "$stamp"
 echo "Installing the locked requirements; this takes a minute or two the first time"
 pip install --require-hashes -r "$lock"
-pip install --no-deps --no-build-isolation --editable .
+# setuptools warns of editable installs as such.
+PYTHONWARNINGS=ignore pip install --no-deps --no-build-isolation --editable .
 checksum "$venv/bin/python" >"$stamp"
 echo "$venv is ready"

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from app.api.application import ApiConfig, make_application
 from app.blocks.registry import make_registry
 from app.graph.definition import definition_from_json
 from app.graph.validation import validate_graph
 from app.settings import PREFIX, Settings
+from app.temporal import TemporalTarget, connect
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -89,6 +91,16 @@ def test_every_setting_is_described() -> None:
         str(field.validation_alias or PREFIX + name.upper()) for name, field in Settings.model_fields.items()
     }
     assert settings <= described
+
+
+def test_every_call_of_the_api_is_described_and_no_other() -> None:
+    described = set(
+        re.findall(r"^\| `([A-Z]+ /\S+)` \|", (ROOT / "docs/reference/rest.md").read_text(), re.MULTILINE)
+    )
+    config = ApiConfig(database_url="postgresql://nobody@localhost/nothing", jwt_secret="0" * 40)
+    api = make_application(config, lambda: connect(TemporalTarget(address="localhost:0"))).openapi()
+    calls = {f"{method.upper()} {path}" for path, methods in api["paths"].items() for method in methods}
+    assert described == calls
 
 
 def test_every_module_that_the_architecture_names_exists() -> None:

@@ -50,6 +50,8 @@ def make_engine(
     return create_async_engine(
         driver_url(database_url),
         json_serializer=write_json,
+        # Values of users stand in parameters; they must not get into logs with an error.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout_seconds,

@@ -25,7 +25,7 @@ MAX_TOKEN_LENGTH = 8_192
 MAX_ID_LENGTH = 255
 USERS = uuid.UUID("0d6f1c43-60a5-4f0e-8a39-4a5b6b0a8b5e")
 """Namespace of the user ids that are made of e-mail addresses."""
-ROLES = frozenset({"user", "admin"})
+ROLES = ("user", "admin")
 SHARED = "HS256"
 ALGORITHM_OF_KEY_TYPE = {"RSA": "RS256", "EC": "ES256"}
 KEYS_LIVE_SECONDS = 300.0

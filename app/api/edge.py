@@ -47,7 +47,7 @@ class Edge:
             try:
                 await self._app(scope, receive, send_named)
             except Exception:
-                log.exception("request crashed", action="request_crashed", path=scope["path"])
+                log.exception("request_crashed", path=scope["path"])
                 if has_begun:
                     raise
                 await error_response(SystemFault(), request_id)(scope, receive, send_named)

@@ -64,7 +64,7 @@ class Engine:
         except (RuntimeError, RPCError, OSError) as error:
             self._failed_at = time.monotonic()
             self._rest_seconds = min(max(FIRST_REST_SECONDS, 2 * self._rest_seconds), LONGEST_REST_SECONDS)
-            log.warning("no connection to Temporal", action="temporal_unreachable", address=self._address)
+            log.warning("temporal_unreachable", address=self._address)
             raise EngineUnavailable from error
         self._rest_seconds = 0.0
         return client

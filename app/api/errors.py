@@ -117,7 +117,7 @@ def request_id_of(request: Request) -> str:
 
 async def _answer_perdure(request: Request, error: PerdureError) -> Response:
     if error.severity in {Severity.HIGH, Severity.CRITICAL}:
-        log.error(error.message, action="request_failed", code=error.code, exc_info=error.__cause__)
+        log.error("request_failed", code=error.code, reason=error.message, exc_info=error.__cause__)
     return error_response(error, request_id_of(request))
 
 
@@ -136,7 +136,7 @@ async def _answer_http(request: Request, error: HTTPException) -> Response:
 
 
 async def _answer_outage(request: Request, error: Exception) -> Response:
-    log.error("database out of reach", action="database_unreachable", reason=type(error).__name__)
+    log.error("database_unreachable", reason=type(error).__name__)
     return error_response(EngineUnavailable(), request_id_of(request))
 
 
@@ -145,7 +145,7 @@ async def _answer_database(request: Request, error: DBAPIError) -> Response:
     sqlstate = str(getattr(error.orig, "sqlstate", ""))
     if error.connection_invalidated or sqlstate.startswith(("08", "53", "57")):
         return await _answer_outage(request, error)
-    log.error("database refused a statement", action="request_crashed", exc_info=error)
+    log.error("request_crashed", exc_info=error)
     return error_response(SystemFault(), request_id_of(request))
 
 

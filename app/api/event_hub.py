@@ -84,7 +84,7 @@ class EventHub:
                 await self._listen()
                 rest_seconds = 0.1
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("not listening", action="event_hub_disconnected", reason=type(error).__name__)
+                log.warning("event_hub_disconnected", reason=type(error).__name__)
                 rest_seconds = min(2 * rest_seconds, POLL_SECONDS)
             await asyncio.sleep(rest_seconds)
 

@@ -76,7 +76,7 @@ class Control:
         execution = await self._waiting.until_ended(owner, execution_id, self._stop_deadline_seconds)
         if is_ended(execution):
             return execution
-        log.warning("stop had to terminate", action="stop_terminated", execution_id=str(execution_id))
+        log.warning("stop_terminated", execution_id=str(execution_id))
         with engine_errors():
             reason = f"{STOP_REASON} not ended in {self._stop_deadline_seconds:g} s"
             await _unless_closed(handle.terminate(reason=reason, rpc_timeout=RPC_TIMEOUT))

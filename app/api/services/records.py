@@ -91,7 +91,7 @@ class ExecutionRecords:
                     return await self._judge(client, execution)
         except (EngineUnavailable, RPCError, ValueError) as error:
             # Without a judge the record stands. ValueError: a status that this SDK does not know, so it is open.
-            log.info("not judged", action="execution_not_judged", reason=type(error).__name__)
+            log.info("execution_not_judged", reason=type(error).__name__)
             return execution
 
     async def _judge(self, client: Client, execution: Execution) -> Execution:

@@ -133,7 +133,7 @@ class Starting:
         except WorkflowAlreadyStartedError:
             return _replay(await self._records.require(request.owner, execution_id), request)
         await self._write(execution)
-        log.info("execution started", action="execution_started", execution_id=str(execution_id))
+        log.info("execution_started", execution_id=str(execution_id))
         return Started(execution, is_replayed=False)
 
     async def _read(self, request: StartRequest) -> tuple[SavedGraph, Envelope]:
@@ -209,9 +209,7 @@ class Starting:
                 await executions.insert_queued(session, execution)
         except (OSError, SQLAlchemyError):
             # It runs: the answer is yes. The workflow's first activity writes the row as soon as it can be written.
-            log.exception(
-                "execution not listed yet", action="execution_not_listed", execution_id=str(execution.id)
-            )
+            log.exception("execution_not_listed", execution_id=str(execution.id))
 
 
 def make_start(execution: Execution, graph_name: str, limits: ExecutionLimits) -> ExecutionStart:

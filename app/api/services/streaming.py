@@ -38,7 +38,7 @@ async def stream_events(
         except NotFound:
             return
         except (OSError, SQLAlchemyError) as error:
-            log.warning("stream waits for the database", action="stream_waits", reason=type(error).__name__)
+            log.warning("stream_waits", reason=type(error).__name__)
         await asyncio.sleep(RETRY_SECONDS)
         yield HEARTBEAT
 

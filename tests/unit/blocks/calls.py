@@ -32,7 +32,7 @@ def case(sentence: str, name: str, data: Mapping[str, Any], *emitted: tuple[str,
 
 
 def refusal(
-    sentence: str, name: str, data: Mapping[str, Any], error: type[BlockError], match: str = ""
+    sentence: str, name: str, data: Mapping[str, Any], error: type[BlockError], match: str | None = None
 ) -> Any:
     """One row: what goes in, and how it is refused."""
     return pytest.param(name, data, error, match, id=f"{name}: {sentence}")

@@ -305,7 +305,7 @@ def test_it_emits_exactly(name: str, data: dict[str, Any], emitted: list[tuple[s
 
 
 @pytest.mark.parametrize(("name", "data", "error", "match"), REFUSALS)
-def test_it_refuses(name: str, data: dict[str, Any], error: type[BlockError], match: str) -> None:
+def test_it_refuses(name: str, data: dict[str, Any], error: type[BlockError], match: str | None) -> None:
     with pytest.raises(error, match=match):
         call(name, data)
 

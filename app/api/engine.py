@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -17,7 +18,8 @@ from app.errors import EngineUnavailable
 log = structlog.get_logger(__name__)
 
 RPC_TIMEOUT = timedelta(seconds=5)
-CONNECT_TIMEOUT_SECONDS = 5.0
+ANSWER_TIMEOUT_SECONDS = 5.0
+FRESH_SECONDS = 1.0
 FIRST_REST_SECONDS = 0.2
 LONGEST_REST_SECONDS = 2.0
 
@@ -33,7 +35,11 @@ AWAY = frozenset(
 
 
 class Engine:
-    """Hands out the client. The API starts without Temporal and works once it is there."""
+    """Hands out the client. The API starts without Temporal and works once it is there.
+
+    A call to a Temporal that is away is tried again for ten seconds by the client. So a quick question goes ahead when
+    nobody has asked for a second, and after a failure nobody asks again for a moment.
+    """
 
     def __init__(self, connect: Callable[[], Awaitable[Client]], address: str = "") -> None:
         """Take how to connect, and the address for the log."""
@@ -41,32 +47,40 @@ class Engine:
         self._address = address
         self._client: Client | None = None
         self._lock = asyncio.Lock()
-        self._rest_seconds = 0.0
+        self._answered_at = float("-inf")
         self._failed_at = float("-inf")
+        self._rest_seconds = 0.0
 
     async def client(self) -> Client:
-        """Return a connected client.
+        """Return the client of a Temporal that has just answered.
 
         Raises:
             EngineUnavailable: Temporal cannot be reached now.
         """
-        if self._client is None:
-            async with self._lock:
-                if self._client is None:
-                    self._client = await self._make()
-        return self._client
+        if self._client is not None and self._is_fresh():
+            return self._client
+        async with self._lock:
+            if self._client is None or not self._is_fresh():
+                self._client = await self._ask()
+            return self._client
 
-    async def _make(self) -> Client:
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._answered_at < FRESH_SECONDS
+
+    async def _ask(self) -> Client:
         if time.monotonic() - self._failed_at < self._rest_seconds:
             raise EngineUnavailable
         try:
-            client = await asyncio.wait_for(self._connect(), CONNECT_TIMEOUT_SECONDS)
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                client = self._client or await self._connect()
+                await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=False)
         except (RuntimeError, RPCError, OSError) as error:
             self._failed_at = time.monotonic()
             self._rest_seconds = min(max(FIRST_REST_SECONDS, 2 * self._rest_seconds), LONGEST_REST_SECONDS)
             log.warning("temporal_unreachable", address=self._address)
             raise EngineUnavailable from error
         self._rest_seconds = 0.0
+        self._answered_at = time.monotonic()
         return client
 
 

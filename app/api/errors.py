@@ -117,7 +117,8 @@ def request_id_of(request: Request) -> str:
 
 async def _answer_perdure(request: Request, error: PerdureError) -> Response:
     if error.severity in {Severity.HIGH, Severity.CRITICAL}:
-        log.error("request_failed", code=error.code, reason=error.message, exc_info=error.__cause__)
+        cause = None if isinstance(error, EngineUnavailable) else error.__cause__
+        log.error("request_failed", code=error.code, reason=error.message, exc_info=cause)
     return error_response(error, request_id_of(request))
 
 

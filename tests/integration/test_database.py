@@ -1,0 +1,32 @@
+"""Migrations: make the tables that the code describes, also when several processes start at once."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+from app.database import make_engine, migrate
+from app.models import tables
+from tests.stack import Stack
+
+
+async def test_processes_that_start_together_make_the_tables_that_the_code_describes(stack: Stack) -> None:
+    assert tables.User.metadata is SQLModel.metadata
+    database_url = await stack.postgres.make_database(f"migrated_{uuid.uuid4().hex}")
+
+    await asyncio.gather(*(migrate(database_url) for _ in range(4)))
+
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection)
+        found: list[object] = compare_metadata(context, SQLModel.metadata)
+        return found
+
+    engine = make_engine(database_url)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
@@ -18,6 +19,7 @@ from app.blocks.json_values import MAX_DEPTH
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
 
 MAX_XML_BYTES = 10 * 1024 * 1024
+MAX_XML_TAGS = 200_000
 MAX_ROWS = 100_000
 
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});)")
@@ -61,8 +63,7 @@ class XMLParserBlock(PureBlock):
         """
         if len(given.input_xml.encode("utf-8", "replace")) > MAX_XML_BYTES:
             raise BlockLimitExceeded("`input_xml` is larger than 10 MiB")
-        root = _read_xml(given.input_xml.strip())
-        yield "parsed_xml", {_tag_of(root): _content_of(root, MAX_DEPTH)}
+        yield "parsed_xml", _read_xml(given.input_xml.strip())
 
 
 class ReadSpreadsheetBlock(PureBlock):
@@ -121,12 +122,63 @@ class ReadSpreadsheetBlock(PureBlock):
             yield "rows", list(rows)
 
 
-def _read_xml(text: str) -> Any:
+class _XmlReader:
+    """Builds the dictionaries while the XML is parsed, so that a limit ends the parsing."""
+
+    def __init__(self) -> None:
+        self._open: list[_Element] = [_Element("")]
+        self._tags = 0
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._tags += 1
+        if self._tags > MAX_XML_TAGS:
+            raise BlockLimitExceeded(f"`input_xml` has more than {MAX_XML_TAGS:,} tags")
+        if len(self._open) >= MAX_DEPTH:
+            raise BlockLimitExceeded(f"`input_xml` is nested more than {MAX_DEPTH} levels deep")
+        self._open.append(_Element(_NAMESPACE.sub("", tag)))
+
+    def data(self, text: str) -> None:
+        self._open[-1].texts.append(text)
+
+    def end(self, tag: str) -> None:
+        element = self._open.pop()
+        self._open[-1].children.append((element.tag, element.content))
+
+    def close(self) -> dict[str, Any]:
+        return dict(self._open[0].children)
+
+
+@dataclass(slots=True)
+class _Element:
+    tag: str
+    texts: list[str] = field(default_factory=list)
+    children: list[tuple[str, Any]] = field(default_factory=list)
+
+    @property
+    def content(self) -> Any:
+        if not self.children:
+            return "".join(self.texts).strip()
+        by_tag = dict(self.children)
+        is_unique = len(by_tag) == len(self.children)
+        return by_tag if is_unique else [{tag: content} for tag, content in self.children]
+
+
+def _read_xml(text: str) -> dict[str, Any]:
     try:
-        try:
-            return _parse_xml(text)
-        except ParseError:
-            return _parse_xml(_BARE_AMPERSAND.sub("&amp;", text))
+        return _parse_xml(text)
+    except BlockInputInvalid:
+        repaired = _BARE_AMPERSAND.sub("&amp;", text)
+        if repaired == text:
+            raise
+        return _parse_xml(repaired)
+
+
+def _parse_xml(text: str) -> dict[str, Any]:
+    reader = _XmlReader()
+    parser = ElementTree.XMLParser(target=reader, forbid_dtd=True)
+    try:
+        parser.feed(text)
+        parser.close()
     except ParseError as error:
         line, column = error.position
         raise BlockInputInvalid(f"`input_xml` is not well formed, in line {line}, column {column}") from None
@@ -134,25 +186,7 @@ def _read_xml(text: str) -> Any:
         raise BlockInputInvalid(
             "`input_xml` declares a document type or entities, which is not allowed"
         ) from None
-
-
-def _parse_xml(text: str) -> Any:
-    return ElementTree.fromstring(text, forbid_dtd=True)
-
-
-def _content_of(element: Any, levels: int) -> Any:
-    if levels == 0:
-        raise BlockLimitExceeded("`input_xml` is nested too deep")
-    children = list(element)
-    if not children:
-        return (element.text or "").strip()
-    parts = [(_tag_of(child), _content_of(child, levels - 1)) for child in children]
-    by_tag = dict(parts)
-    return by_tag if len(by_tag) == len(parts) else [{tag: content} for tag, content in parts]
-
-
-def _tag_of(element: Any) -> str:
-    return _NAMESPACE.sub("", element.tag)
+    return reader.close()
 
 
 def _table_text(given: ReadSpreadsheetBlock.Input) -> str:

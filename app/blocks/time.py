@@ -125,7 +125,8 @@ class GetCurrentTimeBlock(_ClockBlock):
         if isinstance(given.format_type, TimeStrftimeFormat):
             yield "time", _written(now, given.format_type.format)
         else:
-            yield "time", now.timetz().isoformat(_precision(given.format_type))
+            # Cut out of the whole: a zone has a distance from UTC on a given day only.
+            yield "time", now.isoformat(timespec=_precision(given.format_type)).partition("T")[2]
 
 
 class GetCurrentDateBlock(_ClockBlock):

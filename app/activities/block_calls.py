@@ -79,7 +79,7 @@ class BlockCalls:
         """
         attempt = await self._prepare(call)
         with structlog.contextvars.bound_contextvars(
-            execution_id=call.execution.execution_id, node_id=attempt.run.node.id, attempt=attempt.run.attempt
+            execution_id=attempt.run.execution_id, node_id=attempt.run.node.id, attempt=attempt.run.attempt
         ):
             if attempt.run.attempt > 1:
                 recorded = await attempt.find_recorded()
@@ -88,27 +88,30 @@ class BlockCalls:
             return await attempt.perform()
 
     async def _prepare(self, call: NodeCall) -> Attempt:
-        plan = await self._plans.require(call.execution.plan_hash)
+        info = activity.info()
+        execution_id = info.workflow_id
+        if execution_id is None:
+            raise RuntimeError("A node is executed by a workflow only")
+        plan = await self._plans.require(call.plan_hash)
         node = plan.nodes[call.node]
-        shelf = Shelf(call.execution.user_id, self._values)
+        shelf = Shelf(call.user_id, self._values)
         given = {node.pins[pin]: envelope for pin, envelope in call.inputs}
-        run = NodeRun(call.execution.execution_id, call.node, call.n, node, given, shelf)
-        run.attempt = activity.info().attempt
+        run = NodeRun(execution_id, call.node, call.n, node, given, shelf, attempt=info.attempt)
         options = plan.plan.nodes[call.node].call
         if options is None or not isinstance(node.block, RemoteBlock):
             raise TypeError(f"{node.block.name} is not a remote block")
         context = BlockContext(
-            user_id=call.execution.user_id,
+            user_id=call.user_id,
             graph_id=call.graph_id,
-            execution_id=call.execution.execution_id,
+            execution_id=execution_id,
             node_id=node.id,
             attempt=run.attempt,
             is_last_attempt=run.attempt >= options.max_attempts,
-            idempotency_key=f"{call.execution.execution_id}:{node.id}:{call.n}",
+            idempotency_key=f"{execution_id}:{node.id}:{call.n}",
             http=self._http,
             language_models=self._language_models,
         )
-        return Attempt(self._pool, run, node.block, options, context, owner=call.execution.user_id)
+        return Attempt(self._pool, run, node.block, options, context, owner=call.user_id)
 
 
 class Attempt:
@@ -175,7 +178,7 @@ class Attempt:
             except (
                 Exception
             ) as error:  # a block is foreign code: whatever escapes it is this attempt's failure
-                log.exception("block crashed", action="block_crashed")
+                log.exception("block_crashed")
                 await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
             await self._record(Status.COMPLETED, is_end=True)
         return NodeResult(self.run.emissions)
@@ -233,7 +236,7 @@ class Attempt:
                     await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
                 return
             except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as failure:
-                log.warning("record is delayed", action="record_delayed", reason=type(failure).__name__)
+                log.warning("record_delayed", reason=type(failure).__name__)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

@@ -3,8 +3,6 @@
 Only standard library and `app.graph` here, since the workflow imports it.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -162,13 +160,18 @@ class WaveResult:
 
 @dataclass(frozen=True)
 class NodeCall:
-    """Asks for one remote node execution. Constants and large values are loaded by the activity."""
+    """Asks for one remote node execution. Constants and large values are loaded by the activity.
 
-    execution: ExecutionRef
+    Small and flat, since each costs its bytes in the history twice over. The execution's id is the workflow's.
+    """
+
+    user_id: str
     graph_id: str
+    plan_hash: str
     node: int
     n: int
-    inputs: list[tuple[int, Envelope]]
+    inputs: list[Any]
+    """`[[pin, envelope], …]`"""
 
 
 @dataclass(frozen=True)

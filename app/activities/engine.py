@@ -61,7 +61,7 @@ class PostgresEngineActivities(EngineActivities):
             return BeginResult(refusal=ErrorRecord(error.code, error.message))
         opened = await Shelf(start.user_id, self._values).open({"inputs": start.inputs})
         self._keep_run_inputs(request.execution_id, opened["inputs"])
-        log.debug("execution began", action="execution_began", execution_id=request.execution_id)
+        log.debug("execution_began", execution_id=request.execution_id)
         return BeginResult(plan=plan.document)
 
     @activity.defn(name="wave")

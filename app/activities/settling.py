@@ -51,7 +51,7 @@ class Settling:
                 Changes(),
                 owner=request.user_id,
             )
-        log.info("execution settled", action="execution_settled", execution_id=request.execution_id)
+        log.info("execution_settled", execution_id=request.execution_id)
 
 
 async def judge(handle: WorkflowHandle[Any, Any]) -> tuple[Status, dict[str, Any] | None] | None:

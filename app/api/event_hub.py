@@ -29,7 +29,13 @@ CHECK_SECONDS = 5.0
 class Subscription:
     """One waiting for one execution."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_for_status: bool = False) -> None:
+        """Wait for news.
+
+        Args:
+            is_for_status: Of its status only; else of every event.
+        """
+        self.is_for_status = is_for_status
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -65,9 +71,11 @@ class EventHub:
             await asyncio.gather(self._task, return_exceptions=True)
 
     @asynccontextmanager
-    async def subscribe(self, execution_id: str) -> AsyncIterator[Subscription]:
-        """Give a subscription to the announcements about one execution."""
-        subscription = Subscription()
+    async def subscribe(
+        self, execution_id: str, *, is_for_status: bool = False
+    ) -> AsyncIterator[Subscription]:
+        """Give a subscription to the announcements about one execution: all of them, or those of its status."""
+        subscription = Subscription(is_for_status=is_for_status)
         self._subscriptions.setdefault(execution_id, set()).add(subscription)
         try:
             yield subscription
@@ -106,8 +114,10 @@ class EventHub:
             connection.terminate()
 
     def _announce(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        for subscription in self._subscriptions.get(str(payload), ()):
-            subscription.wake()
+        execution_id, _, status = str(payload).partition(":")
+        for subscription in self._subscriptions.get(execution_id, ()):
+            if status or not subscription.is_for_status:
+                subscription.wake()
 
     def _wake_all(self) -> None:
         for subscriptions in self._subscriptions.values():

@@ -14,7 +14,7 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.event_types import OF_EXECUTION, EventType
-from app.models.recording import Changes, EventRecord, record
+from app.models.recording import CHANNEL, Changes, EventRecord, record
 
 _INSERT = """
 INSERT INTO executions (
@@ -42,6 +42,7 @@ FROM (
     FROM node_executions n WHERE n.execution_id = $1
 ) AS totals
 WHERE executions.id = $1 AND executions.user_id = $6
+RETURNING pg_notify($7, executions.id || ':' || executions.status)
 """
 
 _CANCEL_OPEN_NODES = """
@@ -165,6 +166,7 @@ async def close_execution(
         json.dumps(closing.outputs),
         json.dumps(closing.report),
         owner,
+        CHANNEL,
     )
 
 

@@ -17,7 +17,7 @@ import asyncpg
 from app.graph.status import Status
 
 CHANNEL = "perdure_events"
-"""Where the id of an execution is announced when its log grows."""
+"""Where it is announced that an execution's log has grown: its id, and `:` and its status when that has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ UPDATE executions SET
     started_at = CASE WHEN $19 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
 FROM held
 WHERE id = $1
-RETURNING pg_notify($20, id::text)
+RETURNING pg_notify($20, id || coalesce(':' || $19, ''))
 """
 
 _NODE_COLUMNS = (

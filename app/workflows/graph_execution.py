@@ -209,7 +209,7 @@ class GraphExecutionWorkflow:
 
     def _call(self, firing: Firing) -> None:
         node = self._plan.nodes[firing.node]
-        handle = start_call(node, firing, execution=self._execution, start=self._start)
+        handle = start_call(node, firing, self._start)
         self._calls[firing.node, firing.n] = handle
         handle.add_done_callback(lambda _: self._returned.append(firing))
 

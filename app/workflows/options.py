@@ -8,7 +8,7 @@ from typing import TypedDict
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from app.activities.contracts import ExecutionRef, ExecutionStart, NodeCall, NodeResult
+from app.activities.contracts import ExecutionStart, NodeCall, NodeResult
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference
 from app.graph.pairing import Inputs
 from app.graph.plan import PlanNode
@@ -38,9 +38,7 @@ HELPER = HelperOptions(
 )
 
 
-def start_call(
-    node: PlanNode, firing: Firing, *, execution: ExecutionRef, start: ExecutionStart
-) -> workflow.ActivityHandle[NodeResult]:
+def start_call(node: PlanNode, firing: Firing, start: ExecutionStart) -> workflow.ActivityHandle[NodeResult]:
     """Start the activity of one remote node execution."""
     call = node.call
     if call is None:
@@ -48,7 +46,14 @@ def start_call(
     queue = workflow.info().task_queue
     return workflow.start_activity(
         node.block,
-        NodeCall(execution, start.graph_id, firing.node, firing.n, list(firing.inputs.items())),
+        NodeCall(
+            start.user_id,
+            start.graph_id,
+            start.plan_hash,
+            firing.node,
+            firing.n,
+            list(firing.inputs.items()),
+        ),
         activity_id=f"{node.label[:ID_LIMIT]}#{firing.n}",
         summary=node.title[:SUMMARY_LIMIT],
         task_queue=f"{queue}-{node.pool}" if node.pool else queue,

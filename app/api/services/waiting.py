@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Callable
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from app.api.event_hub import POLL_SECONDS, EventHub
+from app.api.event_hub import EventHub
 from app.api.services.records import ExecutionRecords, is_ended
 from app.models import events
 from app.models.tables import Execution, ExecutionEvent
 
 BATCH = 200
+JUDGE_SECONDS = 10.0
+"""How often Temporal is asked about an execution that somebody waits for."""
 HEARTBEAT_SECONDS = 15.0
 SHORTEST_REST_SECONDS = 0.02
 """An execution may log hundreds of events a second; whoever waits reads them in batches."""
@@ -53,15 +55,14 @@ class Waiting:
         """
         deadline = time.monotonic() + timeout_seconds
         judged_at = time.monotonic()
-        async with self._hub.subscribe(str(execution_id)) as subscription:
+        async with self._hub.subscribe(str(execution_id), is_for_status=True) as subscription:
             execution = await self._records.read(owner, execution_id)
             while not (is_ended(execution) or is_wanted(execution) or self._hub.is_closed):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 await subscription.wait(left)
-                await asyncio.sleep(SHORTEST_REST_SECONDS)
-                if time.monotonic() - judged_at >= POLL_SECONDS:
+                if time.monotonic() - judged_at >= JUDGE_SECONDS:
                     execution = await self._records.require(owner, execution_id)
                     judged_at = time.monotonic()
                 else:

@@ -36,9 +36,12 @@ _LOCK = "SELECT status FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE
 _CLOSE = """
 UPDATE executions SET
     status = $2, error = $3::text::json, outputs = $4::text::json, report = $5::text::json, ended_at = now(),
-    started_at = coalesce(started_at, now()), cost = totals.cost, retries = totals.retries
+    started_at = coalesce(started_at, now()), cost = totals.cost, retries = totals.retries,
+    node_executions = totals.node_executions, completed = totals.completed, failed = totals.failed
 FROM (
-    SELECT coalesce(sum(n.cost), 0) AS cost, coalesce(sum(n.attempt - 1), 0) AS retries
+    SELECT coalesce(sum(n.cost), 0) AS cost, coalesce(sum(n.attempt - 1), 0) AS retries,
+        count(*) AS node_executions, count(*) FILTER (WHERE n.status = 'COMPLETED') AS completed,
+        count(*) FILTER (WHERE n.status = 'FAILED') AS failed
     FROM node_executions n WHERE n.execution_id = $1
 ) AS totals
 WHERE executions.id = $1 AND executions.user_id = $6

@@ -130,6 +130,10 @@ class Execution(SQLModel, table=True):
     """Hash of the start request, to tell a repeat from a clash."""
     cost: int = Field(default=0, sa_column=_count())
     budget: int | None = None
+    node_executions: int = Field(default=0, sa_column=_count())
+    """How many there were; counted when the execution ends, like the three below."""
+    completed: int = Field(default=0, sa_column=_count())
+    failed: int = Field(default=0, sa_column=_count())
     retries: int = Field(default=0, sa_column=_count())
     event_seq: int = Field(default=0, sa_column=_count(BigInteger))
     """Number of the last event; counted up under this row's lock."""

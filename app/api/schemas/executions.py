@@ -37,6 +37,12 @@ class StatsView(BaseModel):
     retries: int
     duration: float
     """Seconds since it began to run, or that it took."""
+    starved: int
+    """Node executions left without all their inputs when it ended."""
+    skipped: int
+    """Nodes that were never needed."""
+    silent_outputs: list[str]
+    """Output nodes that no value reached."""
 
 
 class TemporalView(BaseModel):

@@ -19,7 +19,7 @@ from app.api.schemas.executions import (
     TemporalView,
 )
 from app.api.schemas.page import PageView
-from app.graph.status import Status
+from app.graph.status import TERMINAL, Status
 from app.models import events, executions, node_executions
 from app.models.executions import ExecutionFilter, NodeCounts
 from app.models.page import Page
@@ -99,13 +99,15 @@ class Views:
 
     async def _view_all(self, owner: str, rows: Sequence[Execution]) -> list[ExecutionView]:
         async with self._sessions() as session:
-            counts = await executions.count_nodes(session, owner, [row.id for row in rows])
+            open_ids = [row.id for row in rows if row.status not in TERMINAL]
+            counts = await executions.count_nodes(session, owner, open_ids) if open_ids else {}
             envelopes = chain.from_iterable(map(executions.envelopes_of, rows))
             found = await find_values(session, owner, envelopes)
-        return [self._view(row, counts.get(row.id, NodeCounts()), found) for row in rows]
+        return [self._view(row, counts.get(row.id) or _final_counts(row), found) for row in rows]
 
     def _view(self, row: Execution, counts: NodeCounts, found: Mapping[str, Any]) -> ExecutionView:
         workflow_id = str(row.id)
+        report = row.report or {}
         ui = self._temporal_ui_url
         return ExecutionView(
             id=row.id,
@@ -129,6 +131,9 @@ class Views:
                 failed=counts.failed,
                 retries=counts.retries,
                 duration=_seconds(row.started_at, row.ended_at) or 0.0,
+                starved=report.get("starved_count", 0),
+                skipped=report.get("skipped_count", 0),
+                silent_outputs=report.get("silent_outputs", []),
             ),
             temporal=TemporalView(
                 workflow_id=workflow_id,
@@ -138,6 +143,11 @@ class Views:
                 else None,
             ),
         )
+
+
+def _final_counts(row: Execution) -> NodeCounts:
+    """Return what was counted when the execution ended; nothing for one that has not begun."""
+    return NodeCounts(row.node_executions, row.completed, row.failed, row.retries)
 
 
 def _outputs(row: Execution, found: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -213,7 +213,9 @@ ANNOTATED: list[tuple[Any, Any, Any]] = [
 TABLE = [*TO_LIST, *TO_OBJECT, *TO_TEXT, *TO_NUMBER, *TO_TRUTH, *TO_UNION, *UNCHANGED, *ANNOTATED]
 
 
-@pytest.mark.parametrize(("annotation", "value", "expected"), TABLE, ids=lambda part: repr(part).partition(" at 0x")[0][:40])
+@pytest.mark.parametrize(
+    ("annotation", "value", "expected"), TABLE, ids=lambda part: repr(part).partition(" at 0x")[0][:40]
+)
 def test_a_value_is_fitted_to_its_pin_by_the_table(annotation: Any, value: Any, expected: Any) -> None:
     result = coerce(value, annotation)
 

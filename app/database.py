@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -47,7 +49,7 @@ def make_engine(
     connect_timeout_seconds: float = 5.0,
 ) -> AsyncEngine:
     """Make an engine with a pool of connections. It connects on first use."""
-    return create_async_engine(
+    engine = create_async_engine(
         driver_url(database_url),
         json_serializer=write_json,
         # Values of users stand in parameters; they must not get into logs with an error.
@@ -55,14 +57,38 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout_seconds,
-        pool_pre_ping=True,
         connect_args={"timeout": connect_timeout_seconds},
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
 
 
-def make_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    """Make the factory of sessions. What a session has read stays readable after it ends."""
-    return async_sessionmaker(engine, expire_on_commit=False)
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Have the pool replace a connection that the server has closed: noticed without a round trip."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+class Sessions:
+    """Makes sessions: plain ones to read with, and transactions. What one has read stays readable after it ends.
+
+    To read, each statement stands alone: a transaction around it would cost two more round trips.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Make sessions on an engine."""
+        self._reading = async_sessionmaker(
+            engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
+        )
+        self._writing = async_sessionmaker(engine, expire_on_commit=False)
+
+    def __call__(self) -> AsyncSession:
+        """Return a session to read with."""
+        return self._reading()
+
+    def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Return a transaction, committed when it is left without an error."""
+        return self._writing.begin()
 
 
 async def migrate(database_url: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.datastructures import Headers
 
 from app.api.auth import Caller, TokenReader
+from app.database import Sessions
 from app.errors import Unauthenticated
 from app.models.users import LOGIN_RESOLUTION, insert_or_touch_user
 
@@ -18,9 +18,7 @@ REMEMBERED = 10_000
 class Callers:
     """Identifies callers."""
 
-    def __init__(
-        self, tokens: TokenReader, sessions: async_sessionmaker[AsyncSession], *, initial_credits: int
-    ) -> None:
+    def __init__(self, tokens: TokenReader, sessions: Sessions, *, initial_credits: int) -> None:
         """Take what credentials are checked against.
 
         Args:

@@ -25,7 +25,7 @@ from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
 from app.blocks.registry import BlockRegistry, make_registry
-from app.database import make_engine, make_sessions
+from app.database import Sessions, make_engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         ValueError: The configuration says neither secret nor key set for tokens.
     """
     database = make_engine(config.database_url)
-    sessions = make_sessions(database)
+    sessions = Sessions(database)
     engine = Engine(connect, config.temporal_address)
     hub = EventHub(config.database_url)
     registry = make_registry()

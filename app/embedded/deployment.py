@@ -87,22 +87,31 @@ async def run_deployment(settings: Settings, home: Home, *, worker_script: Path)
         temporal_ui_port=settings.temporal_ui_port,
         namespace=settings.temporal_namespace,
     )
-    async with stack:
-        await migrate(stack.database_url)
-        workers = _make_workers(settings, home, stack, worker_script)
-        deployment = Deployment(home, stack, workers)
-        try:
-            for worker in workers:
-                await worker.start()
-            deployment.note_children()
-            if workers:
-                await _wait_for_pollers(await stack.connect(), settings.task_queue)
-            async with kept_running(deployment.services, on_start=deployment.note_children):
-                yield deployment
-        finally:
-            home.remove_run_info()
-            await asyncio.gather(*(worker.stop() for worker in workers))
-    home.forget_children()
+    try:
+        async with stack, _workers_on(stack, settings, home, worker_script) as deployment:
+            yield deployment
+    finally:
+        home.forget_children()
+
+
+@contextlib.asynccontextmanager
+async def _workers_on(
+    stack: EmbeddedStack, settings: Settings, home: Home, worker_script: Path
+) -> AsyncIterator[Deployment]:
+    await migrate(stack.database_url)
+    workers = _make_workers(settings, home, stack, worker_script)
+    deployment = Deployment(home, stack, workers)
+    try:
+        for worker in workers:
+            await worker.start()
+        deployment.note_children()
+        if workers:
+            await _wait_for_pollers(await stack.connect(), settings.task_queue)
+        async with kept_running(deployment.services, on_start=deployment.note_children):
+            yield deployment
+    finally:
+        home.remove_run_info()
+        await asyncio.gather(*(worker.stop() for worker in workers))
 
 
 def _make_workers(

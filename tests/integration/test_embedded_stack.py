@@ -58,6 +58,7 @@ async def test_a_request_to_stop_leaves_nothing_running(
     assert await server.stop(request_to_stop) == 0
 
     assert server.home.run_info() is None
+    assert not (server.home.path / "children.json").exists()
     assert not find_postgres(server.home.path)
 
 

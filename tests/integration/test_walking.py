@@ -201,7 +201,7 @@ async def test_an_ended_execution_cannot_be_paused(engine: Engine) -> None:
     async with engine.worker():
         handle = await engine.start(chain(1))
         await engine.end(handle)
-        with pytest.raises(Exception, match="already completed|not found") as caught:
+        with pytest.raises(Exception, match=r"already completed|not found") as caught:
             await handle.execute_update("pause")
     assert not isinstance(caught.value, WorkflowUpdateFailedError)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -178,7 +179,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with run_stack(Path(folder)) as stack:
             await record(stack, missing)
-    print("recorded", ", ".join(shape.__name__ for shape in missing) or "nothing")
+    sys.stdout.write(f"recorded {', '.join(shape.__name__ for shape in missing) or 'nothing'}\n")
 
 
 if __name__ == "__main__":

@@ -24,5 +24,9 @@ def test_every_shape_has_a_history() -> None:
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path, runner: type[WorkflowRunner]) -> None:
     replayer = Replayer(workflows=[GraphExecutionWorkflow], workflow_runner=runner())
-    history = WorkflowHistory.from_json(path.stem, path.read_text())
+    history = _read(path)
     await replayer.replay_workflow(history)
+
+
+def _read(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(path.stem, path.read_text())

@@ -8,7 +8,6 @@ from collections.abc import Awaitable
 from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -17,6 +16,7 @@ from app.activities.settling import STOP_REASON
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.services.records import ExecutionRecords, is_ended
 from app.api.services.waiting import Waiting
+from app.database import Sessions
 from app.errors import Conflict, NotFound
 from app.graph.status import Status
 from app.models import executions
@@ -34,7 +34,7 @@ class Control:
 
     def __init__(
         self,
-        sessions: async_sessionmaker[AsyncSession],
+        sessions: Sessions,
         engine: Engine,
         records: ExecutionRecords,
         waiting: Waiting,

@@ -7,11 +7,10 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
 from app.api.schemas.graphs import GraphBody, ValidationView
 from app.api.services.preparation import PreparedGraph, prepare_graph
 from app.blocks.registry import BlockRegistry
+from app.database import Sessions
 from app.errors import GraphInvalid
 from app.graph.definition import GraphDefinition
 from app.models import graphs
@@ -23,7 +22,7 @@ from app.models.tables import Graph, GraphVersion
 class Graphs:
     """The graphs of all owners, one owner at a time."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], registry: BlockRegistry) -> None:
+    def __init__(self, sessions: Sessions, registry: BlockRegistry) -> None:
         """Take where graphs are kept and the blocks that they may use."""
         self._sessions = sessions
         self._registry = registry

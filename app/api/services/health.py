@@ -6,9 +6,9 @@ import asyncio
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.api.engine import Engine
+from app.database import Sessions
 from app.errors import EngineUnavailable
 
 CHECK_TIMEOUT_SECONDS = 2.0
@@ -17,7 +17,7 @@ CHECK_TIMEOUT_SECONDS = 2.0
 class Health:
     """Checks Postgres and Temporal."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], engine: Engine) -> None:
+    def __init__(self, sessions: Sessions, engine: Engine) -> None:
         """Take what is checked."""
         self._sessions = sessions
         self._engine = engine

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHandle
 from temporalio.common import ActivityIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
@@ -16,6 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.activities.contracts import SETTLE_ACTIVITY, WORKFLOW_NAME, ExecutionStart, SettleRequest
 from app.activities.settling import judge
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
+from app.database import Sessions
 from app.errors import Conflict, EngineUnavailable, NotFound
 from app.graph.status import TERMINAL, Status
 from app.models import executions
@@ -47,9 +47,7 @@ def require_ended(execution: Execution) -> Execution:
 class ExecutionRecords:
     """Finds the executions of an owner."""
 
-    def __init__(
-        self, sessions: async_sessionmaker[AsyncSession], engine: Engine, *, task_queue: str
-    ) -> None:
+    def __init__(self, sessions: Sessions, engine: Engine, *, task_queue: str) -> None:
         """Take the record and the judge.
 
         Args:

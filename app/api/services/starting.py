@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from temporalio.client import Client
 from temporalio.common import (
     Priority,
@@ -33,6 +32,7 @@ from app.api.schemas.executions import ExecuteBody
 from app.api.services.identity import execution_id_of, fingerprint_of, make_execution_id
 from app.api.services.records import ExecutionRecords
 from app.blocks.registry import BlockRegistry
+from app.database import Sessions
 from app.errors import GraphInvalid, InsufficientCredits, InvalidRequest, NotFound
 from app.graph.definition import definition_from_json
 from app.graph.envelope import Envelope
@@ -82,7 +82,7 @@ class Starting:
 
     def __init__(
         self,
-        sessions: async_sessionmaker[AsyncSession],
+        sessions: Sessions,
         engine: Engine,
         registry: BlockRegistry,
         records: ExecutionRecords,
@@ -138,7 +138,7 @@ class Starting:
 
     async def _read(self, request: StartRequest) -> tuple[SavedGraph, Envelope]:
         owner, body = request.owner, request.body
-        async with self._sessions.begin() as session:
+        async with self._sessions() as session:
             saved = await graphs.require_graph(session, owner, request.graph_id, version=request.version)
             user = await users.require_user(session, owner)
             if user.credits <= 0:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
+from app.database import Sessions
 from app.models import users
 from app.models.tables import User
 
@@ -11,7 +10,7 @@ from app.models.tables import User
 class Users:
     """The users there are."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     async def require(self, user_id: str) -> User:

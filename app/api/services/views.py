@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
 from app.api.schemas.executions import (
     EventView,
     ExecutionView,
@@ -19,6 +17,7 @@ from app.api.schemas.executions import (
     TemporalView,
 )
 from app.api.schemas.page import PageView
+from app.database import Sessions
 from app.graph.status import TERMINAL, Status
 from app.models import events, executions, node_executions
 from app.models.executions import ExecutionFilter, NodeCounts
@@ -33,7 +32,7 @@ class Views:
 
     def __init__(
         self,
-        sessions: async_sessionmaker[AsyncSession],
+        sessions: Sessions,
         *,
         temporal_ui_url: str | None,
         temporal_namespace: str,

@@ -7,10 +7,9 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
 from app.api.event_hub import EventHub
 from app.api.services.records import ExecutionRecords, is_ended
+from app.database import Sessions
 from app.models import events
 from app.models.tables import Execution, ExecutionEvent
 
@@ -25,9 +24,7 @@ SHORTEST_REST_SECONDS = 0.02
 class Waiting:
     """Follows executions by their logs."""
 
-    def __init__(
-        self, sessions: async_sessionmaker[AsyncSession], hub: EventHub, records: ExecutionRecords
-    ) -> None:
+    def __init__(self, sessions: Sessions, hub: EventHub, records: ExecutionRecords) -> None:
         """Take the log, what announces its growth, and what is true of executions."""
         self._sessions = sessions
         self._hub = hub

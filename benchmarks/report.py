@@ -28,8 +28,7 @@ def print_report(results: Results) -> None:
 def _time_row(workload: Workload, by_contender: dict[str, Series]) -> str:
     baseline, engine = by_contender[Baseline.name], by_contender[Engine.name]
     ratio = median(
-        ours.seconds / theirs.seconds
-        for ours, theirs in zip(engine.samples, baseline.samples, strict=True)
+        ours.seconds / theirs.seconds for ours, theirs in zip(engine.samples, baseline.samples, strict=True)
     )
     goal = f"{workload.goal:.2f}" if workload.goal else "-"
     verdict = "" if workload.goal is None else ("reached" if ratio <= workload.goal else "missed")

@@ -13,10 +13,10 @@ import functools
 import sys
 from collections.abc import Sequence
 
-import asyncpg
 import structlog
 from temporalio.worker import Worker
 
+from app.database import AWAY
 from app.embedded.home import Home
 from app.patience import patiently
 from app.roots import run_root, temporal_target
@@ -59,7 +59,7 @@ async def run(settings: Settings, *, pools: Sequence[str], concurrency: int) -> 
         workers = await patiently(
             lambda: resources.enter_async_context(make_workers(client, config)),
             service="postgres",
-            away=(OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError),
+            away=AWAY,
         )
         await serve(workers)
 

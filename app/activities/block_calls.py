@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import asyncpg
 import structlog
@@ -28,17 +28,19 @@ from app.blocks.context import BlockContext
 from app.blocks.json_values import to_json
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
+from app.database import AWAY
 from app.errors import BlockError
 from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.models import recording
 from app.models.recording import Changes
+from app.patience import patiently
 
 QUICK_SECONDS = 0.1
 """A block that ends within this is recorded once, at its end; a longer one also when it has begun."""
 HEARTBEAT_EVERY_SECONDS = 1.0
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 5.0
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -77,15 +79,14 @@ class BlockCalls:
         Raises:
             ApplicationError: The attempt failed; not retryable when it was the last or would fail again.
         """
-        attempt = await self._prepare(call)
-        with structlog.contextvars.bound_contextvars(
-            execution_id=attempt.run.execution_id, node_id=attempt.run.node.id, attempt=attempt.run.attempt
-        ):
-            if attempt.run.attempt > 1:
-                recorded = await attempt.find_recorded()
-                if recorded is not None:
-                    return recorded
-            return await attempt.perform()
+        async with _heartbeat():
+            attempt = await _with_postgres(lambda: self._prepare(call))
+            run = attempt.run
+            with structlog.contextvars.bound_contextvars(
+                execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
+            ):
+                recorded = await _with_postgres(attempt.find_recorded) if run.attempt > 1 else None
+                return recorded or await attempt.perform()
 
     async def _prepare(self, call: NodeCall) -> Attempt:
         info = activity.info()
@@ -170,9 +171,10 @@ class Attempt:
         Raises:
             ApplicationError: The attempt failed.
         """
-        async with self._accompanied():
+        data = await _with_postgres(lambda: self.run.shelf.open(self.run.given))
+        async with self._announced():
             try:
-                await self._run_block()
+                await self._run_block(data)
             except BlockError as error:
                 await self._fail(error)
             except (
@@ -183,9 +185,8 @@ class Attempt:
             await self._record(Status.COMPLETED, is_end=True)
         return NodeResult(self.run.emissions)
 
-    async def _run_block(self) -> None:
+    async def _run_block(self, data: dict[str, Any]) -> None:
         run = self.run
-        data = await run.shelf.open(run.given)
         given = prepare(self._block, data, run.node.input_default)
         run.cost = self._block.cost_of(given.model_dump())
         try:
@@ -229,30 +230,23 @@ class Attempt:
         ended = datetime.now(UTC) if is_end else None
         changes = Changes(values=list(self.run.shelf.unwritten))
         self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                async with self._pool.acquire() as connection:
-                    await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
-                return
-            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as failure:
-                log.warning("record_delayed", reason=type(failure).__name__)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        await _with_postgres(lambda: self._write(changes))
+
+    async def _write(self, changes: Changes) -> None:
+        async with self._pool.acquire() as connection:
+            await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
 
     @contextlib.asynccontextmanager
-    async def _accompanied(self) -> AsyncIterator[None]:
-        """Keep the heartbeat, and record the begin of a block that takes longer, while the block runs."""
+    async def _announced(self) -> AsyncIterator[None]:
+        """Record the begin of a block that takes longer, while it runs; of one that must not run twice, before."""
         if self._options.is_at_most_once:
             await self._record(Status.RUNNING)
         else:
             self._announcing = asyncio.create_task(self._announce())
-        beating = asyncio.create_task(_beat())
         try:
             yield
         finally:
             await self._stop_announcing()
-            await _stop(beating)
 
     async def _announce(self) -> None:
         await asyncio.sleep(QUICK_SECONDS)
@@ -265,6 +259,16 @@ class Attempt:
             await _stop(announcing)
 
 
+@contextlib.asynccontextmanager
+async def _heartbeat() -> AsyncIterator[None]:
+    """Keep the heartbeat while the attempt is under way."""
+    beating = asyncio.create_task(_beat())
+    try:
+        yield
+    finally:
+        await _stop(beating)
+
+
 async def _beat() -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_EVERY_SECONDS)
@@ -275,3 +279,8 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def _with_postgres(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Do something that needs Postgres, as often as it takes: what the block has done must not be done again."""
+    return await patiently(attempt, service="postgres", away=AWAY)

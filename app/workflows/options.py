@@ -18,8 +18,9 @@ ID_LIMIT = 900
 """Temporal takes ids of up to 1,000 characters."""
 SUMMARY_LIMIT = 120
 CALL_OVERHEAD_BYTES = 500
-TIMEOUT_MARGIN_SECONDS = 10.0
-"""The wrapper ends a block at its time-out itself, to write that down; Temporal only if the wrapper cannot."""
+RECORDING_SECONDS = 3600.0
+"""How long an attempt may take besides its block: it waits out an outage of the database to write down what it did.
+The wrapper ends the block itself at its time-out, and a worker that is gone is noticed by its heartbeat."""
 
 
 class HelperOptions(TypedDict):
@@ -58,7 +59,7 @@ def start_call(node: PlanNode, firing: Firing, start: ExecutionStart) -> workflo
         summary=node.title[:SUMMARY_LIMIT],
         task_queue=f"{queue}-{node.pool}" if node.pool else queue,
         result_type=NodeResult,
-        start_to_close_timeout=timedelta(seconds=call.timeout_seconds + TIMEOUT_MARGIN_SECONDS),
+        start_to_close_timeout=timedelta(seconds=call.timeout_seconds + RECORDING_SECONDS),
         heartbeat_timeout=timedelta(seconds=start.limits.heartbeat_seconds),
         retry_policy=RetryPolicy(
             initial_interval=timedelta(seconds=call.initial_seconds),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
 
+import psutil
 import pytest
 from temporalio.client import Client
 
@@ -202,3 +204,39 @@ def _kill_workers(server: ServerProcess) -> None:
 
 async def _temporal(server: ServerProcess) -> Client:
     return await Client.connect(server.run_info.temporal_address)
+
+
+@pytest.mark.parametrize("victim", ["postgres", "temporal"])
+async def test_a_server_that_dies_in_the_middle_of_a_block_costs_nothing(
+    own_server: ServerProcess, web: WebStub, victim: str
+) -> None:
+    async with own_server.client() as client:
+        body = requests(web.url, "/echo", "/delay/1", "/echo", "/delay/1", "/echo")
+        execution = await start(client, await save(client, body))
+        await eventually(lambda: len(web.requests) == 2)
+        _kill(own_server, victim)
+
+        async def has_ended() -> bool:
+            response = await client.get(f"/api/executions/{execution['id']}")
+            return response.status_code == 200 and response.json()["status"] in TERMINAL
+
+        await eventually(has_ended, timeout_seconds=90)
+        ended = await get(client, execution["id"])
+        assert ended["status"] == "COMPLETED", ended["error"]
+        assert [request["path"][:5] for request in web.requests] == [
+            "/echo",
+            "/dela",
+            "/echo",
+            "/dela",
+            "/echo",
+        ]
+        assert ended["stats"]["retries"] == 0
+        await assert_whole_log(client, execution["id"])
+
+
+def _kill(server: ServerProcess, victim: str) -> None:
+    victims = [process for process in server.family() if process.name().startswith(victim)]
+    assert victims
+    for process in victims:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -173,6 +173,13 @@ class Settings(BaseSettings):
     def _split_at_commas(cls, hosts: Any) -> Any:
         return frozenset(filter(None, map(str.strip, hosts.split(",")))) if isinstance(hosts, str) else hosts
 
+    @field_validator("value_store")
+    @classmethod
+    def _known_store(cls, store: str) -> str:
+        if store != "postgres":
+            raise ValueError("only `postgres` can be used so far")
+        return store
+
     @model_validator(mode="after")
     def _both_or_neither(self) -> Settings:
         if (self.database_url is None) != (self.temporal_address is None):

@@ -13,7 +13,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client, TLSConfig
 from temporalio.converter import DataConverter
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 INT = IndexedValueType.INDEXED_VALUE_TYPE_INT
@@ -63,7 +63,14 @@ async def connect(target: TemporalTarget) -> Client:
         data_converter=make_data_converter(),
         tls=target.tls if target.tls is not None else target.api_key is not None,
         api_key=target.api_key,
+        # Compressing costs more than it saves where no network lies between: a twentieth of the CPU of a remote call.
+        grpc_compression=GrpcCompression.NONE if _is_on_this_machine(target.address) else GrpcCompression.GZIP,
     )
+
+
+def _is_on_this_machine(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def make_tls(

@@ -15,6 +15,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from app.activities.block_calls import BlockCalls
 from app.activities.engine import PostgresEngineActivities
+from app.activities.origins import Origins
 from app.activities.plans import PlanCache
 from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
@@ -80,10 +81,10 @@ async def make_workers(
     )
     try:
         registry = registry or make_registry()
-        plans, values = PlanCache(pool, registry), ValueCache(pool)
-        calls = BlockCalls(pool, plans, values, http=http, language_models=models)
+        origins, plans, values = Origins(pool), PlanCache(pool, registry), ValueCache(pool)
+        calls = BlockCalls(pool, origins, plans, values, http=http, language_models=models)
         blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
-        engine = PostgresEngineActivities(pool, plans, values)
+        engine = PostgresEngineActivities(pool, origins, plans, values)
         trials = BlockTrials(registry, http=http, language_models=models)
         common = [
             engine.begin,
@@ -131,7 +132,7 @@ def _make_worker(
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_activities=config.concurrency,
         max_concurrent_local_activities=50,
-        max_concurrent_workflow_tasks=8,
+        max_concurrent_workflow_tasks=20,
         max_cached_workflows=2_000,
         max_eager_activity_reservations_per_workflow_task=100,
         # A worker that dies holds back what is sent to its sticky queue for this long.

@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from app.activities.contracts import NodeCall, NodeResult
 from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown
 from app.activities.node_runs import NodeRun
+from app.activities.origins import Origins
 from app.activities.plans import PlanCache
 from app.activities.values import Shelf, ValueCache
 from app.blocks.base import Emitted, RemoteBlock
@@ -51,6 +52,7 @@ class BlockCalls:
     def __init__(
         self,
         pool: asyncpg.Pool[Any],
+        origins: Origins,
         plans: PlanCache,
         values: ValueCache,
         *,
@@ -59,6 +61,7 @@ class BlockCalls:
     ) -> None:
         """Take what all calls in this process share."""
         self._pool = pool
+        self._origins = origins
         self._plans = plans
         self._values = values
         self._http = http
@@ -93,17 +96,18 @@ class BlockCalls:
         execution_id = info.workflow_id
         if execution_id is None:
             raise RuntimeError("A node is executed by a workflow only")
-        plan = await self._plans.require(call.plan_hash)
+        origin = await self._origins.require(execution_id)
+        plan = await self._plans.require(origin.plan_hash)
         node = plan.nodes[call.node]
-        shelf = Shelf(call.user_id, self._values)
+        shelf = Shelf(origin.user_id, self._values)
         given = {node.pins[pin]: envelope for pin, envelope in call.inputs}
         run = NodeRun(execution_id, call.node, call.n, node, given, shelf, attempt=info.attempt)
         options = plan.plan.nodes[call.node].call
         if options is None or not isinstance(node.block, RemoteBlock):
             raise TypeError(f"{node.block.name} is not a remote block")
         context = BlockContext(
-            user_id=call.user_id,
-            graph_id=call.graph_id,
+            user_id=origin.user_id,
+            graph_id=origin.graph_id,
             execution_id=execution_id,
             node_id=node.id,
             attempt=run.attempt,
@@ -112,7 +116,7 @@ class BlockCalls:
             http=self._http,
             language_models=self._language_models,
         )
-        return Attempt(self._pool, run, node.block, options, context, owner=call.user_id)
+        return Attempt(self._pool, run, node.block, options, context, owner=origin.user_id)
 
 
 class Attempt:

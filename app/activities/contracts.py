@@ -162,12 +162,10 @@ class WaveResult:
 class NodeCall:
     """Asks for one remote node execution. Constants and large values are loaded by the activity.
 
-    Small and flat, since each costs its bytes in the history twice over. The execution's id is the workflow's.
+    As small as can be, since it stands in the history once a node execution. The execution's id is the workflow's;
+    whose it is and what it runs is read from its record, not believed.
     """
 
-    user_id: str
-    graph_id: str
-    plan_hash: str
     node: int
     n: int
     inputs: list[Any]

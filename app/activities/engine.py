@@ -22,6 +22,7 @@ from app.activities.contracts import (
     WaveResult,
 )
 from app.activities.finishing import finish_execution
+from app.activities.origins import Origin, Origins
 from app.activities.plans import PlanCache
 from app.activities.values import Shelf, ValueCache
 from app.activities.waves import Wave
@@ -38,9 +39,12 @@ log = structlog.get_logger(__name__)
 class PostgresEngineActivities(EngineActivities):
     """The helper activities over a Postgres pool."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], plans: PlanCache, values: ValueCache) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[Any], origins: Origins, plans: PlanCache, values: ValueCache
+    ) -> None:
         """Take what all executions share in this process."""
         self._pool = pool
+        self._origins = origins
         self._plans = plans
         self._values = values
         self._run_inputs: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
@@ -61,6 +65,7 @@ class PostgresEngineActivities(EngineActivities):
             return BeginResult(refusal=ErrorRecord(error.code, error.message))
         opened = await Shelf(start.user_id, self._values).open({"inputs": start.inputs})
         self._keep_run_inputs(request.execution_id, opened["inputs"])
+        self._origins.put(request.execution_id, Origin(start.user_id, start.graph_id, start.plan_hash))
         log.debug("execution_began", execution_id=request.execution_id)
         return BeginResult(plan=plan.document)
 

@@ -47,14 +47,7 @@ def start_call(node: PlanNode, firing: Firing, start: ExecutionStart) -> workflo
     queue = workflow.info().task_queue
     return workflow.start_activity(
         node.block,
-        NodeCall(
-            start.user_id,
-            start.graph_id,
-            start.plan_hash,
-            firing.node,
-            firing.n,
-            list(firing.inputs.items()),
-        ),
+        NodeCall(firing.node, firing.n, list(firing.inputs.items())),
         activity_id=f"{node.label[:ID_LIMIT]}#{firing.n}",
         summary=node.title[:SUMMARY_LIMIT],
         task_queue=f"{queue}-{node.pool}" if node.pool else queue,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import httpx
 from temporalio.client import Client
@@ -63,11 +62,10 @@ async def test_while_temporal_is_dead_nothing_is_started_and_records_are_read(
     earlier = await start(alice, graph_id)
     await stack.temporal.kill()
     try:
-        began = time.monotonic()
         headers = {"Idempotency-Key": "later"}
-        refused = await alice.post(f"/api/graphs/{graph_id}/execute", json={}, headers=headers)
+        async with asyncio.timeout(30):  # far less than anybody would wait, far more than it takes
+            refused = await alice.post(f"/api/graphs/{graph_id}/execute", json={}, headers=headers)
         assert refused.status_code == 503
-        assert time.monotonic() - began < 8
         assert (await get(alice, earlier["id"]))["status"] == "QUEUED"
         assert (await alice.post(f"/api/executions/{earlier['id']}/stop")).status_code == 503
         assert (await alice.post(f"/api/executions/{earlier['id']}/pause")).status_code == 503

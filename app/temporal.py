@@ -64,7 +64,9 @@ async def connect(target: TemporalTarget) -> Client:
         tls=target.tls if target.tls is not None else target.api_key is not None,
         api_key=target.api_key,
         # Compressing costs more than it saves where no network lies between: a twentieth of the CPU of a remote call.
-        grpc_compression=GrpcCompression.NONE if _is_on_this_machine(target.address) else GrpcCompression.GZIP,
+        grpc_compression=GrpcCompression.NONE
+        if _is_on_this_machine(target.address)
+        else GrpcCompression.GZIP,
     )
 
 

@@ -263,6 +263,17 @@ async def _use_json(connection: asyncpg.Connection[Any]) -> None:
     await connection.set_type_codec("json", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 
+async def has_taken_a_completion(handle: WorkflowHandle[Any, Any]) -> bool:
+    """Answer whether a workflow task has ended since a remote call last did: whatever follows from it has begun."""
+    completed = tasks = -1
+    for event in (await handle.fetch_history()).events:
+        if event.HasField("activity_task_completed_event_attributes"):
+            completed = event.event_id
+        if event.HasField("workflow_task_completed_event_attributes"):
+            tasks = event.event_id
+    return -1 < completed < tasks
+
+
 def limited(limits: ExecutionLimits = FAST, **changes: Any) -> ExecutionLimits:
     """Return limits with some changed."""
     return replace(limits, **changes)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import httpx
+from temporalio.client import Client
 
 from tests.e2e.rest import (
     assert_whole_log,
@@ -21,6 +22,7 @@ from tests.e2e.rest import (
     sums,
     wait,
 )
+from tests.engine import has_taken_a_completion
 from tests.processes import ServerProcess
 from tests.stack import eventually
 from tests.stubs import WebStub
@@ -86,11 +88,10 @@ async def test_a_pause_holds_and_a_resume_goes_on(server: ServerProcess, web: We
         assert paused.status_code == 200
         assert paused.json()["status"] == "PAUSED"
 
-        async def first_is_done() -> bool:
-            rows = (await nodes_of(client, execution["id"])).get("r0", [])
-            return [row["status"] for row in rows] == ["COMPLETED"]
-
-        await eventually(first_is_done)
+        temporal = await Client.connect(server.run_info.temporal_address)
+        handle = temporal.get_workflow_handle(execution["id"])
+        await eventually(lambda: has_taken_a_completion(handle))
+        assert list(await nodes_of(client, execution["id"])) == ["r0"]
         assert len(web.requests) == 1
 
         resumed = await client.post(f"/api/executions/{execution['id']}/resume")

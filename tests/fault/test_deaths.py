@@ -25,6 +25,7 @@ from tests.e2e.rest import (
     sums,
     wait,
 )
+from tests.engine import has_taken_a_completion
 from tests.processes import ServerProcess
 from tests.stack import eventually
 from tests.stubs import WebStub
@@ -91,6 +92,8 @@ async def test_a_pause_survives_the_death_of_the_worker(own_server: ServerProces
             return [row["status"] for row in rows] == ["COMPLETED"]
 
         await eventually(first_is_done, timeout_seconds=60)
+        handle = (await _temporal(own_server)).get_workflow_handle(execution["id"])
+        await eventually(lambda: has_taken_a_completion(handle))
         assert (await get(client, execution["id"]))["status"] == "PAUSED"
         calls = len(web.requests)
 

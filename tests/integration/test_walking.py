@@ -7,10 +7,20 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
+from app.activities.node_runs import node_execution_id
 from app.blocks.context import BlockContext
-from tests.engine import Engine, Many, limited, make_graph, refuses, unavailable_until
+from app.errors import BlockUnavailable
+from tests.engine import (
+    Engine,
+    Many,
+    has_taken_a_completion,
+    limited,
+    make_graph,
+    refuses,
+    unavailable_until,
+)
 from tests.stack import eventually
 
 PROBE = "probe"
@@ -184,8 +194,9 @@ async def test_a_pause_holds_and_a_resume_goes_on(engine: Engine) -> None:
         await handle.execute_update("pause")
         assert await engine.find_status(handle.id) == "PAUSED"
         gate.set()
-        await eventually(lambda: _is_done(engine, handle.id, "a"))
-        assert len(engine.probe.calls) == 1
+        await eventually(lambda: has_taken_a_completion(handle))
+        scheduled = await _count_scheduled(handle)
+        assert scheduled == len(engine.probe.calls) == 1
         await handle.execute_update("resume")
         record = await engine.end(handle)
     assert record.outputs == {"y": [1]}
@@ -193,8 +204,9 @@ async def test_a_pause_holds_and_a_resume_goes_on(engine: Engine) -> None:
     assert types.index("execution_paused") < types.index("execution_resumed")
 
 
-async def _is_done(engine: Engine, execution_id: str, node_id: str) -> bool:
-    return [row["status"] for row in (await engine.record(execution_id)).of(node_id)] == ["COMPLETED"]
+async def _count_scheduled(handle: WorkflowHandle[Any, Any]) -> int:
+    history = await handle.fetch_history()
+    return sum(event.HasField("activity_task_scheduled_event_attributes") for event in history.events)
 
 
 async def test_an_ended_execution_cannot_be_paused(engine: Engine) -> None:
@@ -258,3 +270,27 @@ async def test_at_most_once_is_not_repeated_when_its_outcome_is_unknown(engine: 
     assert len(engine.probe.calls) == 1
     assert record.error is not None
     assert record.error["code"] == "OUTCOME_UNKNOWN"
+
+
+async def test_a_completion_that_was_recorded_is_never_run_again(engine: Engine) -> None:
+    async def record_and_get_lost(_: Any, context: BlockContext) -> Any:
+        """Leave what a worker leaves that dies between its record and its answer to Temporal."""
+        await engine.pool.execute(
+            "INSERT INTO node_executions "
+            "(id, execution_id, node, node_id, block_id, n, status, attempt, cost, seq, inputs, outputs) "
+            "VALUES ($1, $2, 0, 'a', 'probe', 1, 'COMPLETED', 1, 0, 2, '{}', $3)",
+            node_execution_id(context.execution_id, 0, 1),
+            context.execution_id,
+            [["out", [42]]],
+        )
+        raise BlockUnavailable("The answer got lost")
+
+    engine.probe.functions["lost"] = record_and_get_lost
+    graph = make_graph(
+        {"a": (PROBE, {"name": "lost"}), "out": (OUTPUT, {"name": "y"})}, ["a.out -> out.value"]
+    )
+    async with engine.worker():
+        record = await engine.run(graph)
+    assert record.status == "COMPLETED"
+    assert record.outputs == {"y": [42]}
+    assert len(engine.probe.calls) == 1

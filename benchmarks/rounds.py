@@ -154,7 +154,7 @@ def _await_ready(process: subprocess.Popen[bytes], home: Path) -> dict[str, Any]
         if (home / "run.json").exists():
             running: dict[str, Any] = json.loads((home / "run.json").read_text())
             return running
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks for run.json
     raise RuntimeError((home / "server.log").read_text()[-2000:])
 
 

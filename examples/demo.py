@@ -119,8 +119,7 @@ def run_example(client: httpx.Client, example: Example, stack: Stack) -> bool:
     for event in follow(client, execution["id"]):
         console.print(f"  {describe(event, names)}", style="dim")
         if example.kills_worker and event["type"] == "node_waiting":
-            # The event is written a moment before Temporal knows of the timer.
-            time.sleep(0.3)
+            time.sleep(0.3)  # the event is written a moment before Temporal knows of the timer
             console.print(
                 f"       killed worker {stack.kill_workers()}; another one takes over", style="magenta"
             )

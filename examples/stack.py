@@ -98,7 +98,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], home: Path, log: Path) ->
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             run = json.loads(run_file.read_text())
             return Stack(run["api_url"], run["temporal_ui_url"], home, log)
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks for run.json
     ended = "ended while starting" if server.poll() is not None else f"was not ready in {START_SECONDS:g} s"
     raise StackFailed(f"server.py {ended}:\n{Stack('', '', home, log).tail()}")
 

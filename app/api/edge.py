@@ -46,7 +46,7 @@ class Edge:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_named)
-            except Exception:
+            except Exception:  # the outermost edge: whatever nobody foresaw still gets the error envelope
                 log.exception("request_crashed", path=scope["path"])
                 if has_begun:
                     raise

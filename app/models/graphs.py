@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -136,16 +135,6 @@ async def list_versions(
     )
     next_cursor = write_cursor([keys[count - 1][0]]) if len(keys) > count else None
     return Page([SavedGraph(*row) for row in rows], next_cursor)
-
-
-async def update_graph(session: AsyncSession, owner: str, graph_id: uuid.UUID, **values: Any) -> None:
-    """Change columns of a graph, and note when."""
-    await session.execute(
-        update(Graph)
-        .where(*_is_of(owner, graph_id))
-        .values(updated_at=func.now(), **values)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _saved() -> Select[Graph, GraphVersion]:

@@ -81,7 +81,8 @@ class GraphExecutionWorkflow:
             error = await self._begin_and_walk()
         except (asyncio.CancelledError, ActivityError) as caught:
             if not is_cancelled_exception(caught):
-                raise
+                # Not a failure of the graph: the workflow task fails, and the execution goes on after a fix.
+                raise RuntimeError("A helper activity gave up") from caught
             await self._cancel_running()
             await self._finish("CANCELLED")
             raise asyncio.CancelledError from caught

@@ -120,7 +120,7 @@ FORGED = {
     "an e-mail that is no text": signed(claims(email={})),
     "an unknown role": signed(claims(role="root")),
     "a role that is a list": signed(claims(role=["admin"])),
-    "claims that are a list": signed([1]),  # type: ignore[arg-type]
+    "claims that are a list": signed([1]),  # type: ignore[arg-type]  # the attack is the wrong type
     "encrypted": jwe.encrypt(
         json.dumps(claims()), SECRET[:32], algorithm="dir", encryption="A256GCM"
     ).decode(),

@@ -376,8 +376,8 @@ json_values = st.recursive(
 pin_types: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([str, int, float, bool, Any, list, dict, int | None, str | int, float | bool | None]),
     lambda inner: (
-        inner.map(lambda each: list[each])  # type: ignore[valid-type]
-        | inner.map(lambda each: dict[str, each])  # type: ignore[valid-type]
+        inner.map(lambda each: list[each])  # type: ignore[valid-type]  # made at run time
+        | inner.map(lambda each: dict[str, each])  # type: ignore[valid-type]  # made at run time
         | inner.map(lambda each: each | None if each is not Any else each)
     ),
     max_leaves=3,

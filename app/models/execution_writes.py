@@ -19,8 +19,8 @@ from app.models.recording import CHANNEL, Changes, EventRecord, record
 _INSERT = """
 INSERT INTO executions (
     id, user_id, graph_id, graph_version, plan_hash, status, trigger, parent_id, inputs, outputs, fingerprint,
-    budget, cost, retries, event_seq, created_at
-) VALUES ($1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8::text::json, '{}', $9, $10, 0, 0, 0, $11)
+    budget, cost, retries, event_seq, created_at, parent_node, parent_n
+) VALUES ($1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8::text::json, '{}', $9, $10, 0, 0, 0, $11, $12, $13)
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -68,6 +68,8 @@ class NewExecution:
     inputs: Envelope
     created_at: datetime
     parent_id: str | None = None
+    parent_node: tuple[int, int] | None = None
+    """(node, n) of the node execution in the parent, when it is nested."""
     fingerprint: str = ""
     budget: int | None = None
 
@@ -97,6 +99,7 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
         new.fingerprint,
         new.budget,
         new.created_at,
+        *(new.parent_node or (None, None)),
     )
 
 

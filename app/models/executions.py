@@ -53,6 +53,8 @@ async def insert_queued(session: AsyncSession, execution: Execution) -> None:
             "status": Status.QUEUED,
             "trigger": execution.trigger,
             "parent_id": execution.parent_id,
+            "parent_node": execution.parent_node,
+            "parent_n": execution.parent_n,
             "run_id": execution.run_id,
             "inputs": execution.inputs,
             "fingerprint": execution.fingerprint,

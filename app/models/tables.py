@@ -103,6 +103,7 @@ class Execution(SQLModel, table=True):
         Index("executions_of_user", "user_id", "created_at", "id"),
         Index("executions_of_graph", "graph_id", "created_at"),
         Index("executions_open", "id", postgresql_where=text("ended_at IS NULL")),
+        Index("executions_nested", "parent_id", postgresql_where=text("parent_node IS NOT NULL")),
     )
 
     id: uuid.UUID = Field(primary_key=True)
@@ -114,6 +115,10 @@ class Execution(SQLModel, table=True):
     status: str
     trigger: str = "api"
     parent_id: uuid.UUID | None = None
+    parent_node: int | None = None
+    """Of a nested execution: the number of the parent's node that it is one firing of."""
+    parent_n: int | None = None
+    """Of a nested execution: which firing of that node."""
     run_id: str = Field(default="", sa_column=_word())
     """Temporal's id of the first run; empty until it is known."""
     inputs: list[Any] = Field(sa_column=Column(JSON, nullable=False))

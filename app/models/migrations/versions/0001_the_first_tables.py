@@ -37,6 +37,8 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("trigger", sa.String(), nullable=False),
         sa.Column("parent_id", sa.Uuid(), nullable=True),
+        sa.Column("parent_node", sa.Integer(), nullable=True),
+        sa.Column("parent_n", sa.Integer(), nullable=True),
         sa.Column("run_id", sa.Text(), server_default="", nullable=False),
         sa.Column("inputs", sa.JSON(), nullable=False),
         sa.Column("outputs", sa.JSON(), server_default="{}", nullable=False),
@@ -58,6 +60,13 @@ def upgrade() -> None:
     )
     op.create_index("executions_of_graph", "executions", ["graph_id", "created_at"], unique=False)
     op.create_index("executions_of_user", "executions", ["user_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "executions_nested",
+        "executions",
+        ["parent_id"],
+        unique=False,
+        postgresql_where=sa.text("parent_node IS NOT NULL"),
+    )
     op.create_index(
         "executions_open", "executions", ["id"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
     )
@@ -157,6 +166,9 @@ def downgrade() -> None:
     op.drop_table("plans")
     op.drop_table("node_executions")
     op.drop_index("executions_open", table_name="executions", postgresql_where=sa.text("ended_at IS NULL"))
+    op.drop_index(
+        "executions_nested", table_name="executions", postgresql_where=sa.text("parent_node IS NOT NULL")
+    )
     op.drop_index("executions_of_user", table_name="executions")
     op.drop_index("executions_of_graph", table_name="executions")
     op.drop_table("executions")

@@ -1,6 +1,6 @@
 """The worker process: takes workflow tasks and activities from Temporal. Any number of it may run, on any machines.
 
-A root: reads settings, connects, owns signals and the exit code. What a worker serves is decided in
+A root: reads settings and arguments, connects, owns signals and the exit code. What a worker serves is decided in
 `app.temporal_worker`.
 """
 
@@ -12,49 +12,70 @@ import contextlib
 import functools
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
+from temporalio.client import Client
 from temporalio.worker import Worker
 
+from app.blocks.registry import make_registry
 from app.database import AWAY
 from app.embedded.home import Home
 from app.patience import patiently
+from app.pools import choose_pools, share_out
 from app.roots import run_root, temporal_target
 from app.settings import Settings, SettingsRefused, reveal
 from app.temporal import connect
-from app.temporal_worker import WorkerConfig, make_workers
-
-CONCURRENCY = 100
+from app.temporal_worker import CONCURRENCY, WorkerConfig, make_workers
+from app.worker_builds import list_builds, make_current
+from app.worker_tuning import CPU_SHARE, MEMORY_SHARE, Targets
 
 log = structlog.get_logger("app.worker")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a worker until it is asked to stop; return the exit code."""
+    """Run a worker until it is asked to stop, or do what else was asked for; return the exit code."""
+    given = make_parser().parse_args(arguments)
+    if given.builds or given.make_current:
+        return run_root("worker", main=functools.partial(tend_builds, current=given.make_current))
+    return run_root("worker", main=functools.partial(run, given=given), ends_on_second_request=True)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the reader of the command line."""
     parser = argparse.ArgumentParser(prog="worker.py", description="Run a Perdure worker.")
-    parser.add_argument(
-        "--pool", action="append", default=[], metavar="NAME", help="serve only this pool; repeatable"
+    add = parser.add_argument
+    repeatable: dict[str, Any] = {"action": "append", "default": []}
+    add(
+        "--pool",
+        metavar="NAME",
+        help="serve only this pool; repeatable; `default` is the common one",
+        **repeatable,
     )
-    parser.add_argument(
+    add(
         "--concurrency",
-        type=int,
-        default=CONCURRENCY,
-        metavar="N",
-        help="remote blocks at once (%(default)s)",
+        metavar="[POOL=]N",
+        type=_allotment,
+        help=f"remote blocks at once, of each pool or of one; repeatable ({CONCURRENCY})",
+        **repeatable,
     )
-    given = parser.parse_args(arguments)
-    if given.concurrency < 1:
-        parser.error("--concurrency must be at least 1")
-    return run_root("worker", main=functools.partial(run, pools=given.pool, concurrency=given.concurrency))
+    add(
+        "--tune-memory", type=_share, metavar="SHARE", help="take no further block above this share of memory"
+    )
+    add("--tune-cpu", type=_share, metavar="SHARE", help="take no further block above this share of CPU")
+    add("--cached-executions", type=_number, metavar="N", help="executions kept in memory between two tasks")
+    add("--build-id", metavar="ID", help="the build that this worker is, instead of PERDURE_BUILD_ID")
+    add("--make-current", metavar="ID", help="have new executions begin on this build, and end")
+    add("--builds", action="store_true", help="list the builds, and end")
+    return parser
 
 
-async def run(settings: Settings, *, pools: Sequence[str], concurrency: int) -> None:
+async def run(settings: Settings, *, given: argparse.Namespace) -> None:
     """Take work until cancelled; then give running blocks some time to end."""
     settings = with_embedded_stack(settings) if settings.is_embedded else settings
     settings.require_worker_secrets()
-    target = temporal_target(settings)
-    config = make_config(settings, pools=pools, concurrency=concurrency)
-    client = await patiently(lambda: connect(target), service="temporal", away=(RuntimeError,))
+    config = make_config(settings, given)
+    client = await _connect(settings)
     async with contextlib.AsyncExitStack() as resources:
         workers = await patiently(
             lambda: resources.enter_async_context(make_workers(client, config)),
@@ -62,6 +83,21 @@ async def run(settings: Settings, *, pools: Sequence[str], concurrency: int) -> 
             away=AWAY,
         )
         await serve(workers)
+
+
+async def tend_builds(settings: Settings, *, current: str | None) -> None:
+    """Make a build the current one if told so, and list the builds."""
+    settings = with_embedded_stack(settings) if settings.is_embedded else settings
+    client = await _connect(settings)
+    if current:
+        await make_current(client, settings.task_queue, current)
+    for build in await list_builds(client, settings.task_queue):
+        print(f"{build.build_id}\t{build.status}")  # noqa: T201 - what was asked for
+
+
+async def _connect(settings: Settings) -> Client:
+    target = temporal_target(settings)
+    return await patiently(lambda: connect(target), service="temporal", away=(RuntimeError,))
 
 
 async def serve(workers: Sequence[Worker]) -> None:
@@ -76,19 +112,52 @@ async def serve(workers: Sequence[Worker]) -> None:
         await asyncio.gather(*running)
 
 
-def make_config(settings: Settings, *, pools: Sequence[str], concurrency: int) -> WorkerConfig:
-    """Return what a worker needs to know."""
+def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
+    """Return what a worker needs to know.
+
+    Raises:
+        PoolUnknown: The command line names a pool that there is not.
+    """
     assert settings.database_url is not None
+    pools = choose_pools(make_registry().pools, given.pool)
+    targets = None
+    if given.tune_memory is not None or given.tune_cpu is not None:
+        targets = Targets(given.tune_memory or MEMORY_SHARE, given.tune_cpu or CPU_SHARE)
     return WorkerConfig(
         database_url=settings.database_url,
         task_queue=settings.task_queue,
-        pools=tuple(pools),
-        concurrency=concurrency,
+        pools=pools,
+        concurrency=share_out(pools, given.concurrency, usual=CONCURRENCY),
+        targets=targets,
+        cached_executions=given.cached_executions,
         llm_base_url=settings.llm_base_url,
         openai_api_key=reveal(settings.openai_api_key),
         anthropic_api_key=reveal(settings.anthropic_api_key),
         allowed_private_hosts=settings.allowed_private_hosts,
+        graceful_shutdown_seconds=settings.drain_seconds,
+        build_id=given.build_id or settings.build_id,
     )
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _allotment(text: str) -> tuple[str, int]:
+    pool, _, number = text.rpartition("=")
+    return pool, _number(number)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+    return share
 
 
 def with_embedded_stack(settings: Settings) -> Settings:

@@ -20,19 +20,25 @@ from app.temporal import TemporalTarget, make_tls
 log = structlog.get_logger("app.roots")
 
 
-def run_root(process: str, *, main: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:
+def run_root(
+    process: str,
+    *,
+    main: Callable[[Settings], Coroutine[Any, Any, None]],
+    ends_on_second_request: bool = False,
+) -> int:
     """Run a process until it is asked to stop, and return its exit code.
 
     Args:
         process: What it is called in the log.
         main: The work; it is cancelled on SIGTERM and SIGINT and then cleans up.
+        ends_on_second_request: End at once when asked a second time. Not for a process that would leave others behind.
     """
     # Whatever is written holds data of users or leads to it.
     os.umask(0o077)
     try:
         settings = read_settings()
         configure_log(settings.log_format, process=process)
-        uvloop.run(_until_asked_to_stop(main(settings)))
+        uvloop.run(_until_asked_to_stop(main(settings), is_patient=not ends_on_second_request))
     except PerdureError as error:
         # One line for a person, whatever the form of the log.
         print(f"perdure: {error.message}", file=sys.stderr)  # noqa: T201
@@ -40,20 +46,22 @@ def run_root(process: str, *, main: Callable[[Settings], Coroutine[Any, Any, Non
     return 0
 
 
-async def _until_asked_to_stop(work: Coroutine[Any, Any, None]) -> None:
+async def _until_asked_to_stop(work: Coroutine[Any, Any, None], *, is_patient: bool) -> None:
     running = asyncio.create_task(work)
     is_stopping = False
 
-    def stop() -> None:
+    def stop(request: signal.Signals) -> None:
         nonlocal is_stopping
-        # Once: a second request would cancel the cleaning up and leave processes behind.
         if not is_stopping:
             is_stopping = True
             log.info("process_stopping")
             running.cancel()
+        elif not is_patient:
+            # As a shell counts it for a process that a signal has ended. Nothing is cleaned up.
+            os._exit(128 + request)
 
     for request in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(request, stop)
+        asyncio.get_running_loop().add_signal_handler(request, stop, request)
     try:
         await running
     except asyncio.CancelledError:
@@ -83,4 +91,5 @@ def temporal_target(settings: Settings, *, address: str | None = None) -> Tempor
             domain=settings.temporal_tls_domain,
         ),
         api_key=reveal(settings.temporal_api_key),
+        encryption_keys=settings.encryption_keys,
     )

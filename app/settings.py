@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.encryption_keys import EncryptionKey, parse_encryption_keys
 from app.errors import Category, PerdureError, Severity
 
 PREFIX = "PERDURE_"
@@ -112,7 +113,7 @@ class Settings(BaseSettings):
     """Audience that a token must name."""
 
     encryption_key: SecretStr | None = None
-    """32 bytes in URL-safe base64, for credentials and Temporal payloads; after a rotation several, newest first."""
+    """Keys for what Temporal stores, each 32 bytes in URL-safe base64: the first encrypts, all decrypt."""
 
     initial_credits: int = Field(default=1000, ge=0)
     """Credits granted to a user on first sight."""
@@ -144,6 +145,12 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(default=30.0, ge=1, le=3600)
     """Silence after which a running block is given up for lost; longer than the outage to be tolerated."""
 
+    drain_seconds: float = Field(default=10.0, ge=0, le=86_400)
+    """How long a worker that is asked to stop lets running blocks go on."""
+
+    build_id: str | None = Field(default=None, max_length=200)
+    """The build that a worker is; executions stay on the build that they began on. Unset: any worker takes any."""
+
     stop_deadline_seconds: float = Field(default=4.0, gt=0)
     """How long a stop waits for running blocks before the execution is ended without them."""
 
@@ -172,6 +179,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split_at_commas(cls, hosts: Any) -> Any:
         return frozenset(filter(None, map(str.strip, hosts.split(",")))) if isinstance(hosts, str) else hosts
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _of_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            parse_encryption_keys(keys.get_secret_value())
+        return keys
 
     @field_validator("value_store")
     @classmethod
@@ -204,6 +218,11 @@ class Settings(BaseSettings):
         if self.jwt_secret is None and self.jwt_jwks_url is None:
             raise SettingsRefused(f"{PREFIX}JWT_SECRET (or {PREFIX}JWT_JWKS_URL) is missing")
         self.require_worker_secrets()
+
+    @property
+    def encryption_keys(self) -> tuple[EncryptionKey, ...]:
+        """The encryption keys, newest first; none when none is set."""
+        return parse_encryption_keys(self.encryption_key.get_secret_value()) if self.encryption_key else ()
 
     def require_worker_secrets(self) -> None:
         """Check that what is encrypted can be read.

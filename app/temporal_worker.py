@@ -1,10 +1,10 @@
-"""Puts a Temporal worker together: workflows, activities, and the clients they use. One per process."""
+"""Puts the Temporal workers of a process together: workflows, activities, and the clients they use."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from app.activities.block_calls import BlockCalls
 from app.activities.engine import PostgresEngineActivities
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
+from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
 from app.activities.values import ValueCache
@@ -25,7 +26,13 @@ from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import plain_url
+from app.pools import COMMON_POOL, choose_pools, queue_of
+from app.worker_builds import make_deployment
+from app.worker_tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
 from app.workflows.graph_execution import GraphExecutionWorkflow
+
+CONCURRENCY = 100
+"""Remote blocks that a pool runs at once unless it is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +42,21 @@ class WorkerConfig:
     database_url: str
     task_queue: str
     pools: Sequence[str] = ()
-    """The pools it serves; empty for the common queue with all workflows."""
-    concurrency: int = 100
-    """Remote blocks at once."""
+    """The pools it serves; empty for all."""
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    """Remote blocks at once, by pool; 100 for those that are not in it."""
+    targets: Targets | None = None
+    """How loaded the machine may be before it takes no further remote block; None to look at their number alone."""
+    cached_executions: int | None = None
+    """Executions kept in memory between two tasks; None for what the memory allows."""
     llm_base_url: str | None = None
     openai_api_key: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     allowed_private_hosts: frozenset[str] = frozenset()
     graceful_shutdown_seconds: float = 10.0
     """How long running blocks may go on once the worker is asked to stop."""
+    build_id: str | None = None
+    """The build that it is; executions that begin on it stay on it. None for a worker that takes any execution."""
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +67,7 @@ async def make_workers(
     runner: WorkflowRunner | None = None,
     registry: BlockRegistry | None = None,
 ) -> AsyncIterator[list[Worker]]:
-    """Make the workers of this process, one per task queue, and close what they use afterwards.
+    """Make the workers of this process, one per pool, the common one first; close what they use afterwards.
 
     Args:
         client: Connected to Temporal.
@@ -62,7 +75,12 @@ async def make_workers(
         runner: How workflow code is run; unsandboxed unless said otherwise. The import contracts keep it pure, and
             the tests run it in the sandbox.
         registry: The blocks it serves; all of them unless said otherwise.
+
+    Raises:
+        PoolUnknown: It is to serve a pool that no block names.
     """
+    registry = registry or make_registry()
+    pools = choose_pools(registry.pools, config.pools)
     pool = await asyncpg.create_pool(
         plain_url(config.database_url),
         min_size=2,
@@ -80,35 +98,33 @@ async def make_workers(
         anthropic_api_key=config.anthropic_api_key,
     )
     try:
-        registry = registry or make_registry()
         origins, plans, values = Origins(pool), PlanCache(pool, registry), ValueCache(pool)
         calls = BlockCalls(pool, origins, plans, values, http=http, language_models=models)
         blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
-        engine = PostgresEngineActivities(pool, origins, plans, values)
+        engine = PostgresEngineActivities(pool, origins, plans, values, holds={}, seeding=Seeding())
         trials = BlockTrials(registry, http=http, language_models=models)
+        # A pool serves every remote block: which pool a block was in when its graph was saved, the plan says.
+        calls_and_trials = [*blocks, trials.execute_block]
         common = [
             engine.begin,
             engine.wave,
+            engine.seed,
+            engine.store,
+            engine.fetch_part,
             engine.finish,
-            trials.execute_block,
             Settling(client, pool).settle_execution,
         ]
-        if config.pools:
-            yield [
-                _make_worker(client, f"{config.task_queue}-{name}", config, activities=blocks)
-                for name in config.pools
-            ]
-        else:
-            yield [
-                _make_worker(
-                    client,
-                    config.task_queue,
-                    config,
-                    activities=[*blocks, *common],
-                    workflows=[GraphExecutionWorkflow],
-                    runner=runner,
-                )
-            ]
+        yield [
+            _make_worker(
+                client,
+                name,
+                config,
+                activities=[*calls_and_trials, *common] if name == COMMON_POOL else calls_and_trials,
+                workflows=[GraphExecutionWorkflow] if name == COMMON_POOL else [],
+                runner=runner,
+            )
+            for name in pools
+        ]
     finally:
         await http.aclose()
         await models.aclose()
@@ -117,23 +133,23 @@ async def make_workers(
 
 def _make_worker(
     client: Client,
-    task_queue: str,
+    pool: str,
     config: WorkerConfig,
     *,
     activities: Sequence[Any],
-    workflows: Sequence[type] = (),
-    runner: WorkflowRunner | None = None,
+    workflows: Sequence[type],
+    runner: WorkflowRunner | None,
 ) -> Worker:
+    build = config.build_id
     return Worker(
         client,
-        task_queue=task_queue,
+        task_queue=queue_of(config.task_queue, pool),
         activities=activities,
         workflows=workflows,
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_activities=config.concurrency,
-        max_concurrent_local_activities=50,
-        max_concurrent_workflow_tasks=20,
-        max_cached_workflows=2_000,
+        tuner=make_tuner(config.concurrency.get(pool, CONCURRENCY), config.targets),
+        max_cached_workflows=config.cached_executions or cached_executions(memory_of_this_machine()),
+        deployment_config=make_deployment(config.task_queue, build) if build else None,
         max_eager_activity_reservations_per_workflow_task=100,
         # A worker that dies holds back what is sent to its sticky queue for this long.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),

@@ -9,7 +9,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -146,8 +146,10 @@ class Engine:
             make_workers(
                 self.client, config, runner=SandboxedWorkflowRunner(), registry=self.registry
             ) as workers,
-            workers[0],
+            AsyncExitStack() as running,
         ):
+            for worker in workers:
+                await running.enter_async_context(worker)
             yield
 
     async def start(

@@ -55,6 +55,7 @@ class _LanguageModelBlock(RemoteBlock):
     """What the blocks that ask a model have in common."""
 
     categories = (BlockCategory.AI,)
+    pool = "llm"
     costs = (
         *(Cost(credits=amount, filter={"model": model}) for model, amount in _CREDITS_BY_MODEL.items()),
         Cost(credits=DEFAULT_CREDITS),

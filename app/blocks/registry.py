@@ -27,6 +27,7 @@ from app.blocks import (
 from app.blocks.base import Block
 from app.errors import NotFound
 from app.graph.signature import BlockSignature
+from app.pools import is_pool_name
 
 BLOCK_CLASSES: tuple[type[Block], ...] = (
     handbook.TextInputBlock,
@@ -115,7 +116,7 @@ class BlockRegistry:
     """A fixed set of blocks, found by UUID, by slug or by class name.
 
     Raises:
-        ValueError: Two blocks share one of these names.
+        ValueError: Two blocks share one of these names, or a pool has a name that none can have.
     """
 
     def __init__(self, blocks: Iterable[Block]) -> None:
@@ -126,6 +127,10 @@ class BlockRegistry:
                 other = self._by_ref.setdefault(ref, block)
                 if other is not block:
                     raise ValueError(f"{block.name} and {other.name} are both called {ref!r}")
+        self.pools = frozenset(block.pool for block in self._blocks if block.pool)
+        for pool in self.pools:
+            if not is_pool_name(pool):
+                raise ValueError(f"A pool cannot be called {pool!r}")
         self.signatures = BlockSignatures(self)
 
     def get(self, ref: str) -> Block | None:

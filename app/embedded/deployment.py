@@ -68,13 +68,16 @@ class Deployment:
 
 
 @contextlib.asynccontextmanager
-async def run_deployment(settings: Settings, home: Home, *, worker_script: Path) -> AsyncIterator[Deployment]:
+async def run_deployment(
+    settings: Settings, home: Home, *, worker_script: Path, ui_codec_endpoint: str
+) -> AsyncIterator[Deployment]:
     """Run the embedded stack with migrated tables and workers that take work, until the block ends.
 
     Args:
-        settings: Of this process.
+        settings: Of this process, with an encryption key.
         home: The folder, held by us.
         worker_script: The program `worker.py`.
+        ui_codec_endpoint: Where the Web UI has payloads decrypted.
 
     Raises:
         EmbeddedStackFailed: Something does not start; nothing is left running then.
@@ -86,6 +89,8 @@ async def run_deployment(settings: Settings, home: Home, *, worker_script: Path)
         temporal_port=settings.temporal_port,
         temporal_ui_port=settings.temporal_ui_port,
         namespace=settings.temporal_namespace,
+        encryption_keys=settings.encryption_keys,
+        ui_codec_endpoint=ui_codec_endpoint,
     )
     try:
         async with stack, _workers_on(stack, settings, home, worker_script) as deployment:
@@ -99,7 +104,7 @@ async def _workers_on(
     stack: EmbeddedStack, settings: Settings, home: Home, worker_script: Path
 ) -> AsyncIterator[Deployment]:
     await migrate(stack.database_url)
-    workers = _make_workers(settings, home, stack, worker_script)
+    workers = _make_workers(settings, stack, worker_script)
     deployment = Deployment(home, stack, workers)
     try:
         for worker in workers:
@@ -114,17 +119,21 @@ async def _workers_on(
         await asyncio.gather(*(worker.stop() for worker in workers))
 
 
-def _make_workers(
-    settings: Settings, home: Home, stack: EmbeddedStack, worker_script: Path
-) -> list[EmbeddedWorker]:
-    encryption_key = reveal(settings.encryption_key) or home.secrets().encryption_key
+def _make_workers(settings: Settings, stack: EmbeddedStack, worker_script: Path) -> list[EmbeddedWorker]:
     environment = {
         f"{PREFIX}DATABASE_URL": stack.database_url,
         f"{PREFIX}TEMPORAL_ADDRESS": stack.temporal_address,
-        f"{PREFIX}ENCRYPTION_KEY": encryption_key,
+        f"{PREFIX}ENCRYPTION_KEY": reveal(settings.encryption_key) or "",
+        # A build has to be made current by hand; these are replaced all at once.
+        f"{PREFIX}BUILD_ID": "",
     }
     return [
-        EmbeddedWorker(worker_script, name=f"worker-{number}", environment=environment)
+        EmbeddedWorker(
+            worker_script,
+            name=f"worker-{number}",
+            environment=environment,
+            drain_seconds=settings.drain_seconds,
+        )
         for number in range(1, settings.workers + 1)
     ]
 

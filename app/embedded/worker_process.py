@@ -9,24 +9,28 @@ from pathlib import Path
 
 from app.embedded.processes import Child, Command, spawn
 
-_GRACE_SECONDS = 15.0
-"""Longer than a worker gives its running blocks."""
+_MARGIN_SECONDS = 5.0
+"""What a worker may take beyond the time that it gives its running blocks."""
 
 
 class EmbeddedWorker:
     """One worker process."""
 
-    def __init__(self, script: Path, *, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, script: Path, *, name: str, environment: Mapping[str, str], drain_seconds: float
+    ) -> None:
         """Prepare a worker without starting it.
 
         Args:
             script: The program `worker.py`.
             name: What it is called in logs.
             environment: Its settings, in addition to our own.
+            drain_seconds: How long it lets running blocks go on when it is stopped.
         """
         self.name = name
         self._script = script
         self._environment = environment
+        self._drain_seconds = drain_seconds
         self._child: Child | None = None
 
     @property
@@ -51,5 +55,6 @@ class EmbeddedWorker:
     async def stop(self) -> None:
         """Stop the worker after giving its running blocks some time; nothing happens when it does not run."""
         if self._child:
-            await self._child.stop(signal.SIGTERM, grace_seconds=_GRACE_SECONDS)
+            grace_seconds = self._drain_seconds + _MARGIN_SECONDS
+            await self._child.stop(signal.SIGTERM, grace_seconds=grace_seconds)
             self._child = None

@@ -13,6 +13,7 @@ from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference
 from app.graph.pairing import Inputs
 from app.graph.plan import PlanNode
 from app.graph.scheduler import Firing
+from app.pools import queue_of
 
 ID_LIMIT = 900
 """Temporal takes ids of up to 1,000 characters."""
@@ -44,13 +45,12 @@ def start_call(node: PlanNode, firing: Firing, start: ExecutionStart) -> workflo
     call = node.call
     if call is None:
         raise RuntimeError(f"{node.block} is not a remote block")
-    queue = workflow.info().task_queue
     return workflow.start_activity(
         node.block,
         NodeCall(firing.node, firing.n, list(firing.inputs.items())),
         activity_id=f"{node.label[:ID_LIMIT]}#{firing.n}",
         summary=node.title[:SUMMARY_LIMIT],
-        task_queue=f"{queue}-{node.pool}" if node.pool else queue,
+        task_queue=queue_of(workflow.info().task_queue, node.pool),
         result_type=NodeResult,
         start_to_close_timeout=timedelta(seconds=call.timeout_seconds + RECORDING_SECONDS),
         heartbeat_timeout=timedelta(seconds=start.limits.heartbeat_seconds),

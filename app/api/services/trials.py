@@ -18,6 +18,7 @@ from app.api.errors import BlockRefused
 from app.api.schemas.blocks import TrialView
 from app.blocks.base import Block
 from app.errors import EngineUnavailable
+from app.pools import queue_of
 
 WAIT_FOR_WORKER_SECONDS = 10.0
 MARGIN_SECONDS = 10.0
@@ -48,7 +49,7 @@ class Trials:
                         TRIAL_ACTIVITY,
                         BlockTrial(block.id, inputs, owner),
                         id=f"trial/{uuid.uuid4()}",
-                        task_queue=self._task_queue,
+                        task_queue=queue_of(self._task_queue, block.pool),
                         result_type=BlockTrialResult,
                         schedule_to_start_timeout=timedelta(seconds=WAIT_FOR_WORKER_SECONDS),
                         start_to_close_timeout=timedelta(seconds=seconds),

@@ -17,6 +17,7 @@ from app.activities.block_calls import BlockCalls
 from app.activities.engine import PostgresEngineActivities
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
+from app.activities.reconciling import Reconciling
 from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
@@ -30,7 +31,9 @@ from app.pools import COMMON_POOL, choose_pools, queue_of
 from app.worker_builds import make_deployment
 from app.worker_tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
 from app.workflows.graph_execution import GraphExecutionWorkflow
+from app.workflows.reconciliation import ReconciliationWorkflow
 
+WORKFLOWS = (GraphExecutionWorkflow, ReconciliationWorkflow)
 CONCURRENCY = 100
 """Remote blocks that a pool runs at once unless it is told otherwise."""
 
@@ -103,6 +106,8 @@ async def make_workers(
         blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
         engine = PostgresEngineActivities(pool, origins, plans, values, holds={}, seeding=Seeding())
         trials = BlockTrials(registry, http=http, language_models=models)
+        settling = Settling(client, pool)
+        reconciling = Reconciling(client, pool, settling, task_queue=config.task_queue)
         # A pool serves every remote block: which pool a block was in when its graph was saved, the plan says.
         calls_and_trials = [*blocks, trials.execute_block]
         common = [
@@ -112,7 +117,9 @@ async def make_workers(
             engine.store,
             engine.fetch_part,
             engine.finish,
-            Settling(client, pool).settle_execution,
+            settling.settle_execution,
+            reconciling.reconcile_page,
+            reconciling.adopt_unrecorded,
         ]
         yield [
             _make_worker(
@@ -120,7 +127,7 @@ async def make_workers(
                 name,
                 config,
                 activities=[*calls_and_trials, *common] if name == COMMON_POOL else calls_and_trials,
-                workflows=[GraphExecutionWorkflow] if name == COMMON_POOL else [],
+                workflows=WORKFLOWS if name == COMMON_POOL else [],
                 runner=runner,
             )
             for name in pools

@@ -17,6 +17,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from app.activities.attempts import counted_attempt, end_task
 from app.activities.contracts import NodeCall, NodeResult
 from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown
 from app.activities.node_runs import NodeRun
@@ -82,16 +83,17 @@ class BlockCalls:
         Raises:
             ApplicationError: The attempt failed; not retryable when it was the last or would fail again.
         """
-        async with _heartbeat():
-            attempt = await _with_postgres(lambda: self._prepare(call))
+        async with counted_attempt(heartbeat_seconds=HEARTBEAT_EVERY_SECONDS) as number:
+            attempt = await _with_postgres(lambda: self._prepare(call, number))
             run = attempt.run
             with structlog.contextvars.bound_contextvars(
                 execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
             ):
-                recorded = await _with_postgres(attempt.find_recorded) if run.attempt > 1 else None
+                is_first = activity.info().attempt == 1
+                recorded = None if is_first else await _with_postgres(attempt.find_recorded)
                 return recorded or await attempt.perform()
 
-    async def _prepare(self, call: NodeCall) -> Attempt:
+    async def _prepare(self, call: NodeCall, attempt_number: int) -> Attempt:
         info = activity.info()
         execution_id = info.workflow_id
         if execution_id is None:
@@ -101,7 +103,7 @@ class BlockCalls:
         node = plan.nodes[call.node]
         shelf = Shelf(origin.user_id, self._values)
         given = {node.pins[pin]: envelope for pin, envelope in call.inputs}
-        run = NodeRun(execution_id, call.node, call.n, node, given, shelf, attempt=info.attempt)
+        run = NodeRun(execution_id, call.node, call.n, node, given, shelf, attempt=attempt_number)
         options = plan.plan.nodes[call.node].call
         if options is None or not isinstance(node.block, RemoteBlock):
             raise TypeError(f"{node.block.name} is not a remote block")
@@ -163,11 +165,9 @@ class Attempt:
         for number, (pin, envelope) in enumerate(outputs):
             self.run.route(pin, opened[str(number)], envelope)
         if status is Status.COMPLETED:
-            return NodeResult(self.run.emissions)
+            return NodeResult(self.run.fold())
         failure = error or {"message": "The execution has ended", "code": "CANCELLED"}
-        raise ApplicationError(
-            failure["message"], self.run.emissions, type=failure["code"], non_retryable=True
-        )
+        raise ApplicationError(failure["message"], self.run.fold(), type=failure["code"], non_retryable=True)
 
     async def perform(self) -> NodeResult:
         """Run the block, and write down what became of it.
@@ -186,8 +186,9 @@ class Attempt:
             ) as error:  # a block is foreign code: whatever escapes it is this attempt's failure
                 log.exception("block_crashed")
                 await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
+            emissions = self.run.fold()
             await self._record(Status.COMPLETED, is_end=True)
-        return NodeResult(self.run.emissions)
+        return NodeResult(emissions)
 
     async def _run_block(self, data: dict[str, Any]) -> None:
         run = self.run
@@ -214,11 +215,12 @@ class Attempt:
         if is_final:
             self.run.cost = 0
         status = Status.FAILED if is_final else Status.QUEUED
+        emissions = self.run.fold()
         await self._record(status, is_end=is_final, error=(error.code, error.message))
         pause = error.retry_after_seconds
         raise ApplicationError(
             error.message,
-            self.run.emissions,
+            emissions,
             type=error.code,
             non_retryable=is_final,
             next_retry_delay=timedelta(seconds=pause) if pause and not is_final else None,
@@ -260,29 +262,7 @@ class Attempt:
         """See to it that the begin is recorded before the end, or not at all."""
         announcing, self._announcing = self._announcing, None
         if announcing is not None:
-            await _stop(announcing)
-
-
-@contextlib.asynccontextmanager
-async def _heartbeat() -> AsyncIterator[None]:
-    """Keep the heartbeat while the attempt is under way."""
-    beating = asyncio.create_task(_beat())
-    try:
-        yield
-    finally:
-        await _stop(beating)
-
-
-async def _beat() -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT_EVERY_SECONDS)
-        activity.heartbeat()
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+            await end_task(announcing)
 
 
 async def _with_postgres(attempt: Callable[[], Awaitable[T]]) -> T:

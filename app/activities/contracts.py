@@ -16,6 +16,7 @@ from app.graph.scheduler import Emission
 WORKFLOW_NAME = "GraphExecution"
 PAUSE_UPDATE = "pause"
 RESUME_UPDATE = "resume"
+RELEASE_SIGNAL = "release"
 SETTLE_ACTIVITY = "settle_execution"
 TRIAL_ACTIVITY = "execute_block"
 DEFAULT_MAX_NODE_EXECUTIONS = 100_000
@@ -30,6 +31,32 @@ class ExecutionLimits:
     max_node_executions: int = DEFAULT_MAX_NODE_EXECUTIONS
     heartbeat_seconds: float = 30.0
     """Silence after which a remote call is given up for lost. Longer than the outage to be tolerated."""
+    timeout_seconds: float | None = None
+    """Longest time that the execution may take, pauses included; None for any."""
+    events_per_run: int = 3_000
+    """History events after which a workflow run hands over to the next."""
+    shard_size: int = 0
+    """Remote node executions that a shard is given in a very large fan-out; 0 for no shards."""
+    max_depth: int = 8
+    """How deep graphs may be nested; an execution that nobody nests has depth 0."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """Which execution is run again, and from where."""
+
+    execution_id: str
+    nodes: list[int] | None = None
+    """The nodes of the new plan that are executed again; what the others gave is reused. None: from what failed."""
+
+
+@dataclass(frozen=True)
+class StoredState:
+    """A document that has been stored."""
+
+    envelope: Envelope
+    parts: int
+    """How many parts it is fetched in."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +78,14 @@ class ExecutionStart:
     fingerprint: str = ""
     """Hash of the start request."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
+    parent_node: tuple[int, int] | None = None
+    """(node, n) of the node execution in the parent that this nested execution is; None when it is not nested."""
+    depth: int = 0
+    """How many executions this one is nested in."""
+    rerun: Rerun | None = None
+    """Set when the execution reuses what another one has done."""
+    state: StoredState | None = None
+    """Where to go on: the state that the run before this one of the same execution has left. None for the first run."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +120,10 @@ class BeginResult:
     """The plan to walk, or why the execution must not go on."""
 
     plan: dict[str, Any] | None = None
+    """None also when it comes in parts."""
     refusal: ErrorRecord | None = None
+    plan_parts: int = 0
+    """How many parts to fetch instead."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +136,41 @@ class Ring:
     round: int
     """1 for the first time this node execution's timer goes off."""
     is_last: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What somebody has answered to a review."""
+
+    approved: bool
+    by: str
+    """Who: a user's id, or `link` for the holder of a signed link."""
+    data: Envelope | None = None
+    """Edited data, validated; None for the data as it was shown."""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Ends the wait of a held node execution: a review was answered or timed out, a nested execution has ended.
+
+    The argument of the signal `release`, and what a wave is told of it.
+    """
+
+    node: int
+    n: int
+    inputs: list[tuple[int, Envelope]] = field(default_factory=list)
+    """Filled in by the workflow."""
+    decision: Decision | None = None
+    is_timeout: bool = False
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """A review that has waited so long that somebody should be reminded."""
+
+    node: int
+    n: int
 
 
 @dataclass(frozen=True)
@@ -132,6 +205,14 @@ class WaveRequest:
     marks: list[StatusMark] = field(default_factory=list)
     is_paused: bool = False
     """Record only; start nothing."""
+    releases: list[Release] = field(default_factory=list)
+    reminders: list[Reminder] = field(default_factory=list)
+    room: int = 0
+    """How many emissions of folded lists may be unfolded, so that not too much waits for the window."""
+    depth: int = 0
+    """How many executions this one is nested in."""
+    limits: ExecutionLimits = field(default_factory=ExecutionLimits)
+    """What a nested execution is started with."""
 
 
 class Step(IntEnum):
@@ -145,6 +226,14 @@ class Step(IntEnum):
     """`[TIMER_SET, node, n, seconds, rounds]`"""
     RANG = 3
     """`[RANG, node, n, emissions]`: emitted, and goes on waiting for the next round."""
+    REVIEW = 4
+    """`[REVIEW, node, n, timeout_seconds | None, remind_seconds | None]`: waits for a person."""
+    NESTED = 5
+    """`[NESTED, node, n, execution_id, start]`: waits for a nested execution, which is to be started so."""
+    UNFOLDED = 6
+    """`[UNFOLDED, node, n, emissions]`: the emissions of a folded list, in its place."""
+    KEPT = 7
+    """`[KEPT, node, n]`: was released too early and goes on waiting."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +266,33 @@ class NodeResult:
     """What a remote node execution gave to links."""
 
     emissions: list[Emission]
+
+
+@dataclass(frozen=True)
+class SeedRequest:
+    """Asks for the state that a rerun begins with, and to record what it reuses."""
+
+    execution: ExecutionRef
+    start: ExecutionStart
+
+
+@dataclass(frozen=True)
+class StoreRequest:
+    """Asks to store what is too large to travel, or what the next run goes on from."""
+
+    execution: ExecutionRef
+    value: Any
+
+
+@dataclass(frozen=True)
+class PartRequest:
+    """Asks for a piece of something that is too large for one result."""
+
+    execution: ExecutionRef
+    document: Envelope | None
+    """Where the document is stored; None for the plan."""
+    part: int
+    """Counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +347,21 @@ class EngineActivities(ABC):
     @abstractmethod
     async def wave(self, request: WaveRequest) -> WaveResult:
         """Walk what is pure, and record it."""
+
+    @activity.defn(name="seed")
+    @abstractmethod
+    async def seed(self, request: SeedRequest) -> StoredState:
+        """Record what a rerun reuses, and store the state that it begins with."""
+
+    @activity.defn(name="store")
+    @abstractmethod
+    async def store(self, request: StoreRequest) -> StoredState:
+        """Store a value, however small."""
+
+    @activity.defn(name="fetch_part")
+    @abstractmethod
+    async def fetch_part(self, request: PartRequest) -> str:
+        """Return a piece of a compressed document, in base64."""
 
     @activity.defn(name="finish")
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The engine's own activities: begin, wave, finish. All run as local activities beside the workflow."""
+"""The engine's own activities. All run as local activities beside the workflow."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ from app.activities.contracts import (
     ErrorRecord,
     ExecutionStart,
     FinishRequest,
+    PartRequest,
+    SeedRequest,
+    StoredState,
+    StoreRequest,
     WaveRequest,
     WaveResult,
 )
 from app.activities.finishing import finish_execution
+from app.activities.holds import Hold
 from app.activities.origins import Origin, Origins
 from app.activities.plans import PlanCache
+from app.activities.seeding import Seeding
 from app.activities.values import Shelf, ValueCache
 from app.activities.waves import Wave
+from app.blocks.base import Block
 from app.errors import NotFound
+from app.graph.packing import count_parts, pack, part_of
 from app.models import execution_writes, recording
 from app.models.execution_writes import NewExecution
 from app.models.recording import Changes
@@ -40,13 +48,31 @@ class PostgresEngineActivities(EngineActivities):
     """The helper activities over a Postgres pool."""
 
     def __init__(
-        self, pool: asyncpg.Pool[Any], origins: Origins, plans: PlanCache, values: ValueCache
+        self,
+        pool: asyncpg.Pool[Any],
+        origins: Origins,
+        plans: PlanCache,
+        values: ValueCache,
+        *,
+        holds: Mapping[type[Block], Hold],
+        seeding: Seeding,
     ) -> None:
-        """Take what all executions share in this process."""
+        """Take what all executions share in this process.
+
+        Args:
+            pool: The database.
+            origins: Whose executions are.
+            plans: The plans met so far.
+            values: The values met so far.
+            holds: What waits for something outside, by class of block.
+            seeding: Prepares reruns.
+        """
         self._pool = pool
         self._origins = origins
         self._plans = plans
         self._values = values
+        self._holds = holds
+        self._seeding = seeding
         self._run_inputs: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
 
     @activity.defn(name="begin")
@@ -67,7 +93,32 @@ class PostgresEngineActivities(EngineActivities):
         self._keep_run_inputs(request.execution_id, opened["inputs"])
         self._origins.put(request.execution_id, Origin(start.user_id, start.graph_id, start.plan_hash))
         log.debug("execution_began", execution_id=request.execution_id)
+        if plan.packed:
+            return BeginResult(plan_parts=count_parts(plan.packed))
         return BeginResult(plan=plan.document)
+
+    @activity.defn(name="seed")
+    async def seed(self, request: SeedRequest) -> StoredState:
+        """Record what a rerun reuses, and store the state that it begins with."""
+        return await self._seeding.seed(request)
+
+    @activity.defn(name="store")
+    async def store(self, request: StoreRequest) -> StoredState:
+        """Store a value, however small."""
+        execution = request.execution
+        shelf = Shelf(execution.user_id, self._values)
+        envelope = shelf.store(request.value)
+        await self._record(execution.execution_id, Changes(values=shelf.take_unwritten()), execution.user_id)
+        return StoredState(envelope, count_parts(pack(request.value)))
+
+    @activity.defn(name="fetch_part")
+    async def fetch_part(self, request: PartRequest) -> str:
+        """Return a piece of a compressed document, in base64."""
+        execution = request.execution
+        if request.document is None:
+            return part_of((await self._plans.require(execution.plan_hash)).packed, request.part)
+        shelf = Shelf(execution.user_id, self._values)
+        return part_of(pack((await shelf.open({"document": request.document}))["document"]), request.part)
 
     @activity.defn(name="wave")
     async def wave(self, request: WaveRequest) -> WaveResult:
@@ -76,7 +127,7 @@ class PostgresEngineActivities(EngineActivities):
         shelf = Shelf(execution.user_id, self._values)
         plan = await self._plans.require(execution.plan_hash)
         run_inputs = await self._load_run_inputs(execution.execution_id, execution.user_id, shelf)
-        wave = Wave(request, plan, run_inputs=run_inputs, shelf=shelf)
+        wave = Wave(request, plan, run_inputs=run_inputs, shelf=shelf, holds=self._holds)
         result = await wave.walk()
         await self._record(execution.execution_id, wave.changes, execution.user_id)
         return result
@@ -122,6 +173,7 @@ def new_execution(execution_id: str, start: ExecutionStart) -> NewExecution:
         inputs=start.inputs,
         created_at=datetime.fromisoformat(start.created_at),
         parent_id=start.parent_id,
+        parent_node=start.parent_node,
         fingerprint=start.fingerprint,
         budget=start.budget,
     )

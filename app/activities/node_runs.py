@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from app.activities.plans import LoadedNode
 from app.activities.values import TOTAL_INLINE_LIMIT_BYTES, Shelf
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline
-from app.graph.scheduler import Emission
+from app.graph.scheduler import FOLDED, Emission
 from app.graph.status import Status
 from app.models.event_types import OF_NODE
 from app.models.recording import Changes, EventRecord, NodeRecord
 
 ERROR_PIN = "error"
+FOLD_ABOVE = 256
+"""A node execution that emits more often than this sends the rest on as folded lists."""
+FOLD_LENGTH = 1_000
+"""Emissions in one folded list."""
 MESSAGE_LIMIT = 2_000
+
+T = TypeVar("T")
 
 
 def node_execution_id(execution_id: str, node: int, n: int) -> uuid.UUID:
@@ -28,6 +35,12 @@ def node_execution_id(execution_id: str, node: int, n: int) -> uuid.UUID:
 def dump(value: Any) -> str:
     """Return JSON text as the tables keep it: plain ASCII, so that any character survives."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Give a sequence in pieces of a size, the last one perhaps smaller."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 @dataclass(slots=True)
@@ -70,6 +83,16 @@ class NodeRun:
                 emission.append([route.number, envelope if picked is value else self._wrap(picked)])
         if emission:
             self.emissions.append(emission)
+
+    def fold(self) -> list[Emission]:
+        """Return the emissions as they travel: of very many the first ones, then stored lists.
+
+        So neither a result nor the state of a workflow grows with what a block emits.
+        """
+        if len(self.emissions) <= FOLD_ABOVE:
+            return self.emissions
+        lists = batched(self.emissions[FOLD_ABOVE:], FOLD_LENGTH)
+        return [*self.emissions[:FOLD_ABOVE], *([[FOLDED, self.shelf.store(items)]] for items in lists)]
 
     def _wrap(self, value: Any) -> Envelope:
         left = min(INLINE_LIMIT_BYTES, TOTAL_INLINE_LIMIT_BYTES - self._inline_bytes)

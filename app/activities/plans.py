@@ -15,10 +15,12 @@ from app.blocks.base import Block
 from app.blocks.registry import BlockRegistry
 from app.errors import NotFound
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline
+from app.graph.packing import pack
 from app.graph.pins import base_name, select
 from app.graph.plan import Plan, plan_from_json
 from app.graph.signature import Kind
 
+INLINE_PLAN_BYTES = 128 * 1024
 _QUERY = "SELECT plan, configuration FROM plans WHERE hash = $1"
 
 
@@ -69,6 +71,8 @@ class LoadedPlan:
     """The plan as JSON, as workflows take it."""
     plan: Plan
     nodes: tuple[LoadedNode, ...]
+    packed: str
+    """The document as it travels in parts; empty for one that is small enough for one payload."""
 
     def result_nodes(self) -> list[int]:
         """Return the nodes that run outputs come from: the output nodes, or the leaves where there is none."""
@@ -122,7 +126,9 @@ class PlanCache:
         nodes = tuple(
             _load_node(node, self._registry.require(node["block_id"])) for node in row["configuration"]
         )
-        return LoadedPlan(row["plan"], plan_from_json(row["plan"]), nodes)
+        document = row["plan"]
+        is_large = len(json.dumps(document)) > INLINE_PLAN_BYTES
+        return LoadedPlan(document, plan_from_json(document), nodes, pack(document) if is_large else "")
 
 
 def _load_node(configuration: Mapping[str, Any], block: Block) -> LoadedNode:

@@ -101,6 +101,10 @@ class Shelf:
             raise ValueTooLarge(f"A value of {len(text)} bytes is over the {MAX_VALUE_BYTES} that are stored")
         return self._store(text), 0
 
+    def store(self, value: Any) -> Envelope:
+        """Return a reference to a JSON value, however small it is."""
+        return self._store(json.dumps(value, separators=(",", ":")).encode("ascii"))
+
     def _store(self, text: bytes) -> Envelope:
         sha256 = hashlib.sha256(text).hexdigest()
         if sha256 not in self._made:

@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from app.activities.contracts import Loss, Ring, StatusMark, Step, WaveRequest, WaveResult
+from app.activities.contracts import (
+    Loss,
+    Release,
+    Reminder,
+    Ring,
+    StatusMark,
+    Step,
+    WaveRequest,
+    WaveResult,
+)
+from app.activities.holds import Hold
 from app.activities.node_runs import NodeRun, dump
 from app.activities.plans import LoadedPlan
 from app.activities.values import Shelf
-from app.blocks.base import PureBlock, TimerBlock
+from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
 from app.blocks.calling import prepare, run_pure
 from app.errors import BlockError
 from app.graph.envelope import Envelope, is_reference
-from app.graph.scheduler import Emission, Firing, Scheduler
+from app.graph.scheduler import Emission, Firing, Folded, Scheduler
 from app.graph.signature import Kind
 from app.graph.status import Status
 from app.models.event_types import OF_EXECUTION
@@ -37,7 +47,13 @@ class Wave:
     """Walks one wave."""
 
     def __init__(
-        self, request: WaveRequest, plan: LoadedPlan, *, run_inputs: Mapping[str, Any], shelf: Shelf
+        self,
+        request: WaveRequest,
+        plan: LoadedPlan,
+        *,
+        run_inputs: Mapping[str, Any],
+        shelf: Shelf,
+        holds: Mapping[type[Block], Hold],
     ) -> None:
         """Prepare to walk.
 
@@ -46,11 +62,14 @@ class Wave:
             plan: The plan it walks.
             run_inputs: The inputs of the execution by name.
             shelf: The owner's values.
+            holds: What waits for something outside, by class of block.
         """
         self._request = request
         self._plan = plan
         self._run_inputs = run_inputs
         self._shelf = shelf
+        self._holds = holds
+        self._room = request.room
         self._scheduler = Scheduler.restore(
             plan.plan, request.state, max_node_executions=request.max_node_executions
         )
@@ -68,12 +87,18 @@ class Wave:
             self._record_loss(loss)
         for ring in self._request.rings:
             await self._ring(ring)
+        for release in self._request.releases:
+            await self._release(release)
+        for reminder in self._request.reminders:
+            self._remind(reminder)
         turn = began
         while not self._request.is_paused and not self._is_full(began):
-            firing = self._scheduler.take_in_wave()
-            if firing is None:
+            if firing := self._scheduler.take_in_wave():
+                await self._run(firing)
+            elif self._room > 0 and (folded := self._scheduler.next_folded()):
+                await self._unfold(folded)
+            else:
                 break
-            await self._run(firing)
             if time.monotonic() - turn > TURN_SECONDS:
                 await asyncio.sleep(0)
                 turn = time.monotonic()
@@ -102,14 +127,19 @@ class Wave:
                 run.write(self.changes, Status.WAITING, started_at=began)
                 return
             if not isinstance(block, PureBlock):
-                raise TypeError(f"{block.name} does not belong in a wave")
+                await self._hold(run, given, began)
+                return
             for pin, value in run_pure(block, given):
                 run.emit(pin, value)
         except BlockError as error:
             self._fail(run, error, began)
             return
-        self._scheduler.settle(firing.node, firing.n, run.emissions)
-        self._add_step([Step.ENDED, firing.node, firing.n], run.emissions)
+        self._end(run, began)
+
+    def _end(self, run: NodeRun, began: datetime | None) -> None:
+        emissions = run.fold()
+        self._scheduler.settle(run.number, run.n, emissions)
+        self._add_step([Step.ENDED, run.number, run.n], emissions)
         self._write_end(run, Status.COMPLETED, began)
 
     async def _ring(self, ring: Ring) -> None:
@@ -127,16 +157,56 @@ class Wave:
             return
         run.outputs = run.outputs * ring.round
         if ring.is_last:
-            self._scheduler.settle(ring.node, ring.n, run.emissions)
-            self._add_step([Step.ENDED, ring.node, ring.n], run.emissions)
-            self._write_end(run, Status.COMPLETED, None)
+            self._end(run, None)
         else:
             self._scheduler.emit(ring.node, ring.n, run.emissions)
             self._add_step([Step.RANG, ring.node, ring.n], run.emissions)
 
+    async def _hold(self, run: NodeRun, given: BlockInput, began: datetime) -> None:
+        step = await self._hold_of(run).begin(run, given, self._request, self.changes)
+        self._steps.append(step)
+        self._result_bytes += len(dump(step))
+        run.write(self.changes, Status.WAITING, started_at=began)
+
+    async def _release(self, release: Release) -> None:
+        run = self._make_run(release.node, release.n, dict(release.inputs))
+        try:
+            given = prepare(run.node.block, await self._open(run), run.node.input_default)
+            emitted = await self._hold_of(run).end(run, given, release, self.changes)
+            if emitted is None:
+                self._steps.append([Step.KEPT, run.number, run.n])
+                return
+            self._emit(run, emitted)
+        except BlockError as error:
+            self._fail(run, error, None)
+            return
+        self._end(run, None)
+
+    def _emit(self, run: NodeRun, emitted: Iterable[Emitted]) -> None:
+        for pin, value in emitted:
+            run.emit(pin, value)
+
+    def _remind(self, reminder: Reminder) -> None:
+        run = self._make_run(reminder.node, reminder.n, {})
+        self._hold_of(run).remind(run, self.changes)
+
+    def _hold_of(self, run: NodeRun) -> Hold:
+        for block_class, hold in self._holds.items():
+            if isinstance(run.node.block, block_class):
+                return hold
+        raise TypeError(f"{run.node.block.name} does not belong in a wave")
+
+    async def _unfold(self, folded: Folded) -> None:
+        """Put the next stored list of emissions in its place."""
+        emissions: list[Emission] = (await self._shelf.open({"list": folded.envelope}))["list"]
+        self._room -= len(emissions)
+        self._scheduler.unfold(folded.node, folded.n, emissions)
+        self._add_step([Step.UNFOLDED, folded.node, folded.n], emissions)
+
     def _fail(self, run: NodeRun, error: BlockError, began: datetime | None) -> None:
-        self._scheduler.fail(run.number, run.n, run.emissions, code=error.code, message=error.message)
-        self._add_step([Step.FAILED, run.number, run.n], run.emissions, error.code, error.message)
+        emissions = run.fold()
+        self._scheduler.fail(run.number, run.n, emissions, code=error.code, message=error.message)
+        self._add_step([Step.FAILED, run.number, run.n], emissions, error.code, error.message)
         self._write_end(run, Status.FAILED, began, (error.code, error.message))
 
     def _write_end(

@@ -7,8 +7,8 @@ It moves envelopes without opening them, holds no coroutine, and can be snapshot
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
@@ -19,8 +19,10 @@ from app.graph.plan import Plan, PlanNode
 from app.graph.signature import Lane
 
 Emission: TypeAlias = list[Any]
-"""What one yield of a block gives to links: `[[source number, envelope], …]`."""
+"""What one yield of a block gives to links: `[[source number, envelope], …]`, or a folded list of such."""
 
+FOLDED = -1
+"""`[[FOLDED, reference]]` stands for the emissions in a stored list, which are released once it has been unfolded."""
 SNAPSHOT_FORMAT = 1
 WAVE_LIMIT = 2_000
 """Ready node executions that one wave is given at most."""
@@ -43,6 +45,15 @@ class Failure:
     node: int
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A stored list of emissions that is next to be released."""
+
+    node: int
+    n: int
+    envelope: Envelope
 
 
 @dataclass(slots=True)
@@ -74,7 +85,9 @@ class Scheduler:
         self._unreleased: dict[tuple[int, int], _Unreleased] = {}
         self._released: dict[int, int] = {}
         self._in_wave: OrderedDict[tuple[int, int], Inputs] = OrderedDict()
-        self._remote: OrderedDict[tuple[int, int], Inputs] = OrderedDict()
+        self._remote: OrderedDict[int, deque[tuple[int, Inputs]]] = OrderedDict()
+        self._remote_count = 0
+        self._folded: dict[int, int] = {}
         self._running: set[tuple[int, int]] = set()
         self.dispatched = 0
         """Node executions so far."""
@@ -90,7 +103,8 @@ class Scheduler:
     @property
     def is_finished(self) -> bool:
         """Answer whether nothing runs and nothing more can start."""
-        return not self._running and (self.is_exhausted or not (self._in_wave or self._remote))
+        is_idle = not (self._in_wave or self._remote or self._folded)
+        return not self._running and (self.is_exhausted or is_idle)
 
     @property
     def running_count(self) -> int:
@@ -107,6 +121,16 @@ class Scheduler:
         """Answer whether a remote node execution is ready."""
         return bool(self._remote) and not self.is_exhausted
 
+    @property
+    def remote_count(self) -> int:
+        """Return how many remote node executions are ready."""
+        return 0 if self.is_exhausted else self._remote_count
+
+    @property
+    def has_folded(self) -> bool:
+        """Answer whether a stored list of emissions is to be unfolded."""
+        return bool(self._folded) and not self.is_exhausted
+
     def start(self) -> None:
         """Dispatch the nodes that need no value to begin."""
         for number, node in enumerate(self._nodes):
@@ -114,23 +138,43 @@ class Scheduler:
                 self._dispatch(number, node, {})
 
     def take_remote(self) -> Firing | None:
-        """Start the remote node execution that has been ready longest."""
-        return self._take(self._remote) if self.has_remote else None
+        """Start the next remote node execution: nodes take turns, so a large fan-out does not hold up the others."""
+        if not self.has_remote:
+            return None
+        node, waiting = self._remote.popitem(last=False)
+        n, inputs = waiting.popleft()
+        if waiting:
+            self._remote[node] = waiting
+        self._remote_count -= 1
+        self._running.add((node, n))
+        return Firing(node, n, inputs)
+
+    def put_back(self, firing: Firing) -> None:
+        """Make a remote node execution ready again that was started and came back undone."""
+        self._running.discard((firing.node, firing.n))
+        self._remote.setdefault(firing.node, deque()).appendleft((firing.n, firing.inputs))
+        self._remote_count += 1
 
     def take_in_wave(self) -> Firing | None:
-        """Start the local or timer node execution that has been ready longest."""
-        return self._take(self._in_wave) if self.has_wave else None
+        """Start the node execution that has been ready longest among those that a wave carries."""
+        if not self.has_wave:
+            return None
+        (node, n), inputs = self._in_wave.popitem(last=False)
+        self._running.add((node, n))
+        return Firing(node, n, inputs)
+
+    def next_folded(self) -> Folded | None:
+        """Return the stored list of emissions that has waited longest, or None."""
+        if not self.has_folded:
+            return None
+        node, n = next(iter(self._folded.items()))
+        return Folded(node, n, self._unreleased[node, n].emissions[0][0][1])
 
     def take(self, node: int, n: int) -> Firing | None:
         """Start one particular node execution of a wave; None when it is not ready."""
         if (node, n) not in self._in_wave:
             return None
         inputs = self._in_wave.pop((node, n))
-        self._running.add((node, n))
-        return Firing(node, n, inputs)
-
-    def _take(self, ready: OrderedDict[tuple[int, int], Inputs]) -> Firing:
-        (node, n), inputs = ready.popitem(last=False)
         self._running.add((node, n))
         return Firing(node, n, inputs)
 
@@ -166,12 +210,29 @@ class Scheduler:
         self.failure = self.failure or Failure(node, code, message)
         self.settle(node, n, emissions)
 
+    def unfold(self, node: int, n: int, emissions: Iterable[Emission]) -> None:
+        """Put the emissions of a folded list in its place.
+
+        Raises:
+            KeyError: That firing has no folded list that is next to be released.
+        """
+        if self._folded.get(node) != n:
+            raise KeyError(node)
+        del self._folded[node]
+        unreleased = self._unreleased[node, n]
+        unreleased.emissions[:1] = emissions
+        self._release(node)
+
     def _release(self, node: int) -> None:
         """Deliver what the oldest unreleased firing has emitted, and go on to the next when it has ended."""
         n = self._released.get(node, 0) + 1
         while unreleased := self._unreleased.get((node, n)):
             emissions, unreleased.emissions = unreleased.emissions, []
-            for emission in emissions:
+            for position, emission in enumerate(emissions):
+                if emission[0][0] == FOLDED:
+                    unreleased.emissions = emissions[position:]
+                    self._folded[node] = n
+                    return
                 self._fan_out(node, emission)
             if not unreleased.is_closed:
                 return
@@ -232,8 +293,11 @@ class Scheduler:
         n = self._counts.get(number, 0) + 1
         self._counts[number] = n
         self._unreleased[number, n] = _Unreleased([])
-        ready = self._remote if node.lane is Lane.REMOTE else self._in_wave
-        ready[number, n] = inputs
+        if node.lane is Lane.REMOTE:
+            self._remote.setdefault(number, deque()).append((n, inputs))
+            self._remote_count += 1
+        else:
+            self._in_wave[number, n] = inputs
 
     # -- what is left over
 
@@ -258,22 +322,27 @@ class Scheduler:
         return {
             **self._part(None),
             "in_wave": _dump_ready(self._in_wave),
-            "remote": _dump_ready(self._remote),
+            "remote": [
+                [node, n, list(inputs.items())]
+                for node, waiting in self._remote.items()
+                for n, inputs in waiting
+            ],
             "last": _dump_inputs(self._last),
         }
 
-    def wave_snapshot(self, *, ringing: Sequence[int] = (), limit: int = WAVE_LIMIT) -> dict[str, Any]:
+    def wave_snapshot(self, *, waking: Sequence[int] = (), limit: int = WAVE_LIMIT) -> dict[str, Any]:
         """Return the part of the state that a wave can reach, as JSON.
 
         Args:
-            ringing: Timer nodes that are about to emit; what follows them belongs to the wave too.
+            waking: Nodes that wait and are about to emit; what follows them belongs to the wave too.
             limit: How many of the ready node executions the wave gets, oldest first.
         """
         ready = OrderedDict(islice(self._in_wave.items(), limit))
-        reach = self._reach([node for node, _ in ready] + list(ringing))
+        reach = self._reach([*(node for node, _ in ready), *waking, *self._folded])
         last = {node: inputs for node, inputs in self._last.items() if node in reach}
         part = {**self._part(reach), "in_wave": _dump_ready(ready)}
-        return {**part, "only": sorted(reach), "remote": [], "last": _dump_inputs(last)}
+        only = sorted(node for node in reach if self._nodes[node].lane is not Lane.REMOTE)
+        return {**part, "only": only, "remote": [], "last": _dump_inputs(last)}
 
     def _reach(self, origins: Iterable[int]) -> set[int]:
         reach = set(origins)
@@ -335,9 +404,18 @@ class Scheduler:
         }
         scheduler._released = dict(snapshot["released"])
         scheduler._in_wave = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["in_wave"])
-        scheduler._remote = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["remote"])
+        for node, n, pairs in snapshot["remote"]:
+            scheduler._remote.setdefault(node, deque()).append((n, dict(pairs)))
+        scheduler._remote_count = len(snapshot["remote"])
         scheduler._running = {(node, n) for node, n in snapshot["running"]}
+        scheduler._folded = dict(scheduler._find_folded())
         return scheduler
+
+    def _find_folded(self) -> Iterator[tuple[int, int]]:
+        for (node, n), unreleased in self._unreleased.items():
+            is_next = n == self._released.get(node, 0) + 1
+            if is_next and unreleased.emissions and unreleased.emissions[0][0][0] == FOLDED:
+                yield node, n
 
 
 def _dump_ready(ready: dict[tuple[int, int], Inputs]) -> list[Any]:

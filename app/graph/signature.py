@@ -20,6 +20,8 @@ class Lane(StrEnum):
     """Touches the world, costs money or takes long: a regular activity of its own."""
     TIMER = "timer"
     """Waits on a durable Temporal timer."""
+    HOLD = "hold"
+    """Waits for something outside: a person, a nested execution."""
 
 
 class Kind(StrEnum):

@@ -245,7 +245,7 @@ class GraphExecutionWorkflow:
         marks, self._marks = self._marks, []
         request = WaveRequest(
             execution=self._execution,
-            state=self._scheduler.wave_snapshot(ringing=[ring.node for ring in rings]),
+            state=self._scheduler.wave_snapshot(waking=[ring.node for ring in rings]),
             max_node_executions=self._start.limits.max_node_executions,
             rings=rings,
             losses=losses,

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import asyncpg
 import structlog
+from pydantic import SecretStr
 from temporalio.client import Client
 
 from app.activities.contracts import ExecutionLimits
 from app.api.application import ApiConfig, make_application
 from app.api.auth import issue_token
+from app.api.web_ui import codec_endpoint, make_capability
 from app.database import migrate
 from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
@@ -52,14 +54,18 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Run the API, and the embedded stack below it when nothing is configured."""
     home = Home(settings.home)
-    surroundings = embedded if settings.is_embedded else external
     # The folder and the port are taken first: nothing is started, and so nothing left running, when they are not free.
     with contextlib.ExitStack() as taken:
         if settings.is_embedded:
             taken.enter_context(home.held())
         listening = taken.enter_context(bind(settings.host, settings.port, setting="PERDURE_PORT"))
+        surroundings = (
+            embedded(settings, home, api_url=url_of(listening))
+            if settings.is_embedded
+            else external(settings, home)
+        )
         async with (
-            surroundings(settings, home) as around,
+            surroundings as around,
             serving(make_application(around.config, around.connect), listening) as api,
         ):
             info = around.announce(url_of(listening))
@@ -69,15 +75,23 @@ async def run(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def embedded(settings: Settings, home: Home) -> AsyncIterator[Surroundings]:
+async def embedded(settings: Settings, home: Home, *, api_url: str) -> AsyncIterator[Surroundings]:
     """Run Postgres, Temporal and workers of our own."""
-    worker_script = Path(__file__).with_name("worker.py")
-    async with run_deployment(settings, home, worker_script=worker_script) as deployment:
+    key = settings.encryption_key or SecretStr(home.secrets().encryption_key)
+    settings = settings.model_copy(update={"encryption_key": key})
+    capability = make_capability(settings.encryption_keys[0])
+    async with run_deployment(
+        settings,
+        home,
+        worker_script=Path(__file__).with_name("worker.py"),
+        ui_codec_endpoint=codec_endpoint(api_url, capability),
+    ) as deployment:
         config = make_api_config(
             settings,
             database_url=deployment.stack.database_url,
             temporal_ui_url=deployment.stack.temporal_ui_url,
             made_jwt_secret=home.secrets().jwt_secret,
+            codec_capability=capability,
         )
         yield Surroundings(config, deployment.stack.connect, deployment.announce)
 
@@ -127,6 +141,7 @@ def make_api_config(
     database_url: str,
     temporal_ui_url: str | None,
     made_jwt_secret: str | None = None,
+    codec_capability: str | None = None,
 ) -> ApiConfig:
     """Return what the API needs to know."""
     jwt_secret = reveal(settings.jwt_secret) or (None if settings.jwt_jwks_url else made_jwt_secret)
@@ -139,9 +154,12 @@ def make_api_config(
         jwt_jwks_url=settings.jwt_jwks_url,
         jwt_issuer=settings.jwt_issuer,
         jwt_audience=settings.jwt_audience,
+        encryption_keys=settings.encryption_keys,
+        codec_capability=codec_capability,
         initial_credits=settings.initial_credits,
         limits=ExecutionLimits(window=settings.window, heartbeat_seconds=settings.heartbeat_seconds),
         stop_deadline_seconds=settings.stop_deadline_seconds,
+        reconcile_seconds=settings.reconcile_seconds,
     )
 
 

@@ -5,15 +5,18 @@ The one place that decides the data converter, so that API, workers and replayer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client, TLSConfig
-from temporalio.converter import DataConverter
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
+
+from app.encryption_keys import EncryptionKey
+from app.payload_encryption import PayloadEncryption
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 INT = IndexedValueType.INDEXED_VALUE_TYPE_INT
@@ -42,13 +45,27 @@ class TemporalTarget:
     tls: TLSConfig | None = None
     """Certificates, when the connection is encrypted."""
 
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     """Key for Temporal Cloud."""
 
+    encryption_keys: Sequence[EncryptionKey] = ()
+    """Keys for everything that Temporal stores for us, newest first; without one it is stored as it is."""
 
-def make_data_converter() -> DataConverter:
-    """Build the converter of everything that goes into Temporal's history: JSON, never pickle."""
-    return DataConverter.default
+
+def make_data_converter(encryption_keys: Sequence[EncryptionKey] = ()) -> DataConverter:
+    """Build the converter of everything that goes into Temporal's history: JSON, never pickle, and encrypted.
+
+    Args:
+        encryption_keys: Newest first; without one nothing is encrypted.
+    """
+    if not encryption_keys:
+        return DataConverter.default
+    return replace(
+        DataConverter.default,
+        payload_codec=PayloadEncryption(encryption_keys),
+        # A failure's message may quote a value, and its stack trace hold one; as attributes they are encrypted too.
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
 
 
 async def connect(target: TemporalTarget) -> Client:
@@ -60,7 +77,7 @@ async def connect(target: TemporalTarget) -> Client:
     return await Client.connect(
         target.address,
         namespace=target.namespace,
-        data_converter=make_data_converter(),
+        data_converter=make_data_converter(target.encryption_keys),
         tls=target.tls if target.tls is not None else target.api_key is not None,
         api_key=target.api_key,
         # Compressing costs more than it saves where no network lies between: a twentieth of the CPU of a remote call.

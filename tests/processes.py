@@ -15,10 +15,9 @@ import psutil
 
 from app.api.auth import issue_token
 from app.embedded.home import Home, RunInfo
-from tests.stack import Stack, eventually
+from tests.stack import ENCRYPTION_KEY, Stack, eventually
 
 ROOT = Path(__file__).resolve().parent.parent
-ENCRYPTION_KEY = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk="
 FREE_PORTS = {"PERDURE_PORT": "0", "PERDURE_TEMPORAL_PORT": "0", "PERDURE_TEMPORAL_UI_PORT": "0"}
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -13,16 +13,18 @@ from typing import Any, TypeVar, overload
 
 from app.database import migrate
 from app.embedded.stack import EmbeddedStack
+from app.encryption_keys import parse_encryption_keys
 
 T = TypeVar("T")
 TEMPLATE = "perdure_template"
+ENCRYPTION_KEY = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk="
 
 
 class Stack(EmbeddedStack):
     """Postgres with migrated databases, and Temporal."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, is_durable=False)
+        super().__init__(folder, is_durable=False, encryption_keys=parse_encryption_keys(ENCRYPTION_KEY))
         self._numbers = itertools.count(1)
 
     @property

@@ -12,7 +12,8 @@ from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
 from app.api.resources import ApiConfig, make_resources
-from app.api.routers import blocks, executions, graphs, health, users
+from app.api.routers import blocks, codec, executions, graphs, health, users
+from app.api.web_ui import WebUiAccess
 
 __all__ = ["ApiConfig", "make_application"]
 
@@ -51,8 +52,16 @@ def make_application(config: ApiConfig, connect: Callable[[], Awaitable[Client]]
     )
     application.state.resources = resources
     install_error_handlers(application)
+    application.add_middleware(WebUiAccess, web_ui_url=config.temporal_ui_url)
     application.add_middleware(Edge)
-    for router in (graphs.router, executions.router, blocks.router, users.router):
+    for router in (
+        graphs.router,
+        executions.router,
+        blocks.router,
+        users.router,
+        codec.router,
+        codec.capability_router,
+    ):
         application.include_router(router, prefix=PREFIX)
     application.include_router(health.router)
     application.include_router(health.router, prefix=PREFIX, include_in_schema=False)

@@ -9,6 +9,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from app.api.auth import Caller
 from app.api.resources import Resources
+from app.errors import Forbidden
 from app.models.page import MAX_LIMIT
 
 MAX_KEY_LENGTH = 255
@@ -28,6 +29,12 @@ def _caller(
     return caller
 
 
+def _admin(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if caller.role != "admin":
+        raise Forbidden
+    return caller
+
+
 def _resources(request: Request) -> Resources:
     resources = request.app.state.resources
     assert isinstance(resources, Resources)
@@ -35,6 +42,7 @@ def _resources(request: Request) -> Resources:
 
 
 CallerDep = Annotated[Caller, Depends(_caller)]
+AdminDep = Annotated[Caller, Depends(_admin)]
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The most items of a page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]

@@ -15,6 +15,7 @@ from app.api.callers import Callers
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.services.catalogue import Catalogue
+from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
@@ -27,6 +28,7 @@ from app.api.services.waiting import Waiting
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 
+from app.encryption_keys import EncryptionKey
 
 @dataclass(frozen=True, kw_only=True)
 class ApiConfig:
@@ -46,6 +48,10 @@ class ApiConfig:
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     initial_credits: int = 1000
+    encryption_keys: Sequence[EncryptionKey] = ()
+    """Keys of what Temporal stores, newest first, to show it to people."""
+    codec_capability: str | None = field(default=None, repr=False)
+    """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
     """Bounds of each execution."""
     stop_deadline_seconds: float = 4.0
@@ -72,6 +78,7 @@ class Resources:
     health: Health
 
     @asynccontextmanager
+    codec: Codec
     async def running(self) -> AsyncIterator[None]:
         """Keep what runs in the background running, and close everything afterwards."""
         await self.hub.start()
@@ -128,6 +135,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
 
 def _key_source(config: ApiConfig) -> KeySource:
     if config.jwt_jwks_url:
+        codec=Codec(config.encryption_keys, capability=config.codec_capability),
         return KeySet(config.jwt_jwks_url)
     if config.jwt_secret:
         return SecretKey(config.jwt_secret)

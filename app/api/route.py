@@ -50,13 +50,21 @@ class StrictRequest(Request):
 class ApiRoute(APIRoute):
     """A route of the API. Every router uses it, so that no route can be open by mistake."""
 
+    async def admit(self, request: Request) -> None:
+        """Find out who calls, before anything else is read.
+
+        Raises:
+            Unauthenticated: Nobody we know.
+        """
+        request.state.caller = await request.app.state.resources.callers.identify(request.headers)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
-            request.state.caller = await request.app.state.resources.callers.identify(request.headers)
+            await self.admit(request)
             strict = StrictRequest(request.scope, request.receive)
             if takes_body:
                 try:
@@ -66,3 +74,15 @@ class ApiRoute(APIRoute):
             return await handle(strict)
 
         return handle_strictly
+
+
+class CapabilityRoute(ApiRoute):
+    """A route for whoever knows a secret part of its path, called `capability`."""
+
+    async def admit(self, request: Request) -> None:
+        """Check the secret, before anything else is read.
+
+        Raises:
+            NotFound: It is not ours.
+        """
+        request.app.state.resources.codec.require_capability(request.path_params["capability"])

@@ -46,6 +46,7 @@ class EmbeddedTemporal:
         port: int = 0,
         ui_port: int = 0,
         namespace: str = "default",
+        ui_codec_endpoint: str | None = None,
     ) -> None:
         """Prepare a server without starting it.
 
@@ -55,12 +56,14 @@ class EmbeddedTemporal:
             port: Port of the front end; 0 means any free one, which it then keeps over restarts.
             ui_port: Port of the Web UI, likewise.
             namespace: Namespace to have besides `default`.
+            ui_codec_endpoint: Where the Web UI has payloads decrypted; without it, it shows them as they are stored.
         """
         self._database_path = database_path
         self._log_path = log_path
         self._wanted_ports = (port, ui_port)
         self._ports: tuple[int, int] | None = None
         self._namespace = namespace
+        self._ui_codec_endpoint = ui_codec_endpoint
         self._child: Child | None = None
 
     @property
@@ -144,6 +147,9 @@ class EmbeddedTemporal:
                 *("--db-filename", self._database_path, "--namespace", self._namespace),
                 # As safe as the default against the death of a process, and two to three times as fast.
                 *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
+                *_options(
+                    "--ui-codec-endpoint", [self._ui_codec_endpoint] if self._ui_codec_endpoint else []
+                ),
                 *_options("--dynamic-config-value", [f"{k}={v}" for k, v in _DYNAMIC_CONFIG.items()]),
             ],
             log_path=self._log_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ from temporalio.client import Client
 
 from app.embedded.dev_server import EmbeddedTemporal
 from app.embedded.postgres import EmbeddedPostgres
+from app.encryption_keys import EncryptionKey
 from app.temporal import TemporalTarget, connect
 
 
@@ -28,6 +30,8 @@ class EmbeddedStack:
         temporal_ui_port: int = 0,
         namespace: str = "default",
         is_durable: bool = True,
+        encryption_keys: Sequence[EncryptionKey] = (),
+        ui_codec_endpoint: str | None = None,
     ) -> None:
         """Prepare the stack without starting it.
 
@@ -37,9 +41,12 @@ class EmbeddedStack:
             temporal_ui_port: Port of Temporal's Web UI; 0 means any free one.
             namespace: Temporal namespace to use.
             is_durable: Survive a crash of the machine, not only of processes. Off for throw-away data of tests.
+            encryption_keys: Keys for what our clients have Temporal store, newest first.
+            ui_codec_endpoint: Where the Web UI has payloads decrypted.
         """
         self.folder = folder.resolve()
         self.namespace = namespace
+        self._encryption_keys = encryption_keys
         logs = self.folder / "logs"
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.postgres = EmbeddedPostgres(
@@ -51,6 +58,7 @@ class EmbeddedStack:
             port=temporal_port,
             ui_port=temporal_ui_port,
             namespace=namespace,
+            ui_codec_endpoint=ui_codec_endpoint,
         )
 
     @property
@@ -92,7 +100,13 @@ class EmbeddedStack:
 
     async def connect(self) -> Client:
         """Connect to Temporal."""
-        return await connect(TemporalTarget(address=self.temporal_address, namespace=self.namespace))
+        return await connect(
+            TemporalTarget(
+                address=self.temporal_address,
+                namespace=self.namespace,
+                encryption_keys=self._encryption_keys,
+            )
+        )
 
     async def __aenter__(self) -> Self:
         await self.start()

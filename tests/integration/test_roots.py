@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app.api.auth import issue_token
-from tests.processes import ENCRYPTION_KEY, Program, ServerProcess, WorkerProcess, worker_environment
-from tests.stack import Stack, eventually
+from tests.processes import Program, ServerProcess, WorkerProcess, worker_environment
+from tests.stack import ENCRYPTION_KEY, Stack, eventually
 
 JWT_SECRET = "a secret of the tests that is long enough for HS256"
 

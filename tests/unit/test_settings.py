@@ -9,6 +9,7 @@ import pytest
 
 from app.settings import SettingsRefused, read_settings, reveal
 
+KEY = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk="
 EXTERNAL = {
     "PERDURE_DATABASE_URL": "postgresql://perdure:hidden-word@db/perdure",
     "PERDURE_TEMPORAL_ADDRESS": "temporal:7233",
@@ -90,6 +91,9 @@ def test_a_file_in_the_working_folder_is_read_and_the_environment_wins(
         ("PERDURE_DATABASE_URL", "mysql://a/b"),
         ("PERDURE_STOP_DEADLINE_SECONDS", "0"),
         ("PERDURE_INITIAL_CREDITS", "-1"),
+        ("PERDURE_ENCRYPTION_KEY", "too-short"),
+        ("PERDURE_ENCRYPTION_KEY", f"{KEY}, too-short"),
+        ("PERDURE_ENCRYPTION_KEY", ","),
     ],
 )
 def test_a_value_of_the_wrong_form_is_refused_by_name_and_not_repeated(
@@ -111,7 +115,7 @@ def test_outside_embedded_mode_a_missing_secret_is_refused_by_name(monkeypatch: 
         read_settings().require_api_secrets()
     with pytest.raises(SettingsRefused, match="PERDURE_ENCRYPTION_KEY"):
         read_settings().require_worker_secrets()
-    monkeypatch.setenv("PERDURE_ENCRYPTION_KEY", "key")
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEY", KEY)
     read_settings().require_api_secrets()
 
 

@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     stop_deadline_seconds: float = Field(default=4.0, gt=0)
     """How long a stop waits for running blocks before the execution is ended without them."""
 
+    reconcile_seconds: float = Field(default=60.0, ge=1, le=86_400)
+    """How often executions that are open in the record are compared with Temporal."""
+
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     """Key for OpenAI and for `llm_base_url`."""
 

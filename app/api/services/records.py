@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHandle
+from temporalio.client import Client
 from temporalio.common import ActivityIDConflictPolicy
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from app.activities.contracts import SETTLE_ACTIVITY, WORKFLOW_NAME, ExecutionStart, SettleRequest
-from app.activities.settling import judge
+from app.activities.contracts import SETTLE_ACTIVITY, ExecutionStart, SettleRequest
+from app.activities.settling import is_lost, judge
+from app.activities.starts import describe_execution, read_start
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.database import Sessions
 from app.errors import Conflict, EngineUnavailable, NotFound
@@ -95,7 +95,8 @@ class ExecutionRecords:
     async def _judge(self, client: Client, execution: Execution) -> Execution:
         handle = client.get_workflow_handle(str(execution.id))
         verdict = await judge(handle)
-        if verdict is None:
+        if verdict is None or is_lost(verdict):
+            # That something is lost the reconciler says, which gives it more time.
             return execution
         # The record is written before the workflow closes, so by now it may say so itself.
         execution = await self.read(execution.user_id, execution.id)
@@ -106,6 +107,16 @@ class ExecutionRecords:
         execution.status, execution.error = verdict
         execution.ended_at = closed.close_time
         return execution
+
+    async def settle(self, execution: Execution) -> None:
+        """Have a worker close the record of an execution that Temporal has closed or does not know.
+
+        Raises:
+            EngineUnavailable: Temporal is away.
+        """
+        client = await self._engine.client()
+        with engine_errors():
+            await self._start_settling(client, execution)
 
     async def _start_settling(self, client: Client, execution: Execution) -> None:
         await client.start_activity(
@@ -144,24 +155,10 @@ async def _read_start(client: Client, execution_id: uuid.UUID, owner: str) -> tu
     Raises:
         NotFound: There is no such workflow of this owner.
     """
-    handle = client.get_workflow_handle(str(execution_id))
-    description = await _describe(handle)
-    if description.workflow_type != WORKFLOW_NAME or (await description.memo()).get("user_id") != owner:
+    description = await describe_execution(client, str(execution_id))
+    if (await description.memo()).get("user_id") != owner:
         raise NotFound
-    async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
-        payloads = event.workflow_execution_started_event_attributes.input.payloads
-        start: ExecutionStart = (await client.data_converter.decode(payloads, [ExecutionStart]))[0]
-        return start, description.run_id
-    raise NotFound
-
-
-async def _describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription:
-    try:
-        return await handle.describe(rpc_timeout=RPC_TIMEOUT)
-    except RPCError as error:
-        if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
-            raise NotFound from error
-        raise
+    return await read_start(client, str(execution_id)), description.run_id
 
 
 def _row_of(execution_id: uuid.UUID, start: ExecutionStart, run_id: str) -> Execution:
@@ -174,6 +171,8 @@ def _row_of(execution_id: uuid.UUID, start: ExecutionStart, run_id: str) -> Exec
         status=Status.QUEUED,
         trigger=start.trigger,
         parent_id=uuid.UUID(start.parent_id) if start.parent_id else None,
+        parent_node=start.parent_node[0] if start.parent_node else None,
+        parent_n=start.parent_node[1] if start.parent_node else None,
         run_id=run_id,
         inputs=start.inputs,
         outputs={},

@@ -1,0 +1,103 @@
+"""All that the reconciler's workflow may see of its activities: their names, what goes in and what comes out.
+
+Only the standard library and Temporal here, since the workflow imports it.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from temporalio import activity
+
+RECONCILIATION_WORKFLOW = "Reconciliation"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reconciliation has found and put right so far."""
+
+    checked: int = 0
+    """Open executions to which nothing had happened lately."""
+    settled: int = 0
+    """Of these: closed in Temporal, so closed in the record as well."""
+    lost: int = 0
+    """Of these: not known to Temporal any more, so failed."""
+    orphans: int = 0
+    """Nested executions whose parent has ended: cancelled."""
+    released: int = 0
+    """Parents told once more that a nested execution has ended."""
+    adopted: int = 0
+    """Executions that ran without a record."""
+    failed: int = 0
+    """What could not be put right this time; the log says why."""
+
+    def plus(self, other: "Found") -> "Found":
+        """Return both together."""
+        return Found(
+            checked=self.checked + other.checked,
+            settled=self.settled + other.settled,
+            lost=self.lost + other.lost,
+            orphans=self.orphans + other.orphans,
+            released=self.released + other.released,
+            adopted=self.adopted + other.adopted,
+            failed=self.failed + other.failed,
+        )
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long things may be as they are before the reconciler looks at them."""
+
+    quiet_seconds: float = 60.0
+    """After the last event of an execution."""
+    lost_seconds: float = 300.0
+    """After the last event of an execution that Temporal does not know."""
+
+
+@dataclass(frozen=True)
+class ReconciliationRequest:
+    """The workflow's input."""
+
+    patience: Patience = field(default_factory=Patience)
+    after: str | None = None
+    """Where the run before this one has stopped; None at the beginning."""
+    found: Found = field(default_factory=Found)
+    """By the runs before this one."""
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """Asks to compare one page of open executions with Temporal."""
+
+    patience: Patience
+    after: str | None
+    """Id of the last execution of the page before; None for the first page."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What became of a page."""
+
+    found: Found
+    last: str | None
+    """Id of its last execution; None when no page follows."""
+
+
+@dataclass(frozen=True)
+class AdoptRequest:
+    """Asks to record what runs in Temporal without a record."""
+
+    patience: Patience
+
+
+class ReconciliationActivities(ABC):
+    """The activities as the workflow calls them."""
+
+    @activity.defn(name="reconcile_page")
+    @abstractmethod
+    async def reconcile_page(self, request: SweepRequest) -> SweepResult:
+        """Compare one page of open executions with Temporal, and put right what differs."""
+
+    @activity.defn(name="adopt_unrecorded")
+    @abstractmethod
+    async def adopt_unrecorded(self, request: AdoptRequest) -> Found:
+        """Record executions that run in Temporal without a record."""

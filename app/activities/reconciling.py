@@ -1,0 +1,181 @@
+"""The reconciler's activities: what is open in the record is compared with Temporal, and what differs is put right.
+
+Temporal is asked gently: once for a whole page, and one by one only for what it did not show as running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+
+from app.activities.contracts import WORKFLOW_NAME
+from app.activities.engine import new_execution
+from app.activities.parents import release_parent
+from app.activities.reconciliation import (
+    AdoptRequest,
+    Found,
+    Patience,
+    ReconciliationActivities,
+    SweepRequest,
+    SweepResult,
+)
+from app.activities.settling import Settling, cancel_execution, is_lost
+from app.activities.starts import read_start
+from app.errors import NotFound
+from app.models import execution_writes, sweeps
+from app.models.sweeps import QuietExecution, Waiter
+
+PAGE_SIZE = 200
+AT_ONCE = 8
+"""Questions to Temporal under way."""
+ADOPT_PAGE_SIZE = 500
+ADOPT_AT_MOST = 10_000
+"""How many open workflows are compared with the record, newest first: what has no record was started just now."""
+RPC_TIMEOUT = timedelta(seconds=10)
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Reconciling(ReconciliationActivities):
+    """Compares the record with Temporal."""
+
+    def __init__(
+        self, client: Client, pool: asyncpg.Pool[Any], settling: Settling, *, task_queue: str
+    ) -> None:
+        """Take both sides, and what closes records.
+
+        Args:
+            client: Of Temporal.
+            pool: Of the record.
+            settling: Closes records.
+            task_queue: The common queue of our executions; a namespace may hold others'.
+        """
+        self._client = client
+        self._pool = pool
+        self._settling = settling
+        self._task_queue = task_queue
+
+    @activity.defn(name="reconcile_page")
+    async def reconcile_page(self, request: SweepRequest) -> SweepResult:
+        """Compare one page of open executions with Temporal, and put right what differs."""
+        patience = request.patience
+        async with self._pool.acquire() as connection:
+            page = await sweeps.list_quiet_executions(
+                connection, after=request.after, quiet_seconds=patience.quiet_seconds, limit=PAGE_SIZE
+            )
+            waiters = await sweeps.list_waiters(
+                connection, [row.id for row in page], quiet_seconds=patience.quiet_seconds
+            )
+        running = await self._list_running([row.id for row in page])
+        found = await _each(page, lambda row: self._reconcile(row, row.id in running, patience))
+        told = await _each(waiters, self._release)
+        last = page[-1].id if len(page) == PAGE_SIZE else None
+        return SweepResult(found.plus(told), last)
+
+    @activity.defn(name="adopt_unrecorded")
+    async def adopt_unrecorded(self, request: AdoptRequest) -> Found:
+        """Record executions that run in Temporal without a record."""
+        before = datetime.now(UTC) - timedelta(seconds=request.patience.quiet_seconds)
+        unrecorded: list[str] = []
+        ids: list[str] = []
+        async for workflow in self._client.list_workflows(
+            f"{self._open} AND StartTime < '{before.isoformat()}'",
+            page_size=ADOPT_PAGE_SIZE,
+            limit=ADOPT_AT_MOST,
+            rpc_timeout=RPC_TIMEOUT,
+        ):
+            ids.append(workflow.id)
+            if len(ids) == ADOPT_PAGE_SIZE:
+                unrecorded += await self._find_unrecorded(ids)
+                ids = []
+        unrecorded += await self._find_unrecorded(ids)
+        return await _each(unrecorded, self._adopt)
+
+    @property
+    def _open(self) -> str:
+        return (
+            f"WorkflowType = '{WORKFLOW_NAME}' AND TaskQueue = '{self._task_queue}' "
+            "AND ExecutionStatus = 'Running'"
+        )
+
+    async def _list_running(self, execution_ids: Sequence[str]) -> set[str]:
+        """Return those that Temporal shows as running. It may show too much or too little for a moment."""
+        if not execution_ids:
+            return set()
+        names = ", ".join(f"'{execution_id}'" for execution_id in execution_ids)
+        query = f"{self._open} AND WorkflowId IN ({names})"
+        shown = self._client.list_workflows(query, page_size=len(execution_ids), rpc_timeout=RPC_TIMEOUT)
+        return {workflow.id async for workflow in shown}
+
+    async def _reconcile(self, row: QuietExecution, is_running: bool, patience: Patience) -> Found:
+        if is_running:
+            if not row.is_orphan:
+                return Found(checked=1)
+            await cancel_execution(self._client, row.id)
+            log.info("orphan_cancelled", execution_id=row.id)
+            return Found(checked=1, orphans=1)
+        may_be_lost = row.quiet_seconds >= patience.lost_seconds and not row.is_to_be_started
+        verdict = await self._settling.settle(row.id, owner=row.user_id, may_be_lost=may_be_lost)
+        if verdict is None:
+            return Found(checked=1)
+        return Found(checked=1, lost=1) if is_lost(verdict) else Found(checked=1, settled=1)
+
+    async def _release(self, waiter: Waiter) -> Found:
+        await release_parent(self._client, waiter.execution_id, (waiter.node, waiter.n))
+        return Found(released=1)
+
+    async def _find_unrecorded(self, workflow_ids: Sequence[str]) -> list[str]:
+        activity.heartbeat()
+        async with self._pool.acquire() as connection:
+            return await sweeps.find_unrecorded(connection, [id for id in workflow_ids if _is_uuid(id)])
+
+    async def _adopt(self, execution_id: str) -> Found:
+        try:
+            start = await read_start(self._client, execution_id)
+        except NotFound:
+            return Found()
+        async with self._pool.acquire() as connection:
+            await execution_writes.insert_execution(connection, new_execution(execution_id, start))
+        log.info("execution_adopted", execution_id=execution_id)
+        return Found(adopted=1)
+
+
+async def _each(items: Sequence[T], put_right: Callable[[T], Awaitable[Found]]) -> Found:
+    """Put each of some things right, a few at a time, and return what was found together.
+
+    What cannot be put right now must not keep the rest from it, so whatever goes wrong is logged and counted.
+    """
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: T) -> Found:
+        async with limit:
+            activity.heartbeat()
+            return await put_right(item)
+
+    found = Found()
+    results = await asyncio.gather(*map(one, items), return_exceptions=True)
+    for item, result in zip(items, results, strict=True):
+        if isinstance(result, Found):
+            found = found.plus(result)
+        else:
+            log.warning("not_reconciled", item=str(item), reason=f"{type(result).__name__}: {result}")
+            found = found.plus(Found(failed=1))
+    return found
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

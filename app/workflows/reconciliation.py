@@ -1,0 +1,67 @@
+"""The workflow behind the reconciler: page by page it has open executions compared with Temporal.
+
+Started by a Temporal schedule, so it needs no process of ours to remember it. Everything it does may be repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from app.activities.reconciliation import (
+        RECONCILIATION_WORKFLOW,
+        AdoptRequest,
+        Found,
+        ReconciliationActivities,
+        ReconciliationRequest,
+        SweepRequest,
+    )
+
+PAGES_PER_RUN = 100
+"""A page takes some six history events; a run ends long before its history is large."""
+
+
+class SweepOptions(TypedDict):
+    """How the reconciler's activities are started."""
+
+    start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+SWEEP = SweepOptions(
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=timedelta(seconds=15),
+    # Without a last attempt: an outage is sat through; the schedule's own time-out ends what takes too long.
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
+    ),
+)
+
+
+@workflow.defn(name=RECONCILIATION_WORKFLOW)
+class ReconciliationWorkflow:
+    """Goes once over everything that is open."""
+
+    @workflow.run
+    async def run(self, request: ReconciliationRequest) -> Found:
+        """Compare all open executions with Temporal; return what was found."""
+        found, after = request.found, request.after
+        for _ in range(PAGES_PER_RUN):
+            page = await workflow.execute_activity_method(
+                ReconciliationActivities.reconcile_page, SweepRequest(request.patience, after), **SWEEP
+            )
+            found, after = found.plus(page.found), page.last
+            if after is None:
+                break
+        else:
+            workflow.continue_as_new(replace(request, after=after, found=found))
+        adopted = await workflow.execute_activity_method(
+            ReconciliationActivities.adopt_unrecorded, AdoptRequest(request.patience), **SWEEP
+        )
+        return found.plus(adopted)

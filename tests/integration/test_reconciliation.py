@@ -1,0 +1,156 @@
+"""The reconciler, run by a schedule of Temporal: lists tell the truth although nobody asks for an execution by its id."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from app.activities.contracts import RELEASE_SIGNAL
+from app.activities.reconciliation import Found
+from app.api.services.upkeep import schedule_id
+from tests.e2e.rest import graph, node, save, start, sums, wait
+from tests.engine import Engine, make_engine
+from tests.rest_api import run_api
+from tests.stack import eventually
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An API over a database of its own, whose reconciler runs every second."""
+
+    engine: Engine
+    caller: httpx.AsyncClient
+
+    async def listed(self, execution_id: str) -> dict[str, Any]:
+        """Return what the list says of an execution: reading it by its id would have it judged."""
+        rows = (await self.caller.get("/api/executions", params={"limit": 200})).json()["items"]
+        return next((row for row in rows if row["id"] == execution_id), {})
+
+    async def has_status(self, execution_id: str, status: str) -> bool:
+        return (await self.listed(execution_id)).get("status") == status
+
+    async def start_waiting(self) -> str:
+        """Start an execution that waits on a timer; return its id when it does."""
+        execution = await start(self.caller, await save(self.caller, timer()))
+
+        async def is_waiting() -> bool:
+            return bool(
+                await self.engine.pool.fetchval(
+                    "SELECT count(*) FROM node_executions WHERE execution_id = $1", execution["id"]
+                )
+            )
+
+        await eventually(is_waiting)
+        execution_id: str = execution["id"]
+        return execution_id
+
+
+def timer(seconds: float = 600) -> dict[str, Any]:
+    nodes = [
+        node("timer", "countdown_timer_block", input_message="done", seconds=seconds),
+        node("out", "agent_output_block", name="result"),
+    ]
+    return graph(nodes, ["timer.output_message -> out.value"])
+
+
+@pytest.fixture
+async def deployment(client: Client, own_database_url: str) -> AsyncIterator[Deployment]:
+    async def connect() -> Client:
+        return client
+
+    async with (
+        make_engine(client, own_database_url) as engine,
+        run_api(own_database_url, connect, task_queue=engine.task_queue, reconcile_seconds=1.0) as api,
+        api.caller() as caller,
+    ):
+        yield Deployment(engine, caller)
+        await client.get_schedule_handle(schedule_id(engine.task_queue)).delete()
+
+
+@pytest.fixture
+async def working(deployment: Deployment) -> AsyncIterator[None]:
+    async with deployment.engine.worker():
+        yield
+
+
+async def delete_from_temporal(client: Client, execution_id: str) -> None:
+    await client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(
+            namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=execution_id)
+        )
+    )
+
+    async def is_gone() -> bool:
+        try:
+            await client.get_workflow_handle(execution_id).describe()
+        except RPCError as error:
+            return error.status is RPCStatusCode.NOT_FOUND
+        return False
+
+    await eventually(is_gone)
+
+
+async def test_a_list_shows_what_was_terminated_behind_its_back(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    execution_id = await deployment.start_waiting()
+    await client.get_workflow_handle(execution_id).terminate(reason="by hand")
+
+    await eventually(lambda: deployment.has_status(execution_id, "FAILED"))
+
+    row = await deployment.listed(execution_id)
+    assert row["error"]["code"] == "TERMINATED"
+    assert "by hand" in row["error"]["message"]
+    assert row["ended_at"]
+    record = await deployment.engine.record(execution_id)
+    assert {node["status"] for node in record.nodes} == {"CANCELLED"}
+    assert record.events[-1][1] == "execution_failed"
+
+
+async def test_an_open_execution_that_temporal_has_deleted_is_lost(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    execution_id = await deployment.start_waiting()
+    await delete_from_temporal(client, execution_id)
+
+    await eventually(lambda: deployment.has_status(execution_id, "FAILED"), timeout_seconds=30)
+
+    assert (await deployment.listed(execution_id))["error"]["code"] == "LOST"
+
+
+async def test_an_ended_execution_that_temporal_has_deleted_stays_readable(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    ended = await start(deployment.caller, await save(deployment.caller, sums(3)), wait=20)
+    assert ended["status"] == "COMPLETED"
+    await delete_from_temporal(client, ended["id"])
+
+    again = (await deployment.caller.get(f"/api/executions/{ended['id']}")).json()
+
+    assert again == ended
+    results = (await deployment.caller.get(f"/api/executions/{ended['id']}/results")).json()
+    assert results["outputs"] == {"sum": [3]}
+
+
+async def test_an_execution_without_a_record_is_adopted(deployment: Deployment, client: Client) -> None:
+    # No worker takes it: its queue is served only by the reconciler's own worker below, once the row is gone.
+    execution = await start(deployment.caller, await save(deployment.caller, timer()))
+    async with deployment.engine.worker():
+        await eventually(lambda: deployment.has_status(execution["id"], "RUNNING"))
+        await deployment.engine.pool.execute("DELETE FROM executions WHERE id = $1", execution["id"])
+
+        await eventually(lambda: deployment.listed(execution["id"]))
+    row = await deployment.listed(execution["id"])
+    assert row["graph_id"] == execution["graph_id"]
+    assert row["created_at"] == execution["created_at"]

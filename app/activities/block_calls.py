@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.attempts import counted_attempt, end_task
 from app.activities.contracts import NodeCall, NodeResult
-from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown
+from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown, WorkerLost
 from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
@@ -91,6 +91,8 @@ class BlockCalls:
             ):
                 is_first = activity.info().attempt == 1
                 recorded = None if is_first else await _with_postgres(attempt.find_recorded)
+                if recorded is None and number > attempt.limit:
+                    await attempt.give_up()
                 return recorded or await attempt.perform()
 
     async def _prepare(self, call: NodeCall, attempt_number: int) -> Attempt:
@@ -103,10 +105,11 @@ class BlockCalls:
         node = plan.nodes[call.node]
         shelf = Shelf(origin.user_id, self._values)
         given = {node.pins[pin]: envelope for pin, envelope in call.inputs}
-        run = NodeRun(execution_id, call.node, call.n, node, given, shelf, attempt=attempt_number)
+        run = NodeRun(execution_id, call.node, call.n, node, given, shelf)
         options = plan.plan.nodes[call.node].call
         if options is None or not isinstance(node.block, RemoteBlock):
             raise TypeError(f"{node.block.name} is not a remote block")
+        run.attempt = min(attempt_number, options.max_attempts)
         context = BlockContext(
             user_id=origin.user_id,
             graph_id=origin.graph_id,
@@ -143,6 +146,19 @@ class Attempt:
         self._owner = owner
         self._began = datetime.now(UTC)
         self._announcing: asyncio.Task[None] | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many attempts there are to be at most."""
+        return self._options.max_attempts
+
+    async def give_up(self) -> None:
+        """Write down that the last attempt was lost with its worker.
+
+        Raises:
+            ApplicationError: Always.
+        """
+        await self._fail(WorkerLost())
 
     async def find_recorded(self) -> NodeResult | None:
         """Return what an earlier attempt has recorded, or None when this one is to run.

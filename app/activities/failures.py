@@ -26,3 +26,10 @@ class OutcomeUnknown(BlockError):
 
     code = "OUTCOME_UNKNOWN"
     category = Category.NETWORK
+
+
+class WorkerLost(BlockError):
+    """The worker that ran the block fell silent."""
+
+    code = "WORKER_LOST"
+    category = Category.SYSTEM

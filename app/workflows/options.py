@@ -23,6 +23,10 @@ RECORDING_SECONDS = 3600.0
 """How long an attempt may take besides its block: it waits out an outage of the database to write down what it did.
 The wrapper ends the block itself at its time-out, and a worker that is gone is noticed by its heartbeat."""
 
+SPARE_ATTEMPTS = 50
+"""Tries beyond a block's own attempts: what a worker that is stopped hands back is no attempt. The wrapper counts, and
+gives up after the last; one that was lost with its worker is found out by the try after it."""
+
 
 class HelperOptions(TypedDict):
     """Options of the engine's own local activities."""
@@ -58,7 +62,7 @@ def start_call(node: PlanNode, firing: Firing, start: ExecutionStart) -> workflo
             initial_interval=timedelta(seconds=call.initial_seconds),
             backoff_coefficient=call.backoff,
             maximum_interval=timedelta(seconds=call.maximum_seconds),
-            maximum_attempts=call.max_attempts,
+            maximum_attempts=call.max_attempts + SPARE_ATTEMPTS,
         ),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )

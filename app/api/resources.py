@@ -16,13 +16,13 @@ from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.services.catalogue import Catalogue
 from app.api.services.codec import Codec
-from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
 from app.api.services.records import ExecutionRecords
 from app.api.services.starting import Starting
 from app.api.services.trials import Trials
+from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
@@ -30,7 +30,6 @@ from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption_keys import EncryptionKey
 
-from app.encryption_keys import EncryptionKey
 
 @dataclass(frozen=True, kw_only=True)
 class ApiConfig:
@@ -54,14 +53,12 @@ class ApiConfig:
     codec_capability: str | None = field(default=None, repr=False)
     """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
     initial_credits: int = 1000
-    encryption_keys: Sequence[EncryptionKey] = ()
-    """Keys of what Temporal stores, newest first, to show it to people."""
-    codec_capability: str | None = field(default=None, repr=False)
-    """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
     """Bounds of each execution."""
     stop_deadline_seconds: float = 4.0
     """How long a stop waits before it terminates."""
+    reconcile_seconds: float | None = None
+    """How often what is open is compared with Temporal; None leaves its schedule alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +80,17 @@ class Resources:
     users: Users
     codec: Codec
     health: Health
+    upkeep: Upkeep
 
     @asynccontextmanager
-    codec: Codec
     async def running(self) -> AsyncIterator[None]:
         """Keep what runs in the background running, and close everything afterwards."""
         await self.hub.start()
+        self.upkeep.start()
         try:
             yield
         finally:
+            await self.upkeep.stop()
             await self.hub.stop()
             await self.database.dispose()
 
@@ -138,12 +137,12 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         users=Users(sessions),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
         health=Health(sessions, engine),
+        upkeep=Upkeep(engine, task_queue=config.task_queue, every_seconds=config.reconcile_seconds),
     )
 
 
 def _key_source(config: ApiConfig) -> KeySource:
     if config.jwt_jwks_url:
-        codec=Codec(config.encryption_keys, capability=config.codec_capability),
         return KeySet(config.jwt_jwks_url)
     if config.jwt_secret:
         return SecretKey(config.jwt_secret)

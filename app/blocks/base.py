@@ -188,3 +188,25 @@ class TimerBlock(Block):
     @abstractmethod
     def run(self, given: Any) -> Iterator[Emitted]:
         """Emit the outputs of one round."""
+
+
+class NestedGraphBlock(Block):
+    """A block whose work is an execution of another graph: that graph's inputs and outputs are its pins.
+
+    Its own fields are constants of the node, which no link leads to. What they mean is in `app.graph.nesting`.
+    """
+
+    kind = Kind.NESTED
+    lane = Lane.HOLD
+    takes_any_input = True
+    gives_any_output = True
+
+    class Input(BlockInput):
+        """Which graph, and what it is given."""
+
+        graph_id: str
+        """A graph of the same owner."""
+        graph_version: int | None = None
+        """The version; the one that is active when the node fires if none is named."""
+        inputs: dict[str, Any] = {}
+        """Run inputs that no link brings, by name."""

@@ -11,7 +11,7 @@ from typing import Any, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
+from app.blocks.base import Block, BlockInput, Emitted, NestedGraphBlock, PureBlock, TimerBlock
 from app.blocks.json_values import Json, to_json
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded, BlockOutputInvalid
 from app.graph.binding import bind
@@ -40,13 +40,16 @@ def prepare(
 
     Args:
         block: The block to be called.
-        data: What arrived over links, by pin name; a name may carry a dynamic suffix.
+        data: What arrived over links, by pin name; a name may carry a dynamic suffix. For a nested graph it is left
+            out: it belongs to that graph's inputs, whatever they are called.
         input_default: The node's constants.
         mask: Values that win over both.
 
     Raises:
         BlockInputInvalid: A required pin is missing or a value does not fit; the message names the pins.
     """
+    if isinstance(block, NestedGraphBlock):
+        data = {}
     bound = bind(data, input_default, block.signature, mask=mask)
     try:
         return block.Input.model_validate(bound)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from app.blocks import (
+    agents,
     basic,
     code_extraction,
     dictionaries,
@@ -97,6 +98,7 @@ BLOCK_CLASSES: tuple[type[Block], ...] = (
     llm.LlmCallBlock,
     llm.AITextGeneratorBlock,
     web.SendWebRequestBlock,
+    agents.AgentExecutorBlock,
 )
 
 

@@ -34,6 +34,8 @@ class Kind(StrEnum):
     """What reaches its `value` pin is a run output."""
     NOTE = "note"
     """Never executed."""
+    NESTED = "nested"
+    """Executes another graph. Its pins are that graph's inputs and outputs; its own fields are constants."""
 
 
 class Effect(StrEnum):

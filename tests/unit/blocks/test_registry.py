@@ -73,6 +73,7 @@ AUTOGPT_IDS = {
     "GetCurrentDateAndTimeBlock": "716a67b3-6760-42e7-86dc-18645c6e00fc",
     "CountdownTimerBlock": "d67a9c52-5e4e-11e2-bcfd-0800200c9a71",
     "AITextGeneratorBlock": "1f292d4a-41a4-4977-9684-7c8d560b9f91",
+    "AgentExecutorBlock": "e189baac-8c20-45a1-94a7-55177ea42565",
     "SendWebRequestBlock": "6595ae1f-b924-42cb-9a41-551a0611c4b4",
 }
 SLUGS = {

@@ -17,7 +17,7 @@ import structlog
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from app.activities.contracts import ExecutionLimits
+from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
 from app.api.application import ApiConfig, make_application
 from app.api.auth import issue_token
 from app.api.web_ui import codec_endpoint, make_capability
@@ -26,7 +26,7 @@ from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
 from app.embedded.ports import bind
 from app.patience import patiently
-from app.roots import run_root, temporal_target
+from app.roots import object_store, run_root, temporal_target
 from app.serving import serving, url_of
 from app.settings import Settings, reveal
 from app.temporal import connect, register_search_attributes
@@ -157,9 +157,21 @@ def make_api_config(
         encryption_keys=settings.encryption_keys,
         codec_capability=codec_capability,
         initial_credits=settings.initial_credits,
-        limits=ExecutionLimits(window=settings.window, heartbeat_seconds=settings.heartbeat_seconds),
+        objects=object_store(settings),
+        limits=make_limits(settings),
+        most_node_executions=settings.max_node_executions,
         stop_deadline_seconds=settings.stop_deadline_seconds,
         reconcile_seconds=settings.reconcile_seconds,
+    )
+
+
+def make_limits(settings: Settings) -> ExecutionLimits:
+    """Return the bounds of an execution that asks for none."""
+    return ExecutionLimits(
+        window=settings.window,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        timeout_seconds=settings.execution_timeout_seconds,
+        max_node_executions=min(settings.max_node_executions, DEFAULT_MAX_NODE_EXECUTIONS),
     )
 
 

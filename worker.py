@@ -23,7 +23,7 @@ from app.database import AWAY
 from app.embedded.home import Home
 from app.patience import patiently
 from app.pools import choose_pools, share_out
-from app.roots import run_root, temporal_target
+from app.roots import object_store, run_root, temporal_target
 from app.settings import Settings, SettingsRefused, reveal
 from app.temporal import connect
 from app.temporal_worker import CONCURRENCY, WorkerConfig, make_workers
@@ -134,6 +134,7 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         openai_api_key=reveal(settings.openai_api_key),
         anthropic_api_key=reveal(settings.anthropic_api_key),
         allowed_private_hosts=settings.allowed_private_hosts,
+        objects=object_store(settings),
         graceful_shutdown_seconds=settings.drain_seconds,
         build_id=given.build_id or settings.build_id,
     )

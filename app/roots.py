@@ -14,7 +14,8 @@ import uvloop
 
 from app.errors import PerdureError
 from app.log import configure_log
-from app.settings import Settings, read_settings, reveal
+from app.objects import ObjectStore
+from app.settings import POSTGRES, Settings, read_settings, reveal
 from app.temporal import TemporalTarget, make_tls
 
 log = structlog.get_logger("app.roots")
@@ -68,6 +69,15 @@ async def _until_asked_to_stop(work: Coroutine[Any, Any, None], *, is_patient: b
         if not is_stopping:
             raise
     log.info("process_stopped")
+
+
+def object_store(settings: Settings) -> ObjectStore | None:
+    """Return where bodies of large values are kept, or None for the database."""
+    if settings.value_store == POSTGRES:
+        return None
+    from app.s3 import S3Objects  # noqa: PLC0415 - its library costs whoever does not use it time and memory
+
+    return S3Objects(settings.value_store)
 
 
 def temporal_target(settings: Settings, *, address: str | None = None) -> TemporalTarget:

@@ -5,6 +5,7 @@ Only the roots (server, worker, command line, embedded stack) read them; everybo
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from app.encryption_keys import EncryptionKey, parse_encryption_keys
 from app.errors import Category, PerdureError, Severity
 
 PREFIX = "PERDURE_"
+POSTGRES = "postgres"
 EMBEDDED_WINDOW = 100
 SERVER_WINDOW = 40
 
@@ -127,8 +129,8 @@ class Settings(BaseSettings):
     llm_base_url: str | None = None
     """Any OpenAI-compatible server; when set, every model name is sent there."""
 
-    value_store: str = "postgres"
-    """Where large values are kept: `postgres` or an s3:// URL."""
+    value_store: str = POSTGRES
+    """Where new large values are kept: `postgres`, or s3://bucket/prefix with the usual AWS_* variables."""
 
     allowed_private_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """Private or loopback hosts that blocks may reach nevertheless, separated by commas."""
@@ -153,6 +155,12 @@ class Settings(BaseSettings):
 
     stop_deadline_seconds: float = Field(default=4.0, gt=0)
     """How long a stop waits for running blocks before the execution is ended without them."""
+
+    execution_timeout_seconds: float = Field(default=30 * 86_400.0, ge=1, le=3650 * 86_400.0)
+    """The longest that an execution may take, pauses and waits included; also the time of one that asks for none."""
+
+    max_node_executions: int = Field(default=1_000_000, ge=1, le=1_000_000)
+    """The most node executions that an execution may ask for; one that asks for none has 100,000 at most."""
 
     reconcile_seconds: float = Field(default=60.0, ge=1, le=86_400)
     """How often executions that are open in the record are compared with Temporal."""
@@ -193,8 +201,8 @@ class Settings(BaseSettings):
     @field_validator("value_store")
     @classmethod
     def _known_store(cls, store: str) -> str:
-        if store != "postgres":
-            raise ValueError("only `postgres` can be used so far")
+        if store != POSTGRES and not re.fullmatch(r"s3://[^/\s]+(/\S*)?", store):
+            raise ValueError("must be `postgres` or s3://bucket/prefix")
         return store
 
     @model_validator(mode="after")

@@ -21,12 +21,14 @@ from app.activities.reconciling import Reconciling
 from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
+from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
 from app.blocks.base import RemoteBlock
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import plain_url
+from app.objects import ObjectStore
 from app.pools import COMMON_POOL, choose_pools, queue_of
 from app.worker_builds import make_deployment
 from app.worker_tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
@@ -56,6 +58,8 @@ class WorkerConfig:
     openai_api_key: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     allowed_private_hosts: frozenset[str] = frozenset()
+    objects: ObjectStore | None = field(default=None, repr=False)
+    """Where bodies of large values are kept; None for the database."""
     graceful_shutdown_seconds: float = 10.0
     """How long running blocks may go on once the worker is asked to stop."""
     build_id: str | None = None
@@ -101,7 +105,7 @@ async def make_workers(
         anthropic_api_key=config.anthropic_api_key,
     )
     try:
-        origins, plans, values = Origins(pool), PlanCache(pool, registry), ValueCache(pool)
+        origins, plans, values = Origins(pool), PlanCache(pool, registry), ValueCache(ValueStore(pool, config.objects))
         calls = BlockCalls(pool, origins, plans, values, http=http, language_models=models)
         blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
         engine = PostgresEngineActivities(pool, origins, plans, values, holds={}, seeding=Seeding())

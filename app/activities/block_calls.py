@@ -35,7 +35,8 @@ from app.errors import BlockError
 from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.models import recording
-from app.models.recording import Changes
+from app.models.recording import Changes, ValueCollected
+from app.objects import ObjectsAway
 from app.patience import patiently
 
 QUICK_SECONDS = 0.1
@@ -84,13 +85,13 @@ class BlockCalls:
             ApplicationError: The attempt failed; not retryable when it was the last or would fail again.
         """
         async with counted_attempt(heartbeat_seconds=HEARTBEAT_EVERY_SECONDS) as number:
-            attempt = await _with_postgres(lambda: self._prepare(call, number))
+            attempt = await _with_stores(lambda: self._prepare(call, number))
             run = attempt.run
             with structlog.contextvars.bound_contextvars(
                 execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
             ):
                 is_first = activity.info().attempt == 1
-                recorded = None if is_first else await _with_postgres(attempt.find_recorded)
+                recorded = None if is_first else await _with_stores(attempt.find_recorded)
                 if recorded is None and number > attempt.limit:
                     await attempt.give_up()
                 return recorded or await attempt.perform()
@@ -191,7 +192,7 @@ class Attempt:
         Raises:
             ApplicationError: The attempt failed.
         """
-        data = await _with_postgres(lambda: self.run.shelf.open(self.run.given))
+        data = await _with_stores(lambda: self.run.shelf.open(self.run.given))
         async with self._announced():
             try:
                 await self._run_block(data)
@@ -246,17 +247,19 @@ class Attempt:
     async def _record(
         self, status: Status, *, is_end: bool = False, error: tuple[str, str] | None = None
     ) -> None:
-        """Write the row and its event. Keeps trying while Postgres is away, since the block has done its work."""
+        """Write the row and its event. Keeps trying while a store is away, since the block has done its work."""
         if status is not Status.RUNNING:
             await self._stop_announcing()
         ended = datetime.now(UTC) if is_end else None
-        changes = Changes(values=list(self.run.shelf.unwritten))
+        changes = Changes()
         self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
-        await _with_postgres(lambda: self._write(changes))
+        await _with_stores(lambda: self._write(changes))
 
     async def _write(self, changes: Changes) -> None:
+        changes.values = await self.run.shelf.stow()
         async with self._pool.acquire() as connection:
             await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
+        self.run.shelf.note_written(changes.values)
 
     @contextlib.asynccontextmanager
     async def _announced(self) -> AsyncIterator[None]:
@@ -281,6 +284,6 @@ class Attempt:
             await end_task(announcing)
 
 
-async def _with_postgres(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Do something that needs Postgres, as often as it takes: what the block has done must not be done again."""
-    return await patiently(attempt, service="postgres", away=AWAY)
+async def _with_stores(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Do something that needs a store, as often as it takes: what the block has done must not be done again."""
+    return await patiently(attempt, service="stores", away=(*AWAY, ObjectsAway, ValueCollected))

@@ -16,6 +16,7 @@ from app.graph.scheduler import FOLDED, Emission
 from app.graph.status import Status
 from app.models.event_types import OF_NODE
 from app.models.recording import Changes, EventRecord, NodeRecord
+from app.models.value_uses import hashes_of
 
 ERROR_PIN = "error"
 FOLD_ABOVE = 256
@@ -123,6 +124,8 @@ class NodeRun:
         outputs = self.outputs
         if failure and status is Status.FAILED:
             outputs = [*outputs, [ERROR_PIN, make_inline(failure["message"])]]
+        changes.uses |= hashes_of(self.given.values())
+        changes.uses |= hashes_of(envelope for _, envelope in outputs)
         changes.add_node(
             NodeRecord(
                 id=identity,

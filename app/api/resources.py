@@ -14,21 +14,25 @@ from app.api.auth import KeySet, KeySource, SecretKey, TokenReader
 from app.api.callers import Callers
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
+from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
 from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
+from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.records import ExecutionRecords
 from app.api.services.starting import Starting
 from app.api.services.trials import Trials
 from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
+from app.api.services.values import Values
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption_keys import EncryptionKey
+from app.objects import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +57,14 @@ class ApiConfig:
     codec_capability: str | None = field(default=None, repr=False)
     """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
     initial_credits: int = 1000
+    objects: ObjectStore | None = field(default=None, repr=False)
+    """Where bodies of large values are kept; None for the database."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
-    """Bounds of each execution."""
+    """Bounds of an execution that asks for none; its time-out is also the longest that one may ask for."""
+    most_node_executions: int = MOST_NODE_EXECUTIONS
+    """The most node executions that an execution may ask for."""
+    timeout_margin_seconds: float = 60.0
+    """How long after an execution's time is up Temporal ends it, should it not have ended by itself."""
     stop_deadline_seconds: float = 4.0
     """How long a stop waits before it terminates."""
     reconcile_seconds: float | None = None
@@ -75,6 +85,8 @@ class Resources:
     records: ExecutionRecords
     waiting: Waiting
     control: Control
+    bulk_stopping: BulkStopping
+    values: Values
     views: Views
     trials: Trials
     users: Users
@@ -108,6 +120,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
     database = make_engine(config.database_url)
     sessions = Sessions(database)
     engine = Engine(connect, config.temporal_address)
+    values = Values(sessions, config.objects)
     hub = EventHub(config.database_url)
     registry = make_registry()
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
@@ -121,15 +134,28 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
         graphs=Graphs(sessions, registry),
         starting=Starting(
-            sessions, engine, registry, records, task_queue=config.task_queue, limits=config.limits
+            sessions,
+            engine,
+            registry,
+            records,
+            values,
+            task_queue=config.task_queue,
+            limits=config.limits,
+            most_node_executions=config.most_node_executions,
+            timeout_margin_seconds=config.timeout_margin_seconds,
         ),
         records=records,
         waiting=waiting,
         control=Control(
             sessions, engine, records, waiting, stop_deadline_seconds=config.stop_deadline_seconds
         ),
+        bulk_stopping=BulkStopping(
+            sessions, engine, records, stop_deadline_seconds=config.stop_deadline_seconds
+        ),
+        values=values,
         views=Views(
             sessions,
+            values,
             temporal_ui_url=config.temporal_ui_url,
             temporal_namespace=config.temporal_namespace,
         ),

@@ -15,6 +15,7 @@ from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.event_types import OF_EXECUTION, EventType
 from app.models.recording import CHANNEL, Changes, EventRecord, record
+from app.models.value_uses import add_uses, hashes_of
 
 _INSERT = """
 INSERT INTO executions (
@@ -85,7 +86,13 @@ class Closing:
 
 
 async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecution) -> None:
-    """Write a started execution down as QUEUED, unless it is there already."""
+    """Write a started execution down as QUEUED, unless it is there already.
+
+    Raises:
+        ValueCollected: Its inputs are no longer stored.
+    """
+    # Before the row, so that no row stands there whose inputs can be collected.
+    await add_uses(connection, new.id, new.user_id, hashes_of([new.inputs]))
     await connection.execute(
         _INSERT,
         new.id,

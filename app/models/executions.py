@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
+from sqlalchemy import ARRAY, ColumnElement, Uuid, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -18,7 +18,8 @@ from sqlmodel import col
 from app.errors import NotFound
 from app.graph.envelope import Envelope, is_reference
 from app.graph.status import Status
-from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models import values
+from app.models.page import Page, dated_key, make_page, no_size, read_cursor
 from app.models.tables import Execution, ExecutionEvent, NodeExecution
 
 
@@ -29,6 +30,15 @@ class ExecutionFilter:
     graph_id: uuid.UUID | None = None
     status: Status | None = None
     trigger: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFilter:
+    """Which open executions are meant; what is None leaves them all in."""
+
+    ids: Sequence[uuid.UUID] | None = None
+    graph_id: uuid.UUID | None = None
+    status: Status | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class NodeCounts:
 
 async def insert_queued(session: AsyncSession, execution: Execution) -> None:
     """Write a started execution down, unless its workflow was quicker; then only add what that cannot know."""
+    await values.add_uses(session, execution.id, execution.user_id, [execution.inputs])
     given = insert(Execution).values(
         {
             "id": execution.id,
@@ -92,9 +103,15 @@ async def require_execution(session: AsyncSession, owner: str, execution_id: uui
 
 
 async def list_executions(
-    session: AsyncSession, owner: str, wanted: ExecutionFilter, *, cursor: str | None = None, limit: int
+    session: AsyncSession,
+    owner: str,
+    wanted: ExecutionFilter,
+    *,
+    cursor: str | None = None,
+    limit: int,
+    opens_values: bool = True,
 ) -> Page[Execution]:
-    """Return an owner's executions, newest first."""
+    """Return an owner's executions, newest first; fewer when large values of them are to be opened."""
     conditions: list[ColumnElement[bool]] = [
         col(Execution.user_id) == owner,
         col(Execution.deleted_at).is_(None),
@@ -115,7 +132,54 @@ async def list_executions(
         .limit(limit + 1)
     )
     rows = (await session.execute(query)).scalars().all()
-    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id), size=_size)
+    size = _size if opens_values else no_size
+    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id), size=size)
+
+
+async def list_open_ids(
+    session: AsyncSession, owner: str, wanted: OpenFilter, *, limit: int
+) -> list[uuid.UUID]:
+    """Return the ids of an owner's open executions, oldest first."""
+    query = select(col(Execution.id)).where(*_open(owner, wanted)).order_by(col(Execution.id)).limit(limit)
+    return list((await session.execute(query)).scalars())
+
+
+async def count_open(session: AsyncSession, owner: str, wanted: OpenFilter) -> int:
+    """Return how many open executions of an owner there are."""
+    query = select(func.count()).select_from(Execution).where(*_open(owner, wanted))
+    return int((await session.execute(query)).scalar_one())
+
+
+async def count_known(
+    session: AsyncSession, owner: str, execution_ids: Sequence[uuid.UUID]
+) -> tuple[int, int]:
+    """Return how many of the ids are executions of an owner, and how many of these have ended."""
+    query = select(func.count(), func.count(col(Execution.ended_at))).where(
+        col(Execution.user_id) == owner,
+        col(Execution.deleted_at).is_(None),
+        col(Execution.id) == func.any(_id_array(execution_ids)),
+    )
+    known, ended = (await session.execute(query)).one()
+    return known, ended
+
+
+def _open(owner: str, wanted: OpenFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        col(Execution.user_id) == owner,
+        col(Execution.ended_at).is_(None),
+    ]
+    if wanted.ids is not None:
+        conditions.append(col(Execution.id) == func.any(_id_array(wanted.ids)))
+    if wanted.graph_id is not None:
+        conditions.append(col(Execution.graph_id) == wanted.graph_id)
+    if wanted.status is not None:
+        conditions.append(col(Execution.status) == wanted.status)
+    return conditions
+
+
+def _id_array(execution_ids: Sequence[uuid.UUID]) -> ColumnElement[Any]:
+    """Return ids as one parameter: as a list they would be one each, of which a statement takes 32,767."""
+    return bindparam(None, list(execution_ids), type_=ARRAY(Uuid))
 
 
 async def count_nodes(
@@ -139,7 +203,11 @@ async def count_nodes(
 
 
 async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> None:
-    """Empty an execution's record and mark it as deleted. The caller has seen that it ended and whose it is."""
+    """Empty an execution's record and mark it as deleted. The caller has seen that it ended and whose it is.
+
+    The stored values that nobody else uses are collected later.
+    """
+    await values.delete_uses(session, owner, execution_id)
     own = select(col(Execution.id)).where(col(Execution.id) == execution_id, col(Execution.user_id) == owner)
     for table, key in (
         (NodeExecution, col(NodeExecution.execution_id)),
@@ -158,6 +226,11 @@ async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid
 def envelopes_of(execution: Execution) -> Iterator[Envelope]:
     """Return the envelopes around an execution's inputs and outputs."""
     yield execution.inputs
+    yield from outputs_of(execution)
+
+
+def outputs_of(execution: Execution) -> Iterator[Envelope]:
+    """Return the envelopes around an execution's outputs."""
     for given in execution.outputs.values():
         yield from given
 

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from app.graph.envelope import Envelope, is_reference
 from app.graph.status import Status
-from app.models.page import Page, make_page, number_key, read_cursor
+from app.models.page import Page, make_page, no_size, number_key, read_cursor
 from app.models.tables import Execution, NodeExecution
 
 
@@ -24,8 +24,9 @@ async def list_node_executions(
     status: Status | None = None,
     cursor: str | None = None,
     limit: int,
+    opens_values: bool = True,
 ) -> Page[NodeExecution]:
-    """Return node executions in the order in which something last happened to them."""
+    """Return node executions in the order in which something last happened to them; fewer when values are opened."""
     query = (
         select(NodeExecution)
         .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
@@ -41,7 +42,8 @@ async def list_node_executions(
         key = tuple_(col(NodeExecution.seq), col(NodeExecution.id))
         query = query.where(key > tuple_(*read_cursor(cursor, _numbered_key)))
     rows = (await session.execute(query)).scalars().all()
-    return make_page(rows, limit, lambda row: (row.seq, row.id), size=_size)
+    size = _size if opens_values else no_size
+    return make_page(rows, limit, lambda row: (row.seq, row.id), size=size)
 
 
 def _numbered_key(seq: int, row_id: str) -> tuple[int, uuid.UUID]:

@@ -33,12 +33,17 @@ class Page(Generic[RowT]):
     next_cursor: str | None = None
 
 
+def no_size(_: object) -> int:
+    """Return the size of a row that brings nothing large along."""
+    return 0
+
+
 def make_page(
     rows: Sequence[RowT],
     limit: int,
     key: Callable[[RowT], Sequence[Any]],
     *,
-    size: Callable[[RowT], int] = lambda _: 0,
+    size: Callable[[RowT], int] = no_size,
 ) -> Page[RowT]:
     """Cut a page from rows that were asked for with one more than the limit.
 

@@ -7,13 +7,13 @@ key, values are named by their content.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 
+from app.errors import PerdureError
 from app.graph.status import Status
 
 CHANNEL = "perdure_events"
@@ -51,11 +51,14 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class ValueRecord:
-    """A value to be stored."""
+    """A new value that the record refers to. One that turned out to be stored has neither body nor object here."""
 
     sha256: str
     size: int
-    body: bytes
+    body: bytes | None = None
+    """Compressed text, to be kept in Postgres."""
+    object: str | None = None
+    """Name of the object that holds it."""
 
 
 @dataclass(slots=True)
@@ -66,6 +69,8 @@ class Changes:
     """By id: a row is written once per transaction."""
     events: list[EventRecord] = field(default_factory=list)
     values: list[ValueRecord] = field(default_factory=list)
+    uses: set[str] = field(default_factory=set)
+    """Hashes of stored values that the record refers to; those of `values` need not be among them."""
     status: Status | None = None
     """The execution's new status, if it changes and is not its last."""
 
@@ -74,7 +79,11 @@ class Changes:
         self.nodes[node.id] = node
 
 
-_WRITE = """
+class ValueCollected(PerdureError):
+    """A stored value was collected just when it was to be used again: it has to be stored anew."""
+
+
+_CHANGES = """
 WITH held AS MATERIALIZED (
     SELECT event_seq AS last FROM executions
     WHERE id = $1 AND user_id = $2 AND status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
@@ -109,11 +118,26 @@ WITH held AS MATERIALIZED (
         started_at = coalesce(old.started_at, excluded.started_at), ended_at = excluded.ended_at,
         seq = excluded.seq
     WHERE old.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
+)"""
+
+_VALUES = """, free AS MATERIALIZED (
+    SELECT name FROM loose_objects WHERE name = ANY($24::text[]) AND NOT is_doomed FOR UPDATE
 ), stored AS (
-    INSERT INTO stored_values (user_id, sha256, size, body)
-    SELECT $2, given.* FROM held, unnest($21::text[], $22::bigint[], $23::bytea[]) AS given
+    INSERT INTO stored_values (user_id, sha256, size, body, object)
+    SELECT $2, given.* FROM held, unnest($21::text[], $22::bigint[], $23::bytea[], $24::text[])
+        AS given(sha256, size, body, object)
+    WHERE given.body IS NOT NULL OR given.object IN (SELECT name FROM free)
     ON CONFLICT DO NOTHING
-)
+    RETURNING object
+), taken AS (
+    DELETE FROM loose_objects WHERE name IN (SELECT object FROM stored)
+), used AS (
+    INSERT INTO value_uses (execution_id, user_id, sha256)
+    SELECT $1, $2, sha256 FROM held, unnest($25::text[]) AS given(sha256)
+    ON CONFLICT DO NOTHING
+)"""
+
+_EXECUTION = """
 UPDATE executions SET
     event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($19, executions.status),
     started_at = CASE WHEN $19 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
@@ -122,10 +146,15 @@ WHERE id = $1
 RETURNING pg_notify($20, id || coalesce(':' || $19, ''))
 """
 
+_WRITE = _CHANGES + _EXECUTION
+_WRITE_WITH_VALUES = _CHANGES + _VALUES + _EXECUTION
+"""Most records refer to no stored value, and then nothing looks for any."""
+
 _NODE_COLUMNS = (
     "id", "node", "node_id", "block_id", "n", "status", "inputs", "outputs", "error", "attempt", "cost",
     "started_at", "ended_at",
 )  # fmt: skip
+_VALUE_COLUMNS = ("sha256", "size", "body", "object")
 
 
 async def record(
@@ -138,19 +167,26 @@ async def record(
 
     Returns:
         Whether it was still open. Nothing is written about an execution that has ended, or that is not the owner's.
+
+    Raises:
+        ValueCollected: One of the values is not stored any more. Nothing was written.
     """
+    statement = _WRITE_WITH_VALUES if changes.values or changes.uses else _WRITE
     arguments = _arguments(execution_id, changes, owner)
     try:
-        written = await connection.fetchrow(_WRITE, *arguments)
-    except asyncpg.UniqueViolationError:
-        if connection.is_in_transaction():
-            raise
-        written = await connection.fetchrow(_WRITE, *arguments)
+        try:
+            written = await connection.fetchrow(statement, *arguments)
+        except asyncpg.UniqueViolationError:
+            if connection.is_in_transaction():
+                raise
+            written = await connection.fetchrow(statement, *arguments)
+    except asyncpg.ForeignKeyViolationError as error:
+        raise ValueCollected from error
     return written is not None
 
 
 def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
-    events, values = changes.events, changes.values
+    events = changes.events
     return [
         execution_id,
         owner,
@@ -160,10 +196,15 @@ def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
         *([getattr(node, column) for node in changes.nodes.values()] for column in _NODE_COLUMNS),
         changes.status,
         CHANNEL,
-        [value.sha256 for value in values],
-        [value.size for value in values],
-        [value.body for value in values],
+        *(_value_arguments(changes) if changes.values or changes.uses else ()),
     ]
+
+
+def _value_arguments(changes: Changes) -> list[Any]:
+    # In one order, so that two executions that store the same values never wait for each other in a ring.
+    values = sorted(changes.values, key=lambda value: value.sha256)
+    uses = sorted(changes.uses.union(value.sha256 for value in values))
+    return [*([getattr(value, column) for value in values] for column in _VALUE_COLUMNS), uses]
 
 
 async def find_node_record(
@@ -182,15 +223,3 @@ async def find_node_record(
         owner,
     )
     return (Status(row["status"]), row["outputs"], row["error"], row["attempt"]) if row else None
-
-
-async def load_values(
-    connection: asyncpg.Connection[Any], owner: str, hashes: Sequence[str]
-) -> dict[str, bytes]:
-    """Return the stored bodies of those of the values that the owner has."""
-    rows = await connection.fetch(
-        "SELECT sha256, body FROM stored_values WHERE user_id = $1 AND sha256 = ANY($2::text[])",
-        owner,
-        hashes,
-    )
-    return {row["sha256"]: row["body"] for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -13,6 +14,7 @@ from app.api.schemas.errors import responses
 from app.api.schemas.executions import EventView, ExecuteBody, ExecutionView, NodeExecutionView, ResultsView
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id, Number, parse_number
+from app.api.schemas.stopping import BulkStopBody, BulkStopView
 from app.api.services.records import require_ended
 from app.api.services.starting import StartRequest
 from app.api.services.streaming import stream_events
@@ -28,6 +30,15 @@ MAX_WAIT_SECONDS = 300.0
 Wait = Annotated[
     float, Query(ge=0, description="Answer when it has ended, or after these seconds (300 at most).")
 ]
+
+Refs = Annotated[
+    bool,
+    Query(
+        description='Large values as `{"$ref": sha256, "size": bytes}`, to be had from '
+        "`/executions/{execution_id}/values/{sha256}`."
+    ),
+]
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The hash in a reference.")]
 
 
 @router.post("/graphs/{graph_id}/execute", responses=responses(400, 402, 404, 413))
@@ -74,17 +85,27 @@ async def list_executions(
     trigger: Annotated[str | None, Query(max_length=40)] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
+    refs: Refs = False,
 ) -> PageView[ExecutionView]:
     """List your executions, newest first. Pages of executions with large values may be shorter."""
     wanted = ExecutionFilter(graph_id, status, trigger)
-    page = await api.views.view_list(caller.user_id, wanted, cursor=cursor, limit=limit)
+    page = await api.views.view_list(caller.user_id, wanted, cursor=cursor, limit=limit, refs=refs)
     return PageView(items=page.items, next_cursor=page.next_cursor)
 
 
 @router.get("/executions/{execution_id}", responses=responses(404))
-async def get_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
+async def get_execution(
+    execution_id: Id, caller: CallerDep, api: ResourcesDep, refs: Refs = False
+) -> ExecutionView:
     """Return one execution."""
-    return await api.views.view(await api.records.require(caller.user_id, execution_id))
+    return await api.views.view(await api.records.require(caller.user_id, execution_id), refs=refs)
+
+
+@router.get("/executions/{execution_id}/values/{sha256}", responses=responses(404))
+async def get_value(execution_id: Id, sha256: Sha256, caller: CallerDep, api: ResourcesDep) -> Response:
+    """Return a large value that the execution refers to, as JSON. See the parameter `refs` of the calls around."""
+    owner = (await api.records.read(caller.user_id, execution_id)).user_id
+    return Response(await api.values.require_text(owner, execution_id, sha256), media_type="application/json")
 
 
 @router.delete("/executions/{execution_id}", status_code=204, responses=responses(404, 409))
@@ -95,10 +116,12 @@ async def delete_execution(execution_id: Id, caller: CallerDep, api: ResourcesDe
 
 
 @router.get("/executions/{execution_id}/results", responses=responses(404, 409))
-async def get_results(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ResultsView:
+async def get_results(
+    execution_id: Id, caller: CallerDep, api: ResourcesDep, refs: Refs = False
+) -> ResultsView:
     """Return how an execution ended. While it is running there is nothing to return."""
     execution = await api.records.require(caller.user_id, execution_id)
-    return await api.views.view_results(require_ended(execution))
+    return await api.views.view_results(require_ended(execution), refs=refs)
 
 
 @router.get("/executions/{execution_id}/nodes", responses=responses(404))
@@ -110,11 +133,15 @@ async def list_node_executions(
     status: Annotated[Status | None, Query()] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
+    refs: Refs = False,
 ) -> PageView[NodeExecutionView]:
-    """List the node executions of an execution in the order in which something last happened to them."""
+    """List the node executions of an execution in the order in which something last happened to them.
+
+    Pages with large values may be shorter.
+    """
     owner = (await api.records.require(caller.user_id, execution_id)).user_id
     page = await api.views.view_nodes(
-        owner, execution_id, node_id=node_id, status=status, cursor=cursor, limit=limit
+        owner, execution_id, node_id=node_id, status=status, cursor=cursor, limit=limit, refs=refs
     )
     return PageView(items=page.items, next_cursor=page.next_cursor)
 
@@ -152,6 +179,19 @@ async def stop_execution_of_graph(
 ) -> ExecutionView:
     """Stop an execution. One that has ended stays as it is."""
     return await api.views.view(await api.control.stop(caller.user_id, execution_id, graph_id=graph_id))
+
+
+@router.post("/executions/stop", responses=responses())
+async def stop_executions(body: BulkStopBody, caller: CallerDep, api: ResourcesDep) -> BulkStopView:
+    """Stop every open execution of yours that all given fields name.
+
+    Executions that do not end in time are ended without their blocks. The answer comes after some twenty seconds at
+    the latest, however many there are; repeat the call while `failed` is not 0. Repeating does no harm.
+    """
+    done = await api.bulk_stopping.stop(
+        caller.user_id, ids=body.ids, graph_id=body.graph_id, status=body.status
+    )
+    return BulkStopView(**asdict(done), failed=done.matched - done.requested)
 
 
 @router.post("/executions/{execution_id}/stop", responses=responses(404))

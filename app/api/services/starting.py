@@ -17,7 +17,6 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.common import (
-    Priority,
     SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
@@ -30,15 +29,18 @@ from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionSt
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.schemas.executions import ExecuteBody
 from app.api.services.identity import execution_id_of, fingerprint_of, make_execution_id
+from app.api.services.limits import limits_for, net_below
 from app.api.services.records import ExecutionRecords
+from app.api.services.values import Values
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import GraphInvalid, InsufficientCredits, InvalidRequest, NotFound
+from app.fairness import make_priority
 from app.graph.definition import definition_from_json
 from app.graph.envelope import Envelope
 from app.graph.interface import check_run_inputs
 from app.graph.status import Status
-from app.models import executions, graphs, users, values
+from app.models import executions, graphs, users
 from app.models.graphs import SavedGraph
 from app.models.tables import Execution
 
@@ -80,15 +82,18 @@ class Started:
 class Starting:
     """Starts executions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - parts that it works with, and bounds that it keeps
         self,
         sessions: Sessions,
         engine: Engine,
         registry: BlockRegistry,
         records: ExecutionRecords,
+        values: Values,
         *,
         task_queue: str,
         limits: ExecutionLimits,
+        most_node_executions: int,
+        timeout_margin_seconds: float,
     ) -> None:
         """Take what starting needs.
 
@@ -97,15 +102,21 @@ class Starting:
             engine: Where executions are started.
             registry: The blocks there are.
             records: Finds the execution of an earlier request.
+            values: Stores large inputs.
             task_queue: Where workers wait.
-            limits: Bounds of each execution.
+            limits: Bounds of an execution that asks for none of its own.
+            most_node_executions: The most that it may ask for.
+            timeout_margin_seconds: How long after its time is up Temporal ends what has not ended by itself.
         """
         self._sessions = sessions
         self._engine = engine
         self._registry = registry
         self._records = records
+        self._values = values
         self._task_queue = task_queue
         self._limits = limits
+        self._most_node_executions = most_node_executions
+        self._timeout_margin_seconds = timeout_margin_seconds
 
     async def start(self, request: StartRequest) -> Started:
         """Start an execution, or find the one that this request has started before.
@@ -114,7 +125,7 @@ class Starting:
             NotFound: The owner has no such graph, version or preset.
             GraphInvalid: The inputs do not fit.
             InsufficientCredits: The owner has no credits.
-            InvalidRequest: The key was used for another request.
+            InvalidRequest: The key was used for another request, or more was asked for than an execution may take.
             EngineUnavailable: Nothing was started.
         """
         key = request.idempotency_key
@@ -124,11 +135,17 @@ class Starting:
                 earlier = await executions.get_execution_of_any_age(session, request.owner, execution_id)
             if earlier is not None:
                 return _replay(earlier, request)
+        limits = limits_for(
+            self._limits,
+            timeout_seconds=request.body.timeout_seconds,
+            max_node_executions=request.body.max_node_executions,
+            most_node_executions=self._most_node_executions,
+        )
         saved, inputs = await self._read(request)
         execution = self._make_row(execution_id, request, saved, inputs)
         try:
             execution.run_id = await self._start_workflow(
-                execution, saved.version.name, request.body.priority
+                make_start(execution, saved.version.name, limits), execution.id, request.body.priority
             )
         except WorkflowAlreadyStartedError:
             return _replay(await self._records.require(request.owner, execution_id), request)
@@ -148,7 +165,7 @@ class Starting:
             problems = await asyncio.to_thread(self._check_inputs, saved, body.inputs)
             if problems:
                 raise GraphInvalid(problems)
-            return saved, await values.insert_value(session, owner, body.inputs)
+        return saved, await self._values.store(owner, body.inputs)
 
     def _check_inputs(self, saved: SavedGraph, inputs: dict[str, Any]) -> dict[str, dict[str, str]]:
         graph = definition_from_json(saved.version.definition)
@@ -172,22 +189,24 @@ class Starting:
             created_at=datetime.now(UTC),
         )
 
-    async def _start_workflow(self, execution: Execution, graph_name: str, priority: int | None) -> str:
+    async def _start_workflow(
+        self, start: ExecutionStart, execution_id: uuid.UUID, priority: int | None
+    ) -> str:
         """Start the workflow; return Temporal's id of its run."""
         client = await self._engine.client()
-        start = make_start(execution, graph_name, self._limits)
         with engine_errors():
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                return await self._send(client, start, execution, priority)
+                return await self._send(client, start, execution_id, priority)
 
     async def _send(
-        self, client: Client, start: ExecutionStart, execution: Execution, priority: int | None
+        self, client: Client, start: ExecutionStart, execution_id: uuid.UUID, priority: int | None
     ) -> str:
         handle = await client.start_workflow(
             WORKFLOW_NAME,
             start,
-            id=str(execution.id),
+            id=str(execution_id),
             task_queue=self._task_queue,
+            execution_timeout=net_below(start.limits, margin_seconds=self._timeout_margin_seconds),
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             memo={
@@ -198,7 +217,7 @@ class Starting:
             },
             search_attributes=_search_attributes(start),
             static_summary=f"{start.graph_name} v{start.graph_version} ({start.trigger})"[:SUMMARY_LIMIT],
-            priority=Priority(priority_key=priority),
+            priority=make_priority(start.user_id, priority),
             rpc_timeout=RPC_TIMEOUT,
         )
         return handle.first_execution_run_id or ""

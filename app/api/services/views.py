@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -17,13 +17,15 @@ from app.api.schemas.executions import (
     TemporalView,
 )
 from app.api.schemas.page import PageView
+from app.api.services.values import Values
 from app.database import Sessions
+from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models import events, executions, node_executions
 from app.models.executions import ExecutionFilter, NodeCounts
 from app.models.page import Page
 from app.models.tables import Execution, NodeExecution
-from app.models.values import find_values, open_envelope
+from app.models.values import Opener, open_with, show_reference
 from app.temporal import workflow_web_url
 
 
@@ -33,6 +35,7 @@ class Views:
     def __init__(
         self,
         sessions: Sessions,
+        values: Values,
         *,
         temporal_ui_url: str | None,
         temporal_namespace: str,
@@ -41,31 +44,34 @@ class Views:
 
         Args:
             sessions: The record.
+            values: Large values.
             temporal_ui_url: Temporal's Web UI, if there is one.
             temporal_namespace: Where the workflows are.
         """
         self._sessions = sessions
+        self._values = values
         self._temporal_ui_url = temporal_ui_url
         self._temporal_namespace = temporal_namespace
 
-    async def view(self, execution: Execution) -> ExecutionView:
-        """Return one execution as it goes out."""
-        return (await self._view_all(execution.user_id, [execution]))[0]
+    async def view(self, execution: Execution, *, refs: bool = False) -> ExecutionView:
+        """Return one execution as it goes out; with `refs`, large values are only referred to."""
+        return (await self._view_all(execution.user_id, [execution], refs=refs))[0]
 
     async def view_list(
-        self, owner: str, wanted: ExecutionFilter, *, cursor: str | None, limit: int
+        self, owner: str, wanted: ExecutionFilter, *, cursor: str | None, limit: int, refs: bool = False
     ) -> Page[ExecutionView]:
         """Return an owner's executions, newest first."""
         async with self._sessions() as session:
-            page = await executions.list_executions(session, owner, wanted, cursor=cursor, limit=limit)
-        return Page(await self._view_all(owner, page.items), page.next_cursor)
+            page = await executions.list_executions(
+                session, owner, wanted, cursor=cursor, limit=limit, opens_values=not refs
+            )
+        return Page(await self._view_all(owner, page.items, refs=refs), page.next_cursor)
 
-    async def view_results(self, execution: Execution) -> ResultsView:
+    async def view_results(self, execution: Execution, *, refs: bool = False) -> ResultsView:
         """Return how an execution ended."""
-        async with self._sessions() as session:
-            found = await find_values(session, execution.user_id, executions.envelopes_of(execution))
+        opener = await self._opener(execution.user_id, executions.outputs_of(execution), refs=refs)
         return ResultsView(
-            status=Status(execution.status), outputs=_outputs(execution, found), error=execution.error
+            status=Status(execution.status), outputs=_outputs(execution, opener), error=execution.error
         )
 
     async def view_nodes(
@@ -77,15 +83,23 @@ class Views:
         status: Status | None,
         cursor: str | None,
         limit: int,
+        refs: bool = False,
     ) -> Page[NodeExecutionView]:
         """Return node executions in the order in which something last happened to them."""
         async with self._sessions() as session:
             page = await node_executions.list_node_executions(
-                session, owner, execution_id, node_id=node_id, status=status, cursor=cursor, limit=limit
+                session,
+                owner,
+                execution_id,
+                node_id=node_id,
+                status=status,
+                cursor=cursor,
+                limit=limit,
+                opens_values=not refs,
             )
-            envelopes = chain.from_iterable(map(node_executions.envelopes_of, page.items))
-            found = await find_values(session, owner, envelopes)
-        return Page([_node_view(row, found) for row in page.items], page.next_cursor)
+        envelopes = chain.from_iterable(map(node_executions.envelopes_of, page.items))
+        opener = await self._opener(owner, envelopes, refs=refs)
+        return Page([_node_view(row, opener) for row in page.items], page.next_cursor)
 
     async def view_events(
         self, owner: str, execution_id: uuid.UUID, *, after: int, limit: int
@@ -96,15 +110,19 @@ class Views:
         items = [EventView(seq=row.seq, type=row.type, data=row.data, at=row.at) for row in rows[:limit]]
         return PageView(items=items, next_cursor=str(items[-1].seq) if len(rows) > limit else None)
 
-    async def _view_all(self, owner: str, rows: Sequence[Execution]) -> list[ExecutionView]:
-        async with self._sessions() as session:
-            open_ids = [row.id for row in rows if row.status not in TERMINAL]
-            counts = await executions.count_nodes(session, owner, open_ids) if open_ids else {}
-            envelopes = chain.from_iterable(map(executions.envelopes_of, rows))
-            found = await find_values(session, owner, envelopes)
-        return [self._view(row, counts.get(row.id) or _final_counts(row), found) for row in rows]
+    async def _opener(self, owner: str, envelopes: Iterable[Envelope], *, refs: bool) -> Opener:
+        return show_reference if refs else open_with(await self._values.find(owner, envelopes))
 
-    def _view(self, row: Execution, counts: NodeCounts, found: Mapping[str, Any]) -> ExecutionView:
+    async def _view_all(self, owner: str, rows: Sequence[Execution], *, refs: bool) -> list[ExecutionView]:
+        open_ids = [row.id for row in rows if row.status not in TERMINAL]
+        counts: Mapping[uuid.UUID, NodeCounts] = {}
+        if open_ids:
+            async with self._sessions() as session:
+                counts = await executions.count_nodes(session, owner, open_ids)
+        opener = await self._opener(owner, chain.from_iterable(map(executions.envelopes_of, rows)), refs=refs)
+        return [self._view(row, counts.get(row.id) or _final_counts(row), opener) for row in rows]
+
+    def _view(self, row: Execution, counts: NodeCounts, opener: Opener) -> ExecutionView:
         workflow_id = str(row.id)
         report = row.report or {}
         ui = self._temporal_ui_url
@@ -116,8 +134,8 @@ class Views:
             status=Status(row.status),
             trigger=row.trigger,
             parent_id=row.parent_id,
-            inputs=open_envelope(row.inputs, found),
-            outputs=_outputs(row, found),
+            inputs=opener(row.inputs),
+            outputs=_outputs(row, opener),
             error=row.error,
             cost=row.cost,
             budget=row.budget,
@@ -149,16 +167,14 @@ def _final_counts(row: Execution) -> NodeCounts:
     return NodeCounts(row.node_executions, row.completed, row.failed, row.retries)
 
 
-def _outputs(row: Execution, found: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {
-        name: [open_envelope(envelope, found) for envelope in given] for name, given in row.outputs.items()
-    }
+def _outputs(row: Execution, opener: Opener) -> dict[str, list[Any]]:
+    return {name: [opener(envelope) for envelope in given] for name, given in row.outputs.items()}
 
 
-def _node_view(row: NodeExecution, found: Mapping[str, Any]) -> NodeExecutionView:
+def _node_view(row: NodeExecution, opener: Opener) -> NodeExecutionView:
     outputs: dict[str, list[Any]] = {}
     for pin, envelope in row.outputs:
-        outputs.setdefault(pin, []).append(open_envelope(envelope, found))
+        outputs.setdefault(pin, []).append(opener(envelope))
     return NodeExecutionView(
         id=row.id,
         graph_execution_id=row.execution_id,
@@ -166,7 +182,7 @@ def _node_view(row: NodeExecution, found: Mapping[str, Any]) -> NodeExecutionVie
         block_id=row.block_id,
         status=Status(row.status),
         attempt=row.attempt,
-        inputs={pin: open_envelope(envelope, found) for pin, envelope in row.inputs.items()},
+        inputs={pin: opener(envelope) for pin, envelope in row.inputs.items()},
         outputs=outputs,
         error=row.error,
         cost=row.cost,

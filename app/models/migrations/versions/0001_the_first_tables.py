@@ -102,10 +102,40 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("object", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("idle_since", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("user_id", "sha256"),
+        sa.CheckConstraint("(body IS NULL) <> (object IS NULL)", name="stored_values_have_one_body"),
     )
+    op.create_index(
+        "stored_values_idle",
+        "stored_values",
+        ["idle_since"],
+        unique=False,
+        postgresql_where=sa.text("idle_since IS NOT NULL"),
+    )
+    op.create_table(
+        "value_uses",
+        sa.Column("execution_id", sa.Uuid(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id", "sha256"],
+            ["stored_values.user_id", "stored_values.sha256"],
+        ),
+        sa.PrimaryKeyConstraint("execution_id", "sha256"),
+    )
+    op.create_index("value_uses_of_value", "value_uses", ["user_id", "sha256"], unique=False)
+    op.create_table(
+        "loose_objects",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("is_doomed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_index("loose_objects_since", "loose_objects", ["since"], unique=False)
     op.create_table(
         "users",
         sa.Column("id", sa.String(), nullable=False),
@@ -162,6 +192,13 @@ def downgrade() -> None:
     op.drop_index("graphs_of_user", table_name="graphs")
     op.drop_table("graphs")
     op.drop_table("users")
+    op.drop_index("loose_objects_since", table_name="loose_objects")
+    op.drop_table("loose_objects")
+    op.drop_index("value_uses_of_value", table_name="value_uses")
+    op.drop_table("value_uses")
+    op.drop_index(
+        "stored_values_idle", table_name="stored_values", postgresql_where=sa.text("idle_since IS NOT NULL")
+    )
     op.drop_table("stored_values")
     op.drop_table("plans")
     op.drop_table("node_executions")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import NotFound
 from app.graph.compilation import CompiledGraph
+from app.graph.nesting import GraphRef, NestedGraph
 from app.models.page import Page, dated_key, fitting, number_key, read_cursor, write_cursor
 from app.models.tables import Graph, GraphVersion, StoredPlan
 
@@ -83,6 +85,48 @@ async def require_graph(
     if row is None:
         raise NotFound
     return SavedGraph(row[0], row[1])
+
+
+async def find_nested(
+    session: AsyncSession, owner: str, refs: Collection[GraphRef]
+) -> dict[GraphRef, NestedGraph]:
+    """Return those of the versions that the owner has, and the active one of every graph; of deleted graphs too."""
+    if not refs:
+        return {}
+    versions = {ref.version for ref in refs if ref.version is not None}
+    rows = await session.execute(
+        select(
+            col(Graph.id),
+            col(GraphVersion.version),
+            col(GraphVersion.name),
+            col(GraphVersion.description),
+            col(GraphVersion.input_schema),
+            col(GraphVersion.output_schema),
+            col(GraphVersion.nests),
+            col(Graph.deleted_at).is_not(None),
+            col(Graph.active_version) == col(GraphVersion.version),
+        )
+        .join(GraphVersion, col(GraphVersion.graph_id) == col(Graph.id))
+        .where(
+            col(Graph.user_id) == owner,
+            col(Graph.id).in_({ref.graph_id for ref in refs}),
+            or_(_is_active_version(), col(GraphVersion.version).in_(versions)),
+        )
+    )
+    found: dict[GraphRef, NestedGraph] = {}
+    for graph_id, version, name, description, inputs, outputs, nests, is_deleted, is_active in rows:
+        nested = NestedGraph(
+            graph_id, version, name, description, inputs, outputs, read_nests(nests), is_deleted
+        )
+        found[GraphRef(graph_id, version)] = nested
+        if is_active:
+            found[GraphRef(graph_id)] = nested
+    return {ref: nested for ref, nested in found.items() if ref.version is None or ref in refs}
+
+
+def read_nests(nests: Collection[tuple[str, int | None]]) -> tuple[GraphRef, ...]:
+    """Return what a version nests, as it is kept."""
+    return tuple(GraphRef(uuid.UUID(graph_id), version) for graph_id, version in nests)
 
 
 async def list_graphs(

@@ -83,6 +83,8 @@ class GraphVersion(SQLModel, table=True):
     plan_hash: str = Field(foreign_key="plans.hash")
     input_schema: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     output_schema: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    nests: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
+    """`[[graph id, version | null], …]`: what its nodes execute; null for whichever version is active."""
     created_at: datetime = Field(sa_column=_moment(is_now=True))
 
 

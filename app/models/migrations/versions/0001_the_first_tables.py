@@ -174,6 +174,7 @@ def upgrade() -> None:
         sa.Column("plan_hash", sa.String(), nullable=False),
         sa.Column("input_schema", sa.JSON(), nullable=False),
         sa.Column("output_schema", sa.JSON(), nullable=False),
+        sa.Column("nests", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["graph_id"],

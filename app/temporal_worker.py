@@ -33,9 +33,10 @@ from app.pools import COMMON_POOL, choose_pools, queue_of
 from app.worker_builds import make_deployment
 from app.worker_tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
 from app.workflows.graph_execution import GraphExecutionWorkflow
+from app.workflows.graph_shard import GraphShardWorkflow
 from app.workflows.reconciliation import ReconciliationWorkflow
 
-WORKFLOWS = (GraphExecutionWorkflow, ReconciliationWorkflow)
+WORKFLOWS = (GraphExecutionWorkflow, GraphShardWorkflow, ReconciliationWorkflow)
 CONCURRENCY = 100
 """Remote blocks that a pool runs at once unless it is told otherwise."""
 

@@ -18,7 +18,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.attempts import counted_attempt, end_task
-from app.activities.contracts import NodeCall, NodeResult
+from app.activities.contracts import PACKED, NodeCall, NodeResult
 from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown, WorkerLost
 from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
@@ -90,7 +90,7 @@ class BlockCalls:
             with structlog.contextvars.bound_contextvars(
                 execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
             ):
-                is_first = activity.info().attempt == 1
+                is_first = activity.info().attempt == 1 and not call.is_repeated
                 recorded = None if is_first else await _with_stores(attempt.find_recorded)
                 if recorded is None and number > attempt.limit:
                     await attempt.give_up()
@@ -98,14 +98,18 @@ class BlockCalls:
 
     async def _prepare(self, call: NodeCall, attempt_number: int) -> Attempt:
         info = activity.info()
-        execution_id = info.workflow_id
-        if execution_id is None:
+        if info.workflow_id is None:
             raise RuntimeError("A node is executed by a workflow only")
+        # A shard's id is its execution's and more.
+        execution_id = info.workflow_id.partition("/")[0]
         origin = await self._origins.require(execution_id)
         plan = await self._plans.require(origin.plan_hash)
         node = plan.nodes[call.node]
         shelf = Shelf(origin.user_id, self._values)
-        given = {node.pins[pin]: envelope for pin, envelope in call.inputs}
+        inputs = call.inputs
+        if inputs and inputs[0][0] == PACKED:
+            inputs = (await shelf.open({"inputs": inputs[0][1]}))["inputs"]
+        given = {node.pins[pin]: envelope for pin, envelope in inputs}
         run = NodeRun(execution_id, call.node, call.n, node, given, shelf)
         options = plan.plan.nodes[call.node].call
         if options is None or not isinstance(node.block, RemoteBlock):

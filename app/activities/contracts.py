@@ -17,9 +17,14 @@ WORKFLOW_NAME = "GraphExecution"
 PAUSE_UPDATE = "pause"
 RESUME_UPDATE = "resume"
 RELEASE_SIGNAL = "release"
+STEER_SIGNAL = "steer"
+WIND_UP_SIGNAL = "wind_up"
+SHARD_NAME = "GraphShard"
 SETTLE_ACTIVITY = "settle_execution"
 TRIAL_ACTIVITY = "execute_block"
 DEFAULT_MAX_NODE_EXECUTIONS = 100_000
+PACKED = -1
+"""Stands in place of a pin where all inputs of a call were too large together to travel."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,9 @@ class WaveRequest:
     depth: int = 0
     """How many executions this one is nested in."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
-    """What a nested execution is started with."""
+    """Of this execution; a nested one gets the same."""
+    budget: int | None = None
+    """Of this execution; a nested one gets what is left of it."""
 
 
 class Step(IntEnum):
@@ -258,7 +265,9 @@ class NodeCall:
     node: int
     n: int
     inputs: list[Any]
-    """`[[pin, envelope], …]`"""
+    """`[[pin, envelope], …]`, or `[[PACKED, reference]]` to a stored list of that form."""
+    is_repeated: bool = False
+    """Whether an earlier call of this node execution may have been made: what it has recorded counts."""
 
 
 @dataclass(frozen=True)
@@ -293,6 +302,28 @@ class PartRequest:
     """Where the document is stored; None for the plan."""
     part: int
     """Counted from 0."""
+
+
+@dataclass(frozen=True)
+class ShardStart:
+    """The input of a shard: some ready remote node executions of one execution."""
+
+    start: ExecutionStart
+    nodes: dict[str, dict[str, Any]]
+    """By number: what a shard must know of the nodes to call them."""
+    calls: list[NodeCall]
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What a shard has done."""
+
+    outcomes: list[list[Any]]
+    """`[[node, n, emissions, code | None, message, is_recorded], …]`; empty when they are stored."""
+    undone: list[tuple[int, int]]
+    """(node, n) of those that were not started."""
+    stored: StoredState | None = None
+    """The outcomes, when they are too large to travel."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ activities find them in the configuration that is kept beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from app.graph.signature import Lane
@@ -64,6 +64,35 @@ class PlanNode:
     label: str
     """The node's id and title for Temporal's UI; empty for nodes that never appear there by name."""
     title: str
+
+    def call_json(self) -> dict[str, Any]:
+        """Return as JSON what is needed to call this node, links left out."""
+        assert self.call is not None
+        return {
+            "block": self.block,
+            "pool": self.pool,
+            "call": astuple(self.call),
+            "label": self.label,
+            "title": self.title,
+        }
+
+    @classmethod
+    def from_call_json(cls, document: Mapping[str, Any]) -> PlanNode:
+        """Read that back: a node without links, for calls alone."""
+        return cls(
+            block=document["block"],
+            lane=Lane.REMOTE,
+            pool=document["pool"],
+            call=Call(*document["call"]),
+            all_pins=0,
+            never_null=0,
+            static_pins=0,
+            targets=(),
+            error_source=-1,
+            is_start=False,
+            label=document["label"],
+            title=document["title"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ class EventType(StrEnum):
     EXECUTION_STARTED = "execution_started"
     EXECUTION_PAUSED = "execution_paused"
     EXECUTION_RESUMED = "execution_resumed"
+    EXECUTION_WAITING = "execution_waiting"
     EXECUTION_COMPLETED = "execution_completed"
     EXECUTION_FAILED = "execution_failed"
     EXECUTION_CANCELLED = "execution_cancelled"
@@ -32,6 +33,7 @@ TERMINAL_EVENTS = frozenset(
 OF_EXECUTION = {
     Status.RUNNING: EventType.EXECUTION_RESUMED,
     Status.PAUSED: EventType.EXECUTION_PAUSED,
+    Status.WAITING: EventType.EXECUTION_WAITING,
     Status.COMPLETED: EventType.EXECUTION_COMPLETED,
     Status.FAILED: EventType.EXECUTION_FAILED,
     Status.CANCELLED: EventType.EXECUTION_CANCELLED,

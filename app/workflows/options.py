@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import (
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
 
-from app.activities.contracts import ExecutionStart, NodeCall, NodeResult
-from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference
-from app.graph.pairing import Inputs
-from app.graph.plan import PlanNode
-from app.graph.scheduler import Firing
-from app.pools import queue_of
+with workflow.unsafe.imports_passed_through():
+    from app.activities.contracts import ExecutionStart, NodeCall, NodeResult
+    from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference
+    from app.graph.pairing import Inputs
+    from app.graph.plan import PlanNode
+    from app.pools import queue_of
+
 
 ID_LIMIT = 900
 """Temporal takes ids of up to 1,000 characters."""
@@ -44,27 +51,65 @@ HELPER = HelperOptions(
 )
 
 
-def start_call(node: PlanNode, firing: Firing, start: ExecutionStart) -> workflow.ActivityHandle[NodeResult]:
+SEEDING = HelperOptions(start_to_close_timeout=timedelta(minutes=15), retry_policy=HELPER["retry_policy"])
+"""A rerun may reuse a hundred thousand node executions."""
+
+
+def start_call(node: PlanNode, call: NodeCall, start: ExecutionStart) -> workflow.ActivityHandle[NodeResult]:
     """Start the activity of one remote node execution."""
-    call = node.call
-    if call is None:
+    tries = node.call
+    if tries is None:
         raise RuntimeError(f"{node.block} is not a remote block")
     return workflow.start_activity(
         node.block,
-        NodeCall(firing.node, firing.n, list(firing.inputs.items())),
-        activity_id=f"{node.label[:ID_LIMIT]}#{firing.n}",
+        call,
+        activity_id=f"{node.label[:ID_LIMIT]}#{call.n}",
         summary=node.title[:SUMMARY_LIMIT],
         task_queue=queue_of(workflow.info().task_queue, node.pool),
         result_type=NodeResult,
-        start_to_close_timeout=timedelta(seconds=call.timeout_seconds + RECORDING_SECONDS),
+        start_to_close_timeout=timedelta(seconds=tries.timeout_seconds + RECORDING_SECONDS),
         heartbeat_timeout=timedelta(seconds=start.limits.heartbeat_seconds),
         retry_policy=RetryPolicy(
-            initial_interval=timedelta(seconds=call.initial_seconds),
-            backoff_coefficient=call.backoff,
-            maximum_interval=timedelta(seconds=call.maximum_seconds),
-            maximum_attempts=call.max_attempts + SPARE_ATTEMPTS,
+            initial_interval=timedelta(seconds=tries.initial_seconds),
+            backoff_coefficient=tries.backoff,
+            maximum_interval=timedelta(seconds=tries.maximum_seconds),
+            maximum_attempts=tries.max_attempts + SPARE_ATTEMPTS,
         ),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+class ExecutionOptions(TypedDict):
+    """What the workflow of an execution is started with, whoever starts it."""
+
+    id_reuse_policy: WorkflowIDReusePolicy
+    memo: dict[str, Any]
+    search_attributes: TypedSearchAttributes
+    static_summary: str
+
+
+def execution_options(start: ExecutionStart) -> ExecutionOptions:
+    """Return what can be said of an execution in Temporal: an id is used once, and the Web UI shows what it is."""
+    words = {
+        "GraphId": start.graph_id,
+        "UserId": start.user_id,
+        "Trigger": start.trigger,
+        "GraphStatus": "QUEUED",
+    }
+    if start.parent_id:
+        words["ParentExecutionId"] = start.parent_id
+    pairs = [SearchAttributePair(SearchAttributeKey.for_keyword(name), word) for name, word in words.items()]
+    version = SearchAttributePair(SearchAttributeKey.for_int("GraphVersion"), start.graph_version)
+    return ExecutionOptions(
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        memo={
+            "user_id": start.user_id,
+            "graph_id": start.graph_id,
+            "graph_version": start.graph_version,
+            "fingerprint": start.fingerprint,
+        },
+        search_attributes=TypedSearchAttributes([*pairs, version]),
+        static_summary=f"{start.graph_name} v{start.graph_version} ({start.trigger})"[:SUMMARY_LIMIT],
     )
 
 

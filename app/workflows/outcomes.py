@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from app.activities.contracts import NodeResult
-from app.graph.plan import Call
-from app.graph.scheduler import Emission
+with workflow.unsafe.imports_passed_through():
+    from app.activities.contracts import NodeResult
+    from app.graph.plan import Call
+    from app.graph.scheduler import Emission
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Outcome:
     """Whether the activity has written the failure down itself."""
 
 
-def outcome_of(handle: workflow.ActivityHandle[NodeResult], call: Call | None) -> Outcome:
+def outcome_of(handle: asyncio.Task[NodeResult], call: Call | None) -> Outcome:
     """Return the outcome of a call that has returned."""
     try:
         return Outcome(handle.result().emissions)

@@ -1,0 +1,96 @@
+"""The remote calls of one execution that are under way: started within the window, taken when they have returned."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import workflow
+
+from app.workflows.options import HELPER, start_call, weight_of
+from app.workflows.outcomes import Outcome, outcome_of
+
+with workflow.unsafe.imports_passed_through():
+    from app.activities.contracts import (
+        PACKED,
+        EngineActivities,
+        ExecutionRef,
+        ExecutionStart,
+        NodeCall,
+        NodeResult,
+        StoreRequest,
+    )
+    from app.graph.plan import Plan
+    from app.graph.scheduler import Firing
+
+Key = tuple[int, int]
+
+HEAVY_BYTES = 512 * 1024
+"""Inputs that weigh more do not travel in one payload; they are stored, and the call refers to them."""
+
+
+class RemoteCalls:
+    """The calls that one workflow run has started."""
+
+    def __init__(self, execution: ExecutionRef, start: ExecutionStart, plan: Plan) -> None:
+        self._execution = execution
+        self._start = start
+        self._plan = plan
+        self._handles: dict[Key, asyncio.Task[NodeResult]] = {}
+        self._returned: list[Firing] = []
+        self._doubtful: set[Key] = set()
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    @property
+    def has_returned(self) -> bool:
+        """Answer whether a call is to be taken."""
+        return bool(self._returned)
+
+    def start(self, firing: Firing) -> int:
+        """Start a call; return the bytes that it takes in the workflow task, roughly."""
+        key = firing.node, firing.n
+        weight = weight_of(firing.inputs)
+        call = NodeCall(firing.node, firing.n, list(firing.inputs.items()), key in self._doubtful)
+        node = self._plan.nodes[firing.node]
+        handle: asyncio.Task[NodeResult]
+        if weight > HEAVY_BYTES:
+            handle = asyncio.create_task(self._store_and_call(call))
+            weight = 0
+        else:
+            handle = start_call(node, call, self._start)
+        self._handles[key] = handle
+        handle.add_done_callback(lambda _: self._returned.append(firing))
+        return weight
+
+    async def _store_and_call(self, call: NodeCall) -> NodeResult:
+        stored = await workflow.execute_local_activity_method(
+            EngineActivities.store, StoreRequest(self._execution, call.inputs), **HELPER
+        )
+        packed = NodeCall(call.node, call.n, [[PACKED, stored.envelope]], call.is_repeated)
+        return await start_call(self._plan.nodes[call.node], packed, self._start)
+
+    def doubt(self, node: int, n: int) -> None:
+        """Note that a call of this node execution may have been made already."""
+        self._doubtful.add((node, n))
+
+    def take_returned(self) -> list[tuple[Firing, Outcome]]:
+        """Return what has come back, in that order, once."""
+        returned, self._returned = self._returned, []
+        return [
+            (
+                firing,
+                outcome_of(self._handles.pop((firing.node, firing.n)), self._plan.nodes[firing.node].call),
+            )
+            for firing in returned
+        ]
+
+    def cancel(self) -> None:
+        """Have every call cancelled."""
+        for handle in self._handles.values():
+            handle.cancel()
+
+    @property
+    def is_done(self) -> bool:
+        """Answer whether every call has come back."""
+        return all(handle.done() for handle in self._handles.values())

@@ -1,0 +1,95 @@
+"""What others have asked of an execution, and the changes of its status that are still to be recorded."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from app.activities.contracts import StatusMark
+
+
+STATUS = SearchAttributeKey.for_keyword("GraphStatus")
+
+
+class Steering:
+    """Paused or not, waiting or not; a record follows every change."""
+
+    def __init__(self, *, is_ready: bool) -> None:
+        """Begin unpaused; not ready when the state that a former run has left is still to be loaded."""
+        self.is_ready = is_ready
+        self.is_paused = False
+        self.is_waiting = False
+        """Whether nothing can run until a person has answered."""
+        self.is_ended = False
+        self.marks: list[StatusMark] = []
+        """Changes to be recorded."""
+        self._made = 0
+        self._recorded = 0
+
+    async def pause(self, *, is_paused: bool) -> None:
+        """Pause or resume; return when that is recorded.
+
+        Raises:
+            ApplicationError: The execution has ended meanwhile.
+        """
+        await self.until_ready()
+        self.set_paused(is_paused=is_paused)
+        wanted = self._made
+        await workflow.wait_condition(lambda: self._recorded >= wanted or self.is_ended)
+        if self._recorded < wanted:
+            raise ApplicationError("The execution has ended", type="CONFLICT", non_retryable=True)
+
+    def set_paused(self, *, is_paused: bool) -> None:
+        """Pause or resume; the record follows."""
+        if self.is_paused is not is_paused:
+            self.is_paused = is_paused
+            self.is_waiting = False
+            self._mark("PAUSED" if is_paused else "RUNNING")
+
+    def set_waiting(self, *, is_waiting: bool) -> None:
+        """Note whether the execution waits for a person alone. One that is paused is said to be paused."""
+        if not self.is_paused and self.is_waiting is not is_waiting:
+            self.is_waiting = is_waiting
+            self._mark("WAITING" if is_waiting else "RUNNING")
+
+    def take_marks(self) -> list[StatusMark]:
+        """Return the changes to be recorded, once."""
+        marks, self.marks = self.marks, []
+        return marks
+
+    def note_recorded(self, marks: list[StatusMark]) -> None:
+        """Take that changes have been recorded."""
+        self._recorded += len(marks)
+
+    def refuse_when_ended(self) -> None:
+        """Refuse a message that comes too late.
+
+        Raises:
+            ApplicationError: The execution has ended.
+        """
+        if self.is_ended:
+            raise ApplicationError("The execution has ended", type="CONFLICT")
+
+    def dump(self) -> list[object]:
+        """Return the state as JSON. Nothing is left to be recorded then."""
+        return [self.is_paused, self.is_waiting, self._made]
+
+    def load(self, dumped: list[object]) -> None:
+        """Go on from a state."""
+        is_paused, is_waiting, made = dumped
+        assert isinstance(made, int)
+        self.is_paused, self.is_waiting = bool(is_paused), bool(is_waiting)
+        self._made = self._recorded = made
+        self.is_ready = True
+
+    async def until_ready(self) -> None:
+        """Wait until it is known where the execution stands."""
+        if not self.is_ready:
+            await workflow.wait_condition(lambda: self.is_ready)
+
+    def _mark(self, status: str) -> None:
+        self._made += 1
+        self.marks.append(StatusMark(status, self._made))
+        workflow.upsert_search_attributes([STATUS.value_set(status)])

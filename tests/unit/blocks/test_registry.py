@@ -72,6 +72,7 @@ AUTOGPT_IDS = {
     "GetCurrentDateBlock": "b29c1b50-5d0e-4d9f-8f9d-1b0e6fcbf0b1",
     "GetCurrentDateAndTimeBlock": "716a67b3-6760-42e7-86dc-18645c6e00fc",
     "CountdownTimerBlock": "d67a9c52-5e4e-11e2-bcfd-0800200c9a71",
+    "HumanInTheLoopBlock": "8b2a7b3c-6e9d-4a5f-8c1b-2e3f4a5b6c7d",
     "AITextGeneratorBlock": "1f292d4a-41a4-4977-9684-7c8d560b9f91",
     "AgentExecutorBlock": "e189baac-8c20-45a1-94a7-55177ea42565",
     "SendWebRequestBlock": "6595ae1f-b924-42cb-9a41-551a0611c4b4",

@@ -21,6 +21,7 @@ from app.api.services.control import Control
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
 from app.api.services.limits import MOST_NODE_EXECUTIONS
+from app.api.services.nesting import Nesting
 from app.api.services.records import ExecutionRecords
 from app.api.services.starting import Starting
 from app.api.services.trials import Trials
@@ -132,7 +133,11 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         registry=registry,
         catalogue=Catalogue(registry),
         callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
-        graphs=Graphs(sessions, registry),
+        graphs=Graphs(
+            sessions,
+            registry,
+            Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth),
+        ),
         starting=Starting(
             sessions,
             engine,

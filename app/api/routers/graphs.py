@@ -12,7 +12,8 @@ from app.api.schemas.errors import responses
 from app.api.schemas.graphs import ActiveVersionBody, GraphBody, GraphView, ValidationView
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id, Number
-from app.models.page import DEFAULT_LIMIT
+from app.models.graphs import SavedGraph
+from app.models.page import DEFAULT_LIMIT, Page
 
 router = APIRouter(prefix="/graphs", tags=["graphs"], route_class=ApiRoute)
 
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/graphs", tags=["graphs"], route_class=ApiRoute)
 @router.post("", status_code=201, responses=responses(400, 413))
 async def create_graph(body: GraphBody, caller: CallerDep, api: ResourcesDep) -> GraphView:
     """Save a new graph. It becomes version 1 and active."""
-    return GraphView.of(await api.graphs.create(caller.user_id, body))
+    return await _view(await api.graphs.create(caller.user_id, body), api)
 
 
 @router.get("", responses=responses())
@@ -29,13 +30,13 @@ async def list_graphs(
 ) -> PageView[GraphView]:
     """List your graphs in their active versions, newest graph first. Pages of large graphs may be shorter."""
     page = await api.graphs.list(caller.user_id, cursor=cursor, limit=limit)
-    return PageView(items=[GraphView.of(saved) for saved in page.items], next_cursor=page.next_cursor)
+    return await _view_page(page, caller, api)
 
 
 @router.post("/validate", responses=responses(413))
 async def validate_graph(body: GraphBody, caller: CallerDep, api: ResourcesDep) -> ValidationView:
     """Say what is wrong with a graph without saving it."""
-    return await api.graphs.validate(body)
+    return await api.graphs.validate(caller.user_id, body)
 
 
 @router.get("/{graph_id}", responses=responses(404))
@@ -46,18 +47,21 @@ async def get_graph(
     version: Annotated[Number | None, Query(description="The active version when left out.")] = None,
 ) -> GraphView:
     """Return one version of a graph."""
-    return GraphView.of(await api.graphs.require(caller.user_id, graph_id, version=version))
+    return await _view(await api.graphs.require(caller.user_id, graph_id, version=version), api)
 
 
 @router.put("/{graph_id}", responses=responses(400, 404, 413))
 async def update_graph(graph_id: Id, body: GraphBody, caller: CallerDep, api: ResourcesDep) -> GraphView:
     """Save a new version of a graph. It becomes active; earlier versions stay as they are."""
-    return GraphView.of(await api.graphs.change(caller.user_id, graph_id, body))
+    return await _view(await api.graphs.change(caller.user_id, graph_id, body), api)
 
 
 @router.delete("/{graph_id}", status_code=204, responses=responses(404))
 async def delete_graph(graph_id: Id, caller: CallerDep, api: ResourcesDep) -> Response:
-    """Delete a graph. Its executions stay readable, and those that run go on."""
+    """Delete a graph. Its executions stay readable, and those that run go on.
+
+    Graphs that nest it go on executing it; no graph that is saved from now on may name it.
+    """
     await api.graphs.delete(caller.user_id, graph_id)
     return Response(status_code=204)
 
@@ -68,12 +72,23 @@ async def list_versions(
 ) -> PageView[GraphView]:
     """List the versions of a graph, newest first. Pages of large graphs may be shorter."""
     page = await api.graphs.list_versions(caller.user_id, graph_id, cursor=cursor, limit=limit)
-    return PageView(items=[GraphView.of(saved) for saved in page.items], next_cursor=page.next_cursor)
+    return await _view_page(page, caller, api)
 
 
-@router.put("/{graph_id}/versions/active", responses=responses(404))
+@router.put("/{graph_id}/versions/active", responses=responses(400, 404))
 async def set_active_version(
     graph_id: Id, body: ActiveVersionBody, caller: CallerDep, api: ResourcesDep
 ) -> GraphView:
     """Make a version the one that runs by default."""
-    return GraphView.of(await api.graphs.activate(caller.user_id, graph_id, body.active_graph_version))
+    return await _view(await api.graphs.activate(caller.user_id, graph_id, body.active_graph_version), api)
+
+
+async def _view(saved: SavedGraph, api: ResourcesDep) -> GraphView:
+    nested = await api.graphs.list_nested(saved.graph.user_id, [saved])
+    return GraphView.of(saved, nested[0])
+
+
+async def _view_page(page: Page[SavedGraph], caller: CallerDep, api: ResourcesDep) -> PageView[GraphView]:
+    nested = await api.graphs.list_nested(caller.user_id, page.items)
+    items = [GraphView.of(*each) for each in zip(page.items, nested, strict=True)]
+    return PageView(items=items, next_cursor=page.next_cursor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.api.schemas.texts import Description, Name
 from app.graph.definition import GraphDefinition, Link, Node
+from app.graph.nesting import NestedGraph
 from app.graph.validation import MAX_LINKS, MAX_NODES
 from app.models.graphs import SavedGraph
 
@@ -111,6 +113,29 @@ class LinkView(BaseModel):
     is_static: bool
 
 
+class SubGraphView(BaseModel):
+    """A version that is nested in a graph, directly or through others."""
+
+    id: UUID
+    version: int
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+
+    @classmethod
+    def of(cls, nested: NestedGraph) -> SubGraphView:
+        """Return a nested version as it goes out."""
+        return cls(
+            id=nested.graph_id,
+            version=nested.version,
+            name=nested.name,
+            description=nested.description,
+            input_schema=dict(nested.input_schema),
+            output_schema=dict(nested.output_schema),
+        )
+
+
 class GraphView(BaseModel):
     """One version of a graph."""
 
@@ -125,14 +150,15 @@ class GraphView(BaseModel):
     updated_at: datetime
     nodes: list[NodeView]
     links: list[LinkView]
-    sub_graphs: list[Any] = Field(default_factory=list)
+    sub_graphs: list[SubGraphView]
+    """What is nested in it, at all depths, each version once; nodes and links are read from the graph itself."""
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     credentials_input_schema: dict[str, Any] = Field(default_factory=lambda: dict(NO_CREDENTIALS))
 
     @classmethod
-    def of(cls, saved: SavedGraph) -> GraphView:
-        """Return a saved version as it goes out."""
+    def of(cls, saved: SavedGraph, nested: Sequence[NestedGraph]) -> GraphView:
+        """Return a saved version as it goes out, with all that is nested in it."""
         graph, version = saved.graph, saved.version
         return cls(
             id=graph.id,
@@ -145,6 +171,7 @@ class GraphView(BaseModel):
             updated_at=graph.updated_at,
             nodes=[NodeView.model_validate(node) for node in version.definition["nodes"]],
             links=[LinkView.model_validate(link) for link in version.definition["links"]],
+            sub_graphs=[SubGraphView.of(each) for each in nested],
             input_schema=version.input_schema,
             output_schema=version.output_schema,
         )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from app.api.schemas.graphs import GraphBody, ValidationView
+from app.api.services.nesting import Nesting
 from app.api.services.preparation import PreparedGraph, prepare_graph
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import GraphInvalid
-from app.graph.definition import GraphDefinition
+from app.graph.definition import GraphDefinition, definition_from_json
+from app.graph.nesting import NestedGraph
 from app.models import graphs
 from app.models.graphs import SavedGraph
 from app.models.page import Page
@@ -22,23 +25,34 @@ from app.models.tables import Graph, GraphVersion
 class Graphs:
     """The graphs of all owners, one owner at a time."""
 
-    def __init__(self, sessions: Sessions, registry: BlockRegistry) -> None:
-        """Take where graphs are kept and the blocks that they may use."""
+    def __init__(self, sessions: Sessions, registry: BlockRegistry, nesting: Nesting) -> None:
+        """Take where graphs are kept, the blocks that they may use, and what is nested in what."""
         self._sessions = sessions
         self._registry = registry
+        self._nesting = nesting
 
-    async def check(self, graph: GraphDefinition) -> PreparedGraph:
+    async def check(
+        self, owner: str, graph: GraphDefinition, *, graph_id: uuid.UUID | None = None
+    ) -> PreparedGraph:
         """Check a graph without saving it.
+
+        Args:
+            owner: Whose it is to be.
+            graph: The graph.
+            graph_id: Its id; None for a new one.
 
         Raises:
             GraphInvalid: It may not be saved.
         """
-        return await asyncio.to_thread(prepare_graph, graph, self._registry)
+        found = await self._nesting.find(owner, graph)
+        prepared = await asyncio.to_thread(prepare_graph, graph, self._registry, found)
+        self._nesting.require_bounded(graph, found, graph_id=graph_id)
+        return prepared
 
-    async def validate(self, body: GraphBody) -> ValidationView:
+    async def validate(self, owner: str, body: GraphBody) -> ValidationView:
         """Return what is wrong with a graph."""
         try:
-            prepared = await self.check(body.to_definition())
+            prepared = await self.check(owner, body.to_definition())
         except GraphInvalid as error:
             return ValidationView(valid=False, node_errors=error.details["node_errors"])
         return ValidationView(
@@ -54,7 +68,7 @@ class Graphs:
         Raises:
             GraphInvalid: It may not be saved.
         """
-        prepared = await self.check(body.to_definition())
+        prepared = await self.check(owner, body.to_definition())
         now = datetime.now(UTC)
         graph = Graph(
             id=uuid.uuid4(),
@@ -79,7 +93,7 @@ class Graphs:
             GraphInvalid: The version may not be saved.
         """
         await self.require(owner, graph_id)
-        prepared = await self.check(body.to_definition())
+        prepared = await self.check(owner, body.to_definition(), graph_id=graph_id)
         async with self._sessions.begin() as session:
             await graphs.insert_plan(session, prepared.compiled)
             graph = await graphs.lock_graph(session, owner, graph_id)
@@ -94,7 +108,12 @@ class Graphs:
 
         Raises:
             NotFound: The owner has no such graph, or it has no such version.
+            GraphInvalid: By what has been saved since, it would contain itself or nest too deep.
         """
+        wanted = await self.require(owner, graph_id, version=version)
+        definition = definition_from_json(wanted.version.definition)
+        found = await self._nesting.find(owner, definition)
+        self._nesting.require_bounded(definition, found, graph_id=graph_id)
         async with self._sessions.begin() as session:
             graph = await graphs.lock_graph(session, owner, graph_id)
             saved = await graphs.require_graph(session, owner, graph_id, version=version)
@@ -103,7 +122,7 @@ class Graphs:
         return saved
 
     async def delete(self, owner: str, graph_id: uuid.UUID) -> None:
-        """Delete a graph. Its executions stay and go on.
+        """Delete a graph. Its executions stay and go on, and so do the graphs that nest it.
 
         Raises:
             NotFound: The owner has no such graph.
@@ -120,6 +139,10 @@ class Graphs:
         """
         async with self._sessions() as session:
             return await graphs.require_graph(session, owner, graph_id, version=version)
+
+    async def list_nested(self, owner: str, saved: Sequence[SavedGraph]) -> list[list[NestedGraph]]:
+        """Return for each version all that is nested in it, at all depths."""
+        return await self._nesting.list_below(owner, saved)
 
     async def list(self, owner: str, *, cursor: str | None, limit: int) -> Page[SavedGraph]:
         """Return the active versions of an owner's graphs, newest graph first."""
@@ -148,6 +171,7 @@ def _make_version(graph_id: uuid.UUID, number: int, body: GraphBody, prepared: P
         plan_hash=prepared.compiled.hash,
         input_schema=prepared.input_schema,
         output_schema=prepared.output_schema,
+        nests=[[str(ref.graph_id), ref.version] for ref in prepared.nests],
         created_at=datetime.now(UTC),
         **values,
     )

@@ -10,6 +10,7 @@ from app.errors import GraphInvalid
 from app.graph.compilation import CompiledGraph, compile_graph
 from app.graph.definition import GraphDefinition, definition_to_json, name_links
 from app.graph.interface import input_schema, output_schema, recompute_static
+from app.graph.nesting import Found, GraphRef, check_nesting, list_refs
 from app.graph.validation import validate_graph
 
 
@@ -21,10 +22,17 @@ class PreparedGraph:
     compiled: CompiledGraph
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
+    nests: tuple[GraphRef, ...]
+    """What its nodes execute."""
 
 
-def prepare_graph(given: GraphDefinition, registry: BlockRegistry) -> PreparedGraph:
+def prepare_graph(given: GraphDefinition, registry: BlockRegistry, found: Found) -> PreparedGraph:
     """Check and compile a graph.
+
+    Args:
+        given: The graph as its author gave it.
+        registry: The blocks there are.
+        found: What the author has of the graphs that it executes.
 
     Raises:
         GraphInvalid: It may not be saved; the details say why.
@@ -33,6 +41,8 @@ def prepare_graph(given: GraphDefinition, registry: BlockRegistry) -> PreparedGr
     graph = recompute_static(given, signatures)
     graph = graph.with_links(name_links(graph.links))
     problems = validate_graph(graph, signatures)
+    for node_id, errors in check_nesting(graph, signatures, found).items():
+        problems[node_id] = errors | problems.get(node_id, {})
     if problems:
         raise GraphInvalid(problems)
     return PreparedGraph(
@@ -40,4 +50,5 @@ def prepare_graph(given: GraphDefinition, registry: BlockRegistry) -> PreparedGr
         compiled=compile_graph(graph, signatures),
         input_schema=input_schema(graph, signatures),
         output_schema=output_schema(graph, signatures),
+        nests=list_refs(graph, signatures),
     )

@@ -19,6 +19,7 @@ from tests.fault.harness.system import APIS, LINKS, WORKERS, System
 LATEST_SECONDS = 12.0
 """A fault that waits for a request which never comes happens then."""
 SLOWNESS_SECONDS = 0.1
+UNHEARD_SECONDS = 0.7
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ Inflict = Callable[[System, Fault], Awaitable[None]]
 
 async def kill_worker(system: System, fault: Fault) -> None:
     """Kill a worker; another takes its place later."""
-    number = int(fault.target)
+    number = _number(fault)
     system.workers[number].kill()
     await asyncio.sleep(fault.lasting_seconds)
     system.restart_worker(number)
@@ -55,7 +56,7 @@ async def kill_worker(system: System, fault: Fault) -> None:
 
 async def stop_worker(system: System, fault: Fault) -> None:
     """Ask a worker to stop; another takes its place later."""
-    number = int(fault.target)
+    number = _number(fault)
     await system.workers[number].stop()
     await asyncio.sleep(fault.lasting_seconds)
     system.restart_worker(number)
@@ -63,7 +64,7 @@ async def stop_worker(system: System, fault: Fault) -> None:
 
 async def freeze_worker(system: System, fault: Fault) -> None:
     """Freeze a worker; it goes on as if nothing had happened."""
-    worker = system.workers[int(fault.target)]
+    worker = system.workers[_number(fault)]
     worker.pause()
     await asyncio.sleep(fault.lasting_seconds)
     worker.resume()
@@ -71,7 +72,7 @@ async def freeze_worker(system: System, fault: Fault) -> None:
 
 async def kill_api(system: System, fault: Fault) -> None:
     """Kill an API; another takes its place later."""
-    number = int(fault.target)
+    number = _number(fault)
     system.apis[number].kill()
     await asyncio.sleep(fault.lasting_seconds)
     system.restart_api(number)
@@ -111,6 +112,31 @@ async def freeze_temporal(system: System, fault: Fault) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
+async def lose_answers(system: System, fault: Fault) -> None:
+    """Let a worker do and record its work, and die before Temporal hears of it."""
+    link = system.links["worker-temporal"]
+    link.stall()
+    await asyncio.sleep(UNHEARD_SECONDS)
+    system.workers[_number(fault)].kill()
+    link.cut()
+    link.flow()
+    await asyncio.sleep(fault.lasting_seconds)
+    system.restart_worker(_number(fault))
+
+
+async def kill_everything(system: System, fault: Fault) -> None:
+    """Kill all there is at once, as the machine's end would."""
+    for program in [*system.workers, *system.apis]:
+        program.kill()
+    await asyncio.gather(system.stack.postgres.kill(), system.stack.temporal.kill())
+    await asyncio.sleep(fault.lasting_seconds)
+    await system.stack.start()
+    for number in range(WORKERS):
+        system.restart_worker(number)
+    for number in range(APIS):
+        system.restart_api(number)
+
+
 async def cut_link(system: System, fault: Fault) -> None:
     """Reset all connections of a kind."""
     system.links[fault.target].cut()
@@ -132,6 +158,10 @@ async def slow_link(system: System, fault: Fault) -> None:
     link.flow()
 
 
+def _number(fault: Fault) -> int:
+    return int(fault.target)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of fault."""
@@ -141,15 +171,30 @@ class Kind:
     weight: float
     group: str
     """What it befalls, for `--only`."""
+    also: frozenset[str] = frozenset()
+    """What else it befalls, as `group target`: nothing is hit by two faults at once that undo each other."""
+
+    def victims(self, target: str) -> list[str]:
+        """Return all that it befalls, in the order in which it is taken."""
+        return sorted({f"{self.group} {target}", *self.also})
 
 
 _WORKERS = tuple(map(str, range(WORKERS)))
 _APIS = tuple(map(str, range(APIS)))
+_EVERYTHING = frozenset(
+    {
+        *(f"worker {number}" for number in _WORKERS),
+        *(f"api {number}" for number in _APIS),
+        "postgres ",
+        "temporal ",
+    }
+)
 
 KINDS: dict[str, Kind] = {
     "kill-worker": Kind(kill_worker, _WORKERS, 5, "worker"),
     "stop-worker": Kind(stop_worker, _WORKERS, 1, "worker"),
     "freeze-worker": Kind(freeze_worker, _WORKERS, 2, "worker"),
+    "lose-answers": Kind(lose_answers, _WORKERS, 3, "worker", frozenset({"link worker-temporal"})),
     "kill-api": Kind(kill_api, _APIS, 3, "api"),
     "kill-postgres": Kind(kill_postgres, ("",), 3, "postgres"),
     "kill-session": Kind(kill_session, ("",), 1, "postgres"),
@@ -158,6 +203,7 @@ KINDS: dict[str, Kind] = {
     "cut-link": Kind(cut_link, LINKS, 4, "link"),
     "stall-link": Kind(stall_link, LINKS, 3, "link"),
     "slow-link": Kind(slow_link, LINKS, 1, "link"),
+    "kill-everything": Kind(kill_everything, ("",), 0.5, "everything", _EVERYTHING),
 }
 GROUPS = sorted({kind.group for kind in KINDS.values()})
 
@@ -188,7 +234,7 @@ class Saboteur:
     timeline: list[str] = field(default_factory=list)
     """What happened when, for people."""
     inflicted: Counter[str] = field(default_factory=Counter)
-    _locks: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _began: float = 0.0
 
     async def inflict_all(self, faults: Sequence[Fault]) -> None:
@@ -213,8 +259,9 @@ class Saboteur:
                 async with asyncio.timeout(LATEST_SECONDS):
                     await self.system.world.until(requests_before + fault.after_requests)
         kind = KINDS[fault.kind]
-        lock = self._locks.setdefault((kind.group, fault.target), asyncio.Lock())
-        async with lock:
+        async with contextlib.AsyncExitStack() as held:
+            for victim in kind.victims(fault.target):
+                await held.enter_async_context(self._locks.setdefault(victim, asyncio.Lock()))
             self.note(f"{fault}")
             self.inflicted[fault.kind] += 1
             await kind.inflict(self.system, fault)

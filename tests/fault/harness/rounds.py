@@ -223,6 +223,7 @@ async def _replay(system: System, evidence: Sequence[Evidence], report: RoundRep
 
 
 def _keep(system: System, report: RoundReport, evidence: Sequence[Evidence]) -> None:
+    system.is_evidence = True
     report.folder = system.folder / f"broken-{report.name}"
     report.folder.mkdir(parents=True, exist_ok=True)
     for execution in evidence:

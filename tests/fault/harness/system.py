@@ -33,6 +33,8 @@ class System:
         self.stack = stack
         self.world = world
         self.links = links
+        self.is_evidence = False
+        """Whether something was broken, so that the folder is worth keeping."""
         self.api_ports = [_free_port() for _ in range(APIS)]
         self.workers: list[WorkerProcess] = []
         self.apis: list[ServerProcess] = []

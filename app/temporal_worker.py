@@ -18,12 +18,13 @@ from app.activities.engine import PostgresEngineActivities
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
 from app.activities.reconciling import Reconciling
+from app.activities.reviews import Reviews
 from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
-from app.blocks.base import RemoteBlock
+from app.blocks.base import RemoteBlock, ReviewBlock
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
 from app.blocks.registry import BlockRegistry, make_registry
@@ -106,10 +107,16 @@ async def make_workers(
         anthropic_api_key=config.anthropic_api_key,
     )
     try:
-        origins, plans, values = Origins(pool), PlanCache(pool, registry), ValueCache(ValueStore(pool, config.objects))
+        origins, plans, values = (
+            Origins(pool),
+            PlanCache(pool, registry),
+            ValueCache(ValueStore(pool, config.objects)),
+        )
         calls = BlockCalls(pool, origins, plans, values, http=http, language_models=models)
         blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
-        engine = PostgresEngineActivities(pool, origins, plans, values, holds={}, seeding=Seeding())
+        engine = PostgresEngineActivities(
+            pool, origins, plans, values, holds={ReviewBlock: Reviews(pool)}, seeding=Seeding()
+        )
         trials = BlockTrials(registry, http=http, language_models=models)
         settling = Settling(client, pool)
         reconciling = Reconciling(client, pool, settling, task_queue=config.task_queue)

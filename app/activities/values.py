@@ -87,7 +87,8 @@ class Shelf:
     """
 
     def __init__(self, owner: str, cache: ValueCache) -> None:
-        self._owner = owner
+        self.owner = owner
+        """Whose values these are."""
         self._cache = cache
         self._known: set[str] = set()
         self._unwritten: dict[str, bytes] = {}
@@ -120,7 +121,7 @@ class Shelf:
         if sha256 not in self._known and sha256 not in self._unwritten:
             self._unwritten[sha256] = text
             self.unwritten_bytes += len(text)
-            self._cache.put(self._owner, sha256, text)
+            self._cache.put(self.owner, sha256, text)
         return make_reference(sha256, len(text))
 
     async def open(self, envelopes: Mapping[str, Envelope]) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class Shelf:
             return {key: envelope[0] for key, envelope in envelopes.items()}
         wanted = {envelope[0] for envelope in envelopes.values() if is_reference(envelope)}
         texts = {sha256: self._unwritten[sha256] for sha256 in wanted & self._unwritten.keys()}
-        fetched = await self._cache.fetch(self._owner, wanted - texts.keys())
+        fetched = await self._cache.fetch(self.owner, wanted - texts.keys())
         self._known |= fetched.keys()
         texts |= fetched
         return {
@@ -149,7 +150,7 @@ class Shelf:
             ObjectsAway: The object store cannot be reached.
         """
         # A copy: the block may go on emitting meanwhile.
-        return await self._cache.store.stow(self._owner, dict(self._unwritten))
+        return await self._cache.store.stow(self.owner, dict(self._unwritten))
 
     def note_written(self, values: Iterable[ValueRecord]) -> None:
         """Take note that a transaction has written these values."""

@@ -23,6 +23,10 @@ class EventType(StrEnum):
     NODE_COMPLETED = "node_completed"
     NODE_FAILED = "node_failed"
     NODE_CANCELLED = "node_cancelled"
+    REVIEW_REQUESTED = "review_requested"
+    REVIEW_REMINDER = "review_reminder"
+    REVIEW_ANSWERED = "review_answered"
+    REVIEW_TIMED_OUT = "review_timed_out"
 
 
 TERMINAL_EVENTS = frozenset(

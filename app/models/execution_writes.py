@@ -15,6 +15,7 @@ from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.event_types import OF_EXECUTION, EventType
 from app.models.recording import CHANNEL, Changes, EventRecord, record
+from app.models.review_writes import withdraw_reviews
 from app.models.value_uses import add_uses, hashes_of
 
 _INSERT = """
@@ -123,6 +124,26 @@ async def begin_execution(connection: asyncpg.Connection[Any], new: NewExecution
     return bool(is_owned)
 
 
+async def record_with_nested(
+    connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, *, owner: str
+) -> bool:
+    """Write changes of an open execution, and in the same transaction the executions that are to be nested in it.
+
+    Returns:
+        Whether it was still open. If not, nothing is written.
+
+    Raises:
+        ValueCollected: A value is not stored any more. Nothing was written.
+    """
+    if not changes.nested:
+        return await record(connection, execution_id, changes, owner=owner)
+    async with connection.transaction():
+        is_open = await record(connection, execution_id, changes, owner=owner)
+        for new in changes.nested if is_open else ():
+            await insert_execution(connection, new)
+    return is_open
+
+
 async def require_inputs(connection: asyncpg.Connection[Any], execution_id: str, *, owner: str) -> Envelope:
     """Return the envelope around an execution's inputs.
 
@@ -168,6 +189,8 @@ async def close_execution(
         }
         key = f"{row['node']}#{row['n']}:{Status.CANCELLED}"
         changes.events.append(EventRecord(key, EventType.NODE_CANCELLED, json.dumps(data)))
+    if cancelled:
+        await withdraw_reviews(connection, execution_id)
     ending = {"status": closing.status, "error": closing.error, **closing.report}
     changes.events.append(EventRecord("end", OF_EXECUTION[closing.status], json.dumps(ending)))
     await record(connection, execution_id, changes, owner=owner)

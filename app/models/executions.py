@@ -20,7 +20,7 @@ from app.graph.envelope import Envelope, is_reference
 from app.graph.status import Status
 from app.models import values
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
-from app.models.tables import Execution, ExecutionEvent, NodeExecution
+from app.models.tables import Execution, ExecutionEvent, NodeExecution, Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +212,7 @@ async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid
     for table, key in (
         (NodeExecution, col(NodeExecution.execution_id)),
         (ExecutionEvent, col(ExecutionEvent.execution_id)),
+        (Review, col(Review.execution_id)),
     ):
         await session.execute(delete(table).where(key.in_(own)).execution_options(synchronize_session=False))
     emptied: dict[str, Any] = {"inputs": [{}], "outputs": {}, "error": None, "report": None}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from app.errors import PerdureError
 from app.graph.status import Status
+from app.models.review_writes import ReviewRecord, insert_reviews
 
 CHANNEL = "perdure_events"
 """Where it is announced that an execution's log has grown: its id, and `:` and its status when that has changed."""
@@ -71,6 +72,9 @@ class Changes:
     values: list[ValueRecord] = field(default_factory=list)
     uses: set[str] = field(default_factory=set)
     """Hashes of stored values that the record refers to; those of `values` need not be among them."""
+    reviews: list[ReviewRecord] = field(default_factory=list)
+    nested: list[NewExecution] = field(default_factory=list)
+    """Executions that begin to be nested in this one; written by `execution_writes.record_with_nested` only."""
     status: Status | None = None
     """The execution's new status, if it changes and is not its last."""
 
@@ -171,6 +175,18 @@ async def record(
     Raises:
         ValueCollected: One of the values is not stored any more. Nothing was written.
     """
+    if not changes.reviews:
+        return await _write(connection, execution_id, changes, owner)
+    async with connection.transaction():
+        is_open = await _write(connection, execution_id, changes, owner)
+        if is_open:
+            await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
+    return is_open
+
+
+async def _write(
+    connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, owner: str
+) -> bool:
     statement = _WRITE_WITH_VALUES if changes.values or changes.uses else _WRITE
     arguments = _arguments(execution_id, changes, owner)
     try:

@@ -83,7 +83,9 @@ class GraphVersion(SQLModel, table=True):
     plan_hash: str = Field(foreign_key="plans.hash")
     input_schema: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     output_schema: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    nests: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
+    nests: list[Any] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]")
+    )
     """`[[graph id, version | null], …]`: what its nodes execute; null for whichever version is active."""
     created_at: datetime = Field(sa_column=_moment(is_now=True))
 
@@ -246,3 +248,32 @@ class LooseObject(SQLModel, table=True):
         default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
     )
     """Whether it is going to be deleted; from then on it becomes nobody's body."""
+
+
+class Review(SQLModel, table=True):
+    """A question that a person is to answer: what a node execution waits for."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        Index("reviews_of_user", "user_id", "requested_at", "id"),
+        Index("reviews_of_execution", "execution_id"),
+        Index("reviews_open", "user_id", "requested_at", postgresql_where=text("status = 'open'")),
+    )
+
+    id: uuid.UUID = Field(primary_key=True)
+    """The node execution's."""
+    execution_id: uuid.UUID
+    user_id: str
+    node: int
+    node_id: str = Field(sa_column=Column(Text, nullable=False))
+    n: int
+    status: str
+    """`open`, `answered`, `timed_out` or `withdrawn`. What is no longer open never changes again."""
+    asked: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """`{name, instructions, editable, schema, data}`, the data in an envelope."""
+    answer: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """`{approved, by, message, data}`, the data in an envelope, or null when it stayed as it was."""
+    requested_at: datetime = Field(sa_column=_moment(is_now=True))
+    due_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    """When nobody needs to answer any more."""
+    closed_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))

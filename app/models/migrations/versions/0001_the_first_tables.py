@@ -186,9 +186,40 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("graph_id", "version"),
     )
+    op.create_table(
+        "reviews",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("execution_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("node", sa.Integer(), nullable=False),
+        sa.Column("node_id", sa.Text(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("asked", sa.JSON(), nullable=False),
+        sa.Column("answer", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column(
+            "requested_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("reviews_of_user", "reviews", ["user_id", "requested_at", "id"], unique=False)
+    op.create_index("reviews_of_execution", "reviews", ["execution_id"], unique=False)
+    op.create_index(
+        "reviews_open",
+        "reviews",
+        ["user_id", "requested_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'open'"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("reviews_open", table_name="reviews", postgresql_where=sa.text("status = 'open'"))
+    op.drop_index("reviews_of_execution", table_name="reviews")
+    op.drop_index("reviews_of_user", table_name="reviews")
+    op.drop_table("reviews")
     op.drop_table("graph_versions")
     op.drop_index("graphs_of_user", table_name="graphs")
     op.drop_table("graphs")

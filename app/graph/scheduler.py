@@ -155,6 +155,17 @@ class Scheduler:
         self._remote.setdefault(firing.node, deque()).appendleft((firing.n, firing.inputs))
         self._remote_count += 1
 
+    def give_back(self, firings: Iterable[Firing]) -> None:
+        """Make node executions ready again that were started and not carried out, behind those that are ready."""
+        for firing in firings:
+            key = (firing.node, firing.n)
+            self._running.discard(key)
+            if self._nodes[firing.node].lane is Lane.REMOTE:
+                self._remote.setdefault(firing.node, deque()).append((firing.n, firing.inputs))
+                self._remote_count += 1
+            else:
+                self._in_wave[key] = firing.inputs
+
     def take_in_wave(self) -> Firing | None:
         """Start the node execution that has been ready longest among those that a wave carries."""
         if not self.has_wave:

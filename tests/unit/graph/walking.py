@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from app.graph.compilation import compile_graph
+from app.graph.changes import Version
+from app.graph.compilation import CompiledGraph, compile_graph
 from app.graph.definition import GraphDefinition, Link, Node
 from app.graph.pins import fold, select
 from app.graph.plan import Plan, plan_from_json
@@ -68,6 +69,15 @@ class Sketch:
 
     def compile(self) -> tuple[GraphDefinition, Plan]:
         """Return the graph and its plan."""
+        graph, compiled, _ = self._compile()
+        return graph, plan_from_json(json.loads(json.dumps(compiled.plan)))
+
+    def version(self) -> Version:
+        """Return the compiled version with its names."""
+        _, compiled, blocks = self._compile()
+        return Version.from_json(compiled.plan, compiled.configuration, blocks)
+
+    def _compile(self) -> tuple[GraphDefinition, CompiledGraph, dict[str, BlockSignature]]:
         links = [_link(text) for text in self.links]
         graph = GraphDefinition(
             tuple(Node(name, name, self.constants.get(name, {})) for name in self.behaviours), tuple(links)
@@ -81,8 +91,7 @@ class Sketch:
             )
             for name in self.behaviours
         }
-        compiled = compile_graph(graph, blocks)
-        return graph, plan_from_json(json.loads(json.dumps(compiled.plan)))
+        return graph, compile_graph(graph, blocks), blocks
 
 
 def _link(text: str) -> Link:

@@ -1,0 +1,357 @@
+"""What a rerun takes over of an execution, and what it leaves to be executed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator
+from random import Random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.graph.changes import Version, find_changed, find_downstream, find_newly_fed
+from app.graph.compilation import compile_graph
+from app.graph.envelope import make_inline, make_reference
+from app.graph.reuse import FOLD_LENGTH, UNFOLDED_AT_MOST, Key, Recorded, Reuse, is_same, wrap_unstored
+from app.graph.scheduler import Emission, Firing, Scheduler
+from app.graph.signature import Kind
+from app.graph.status import Status
+from tests.unit.graph.small_blocks import SIGNATURES, graph, node
+from tests.unit.graph.test_scheduler_properties import LIMIT, sketches
+from tests.unit.graph.walking import Behaviour, Fails, Sketch
+
+
+def break_down(_: dict[str, Any]) -> list[tuple[str, Any]]:
+    raise Fails
+
+
+class Walker:
+    """Walks a version with the nodes' behaviours and records each node execution when it ends."""
+
+    def __init__(
+        self, sketch: Sketch, random: Random | None = None, *, broken: Collection[tuple[str, int]] = ()
+    ) -> None:
+        self.sketch = sketch
+        self.version = sketch.version()
+        self._random = random
+        self._broken = broken
+        """(node id, n) of firings that fail although their nodes would not."""
+
+    def from_the_start(self, limit: int = LIMIT) -> tuple[Scheduler, list[Recorded]]:
+        scheduler = Scheduler(self.version.plan, max_node_executions=limit)
+        scheduler.start()
+        return scheduler, self.go_on(scheduler)
+
+    def go_on(self, scheduler: Scheduler) -> list[Recorded]:
+        recorded: list[Recorded] = []
+        running: list[Firing] = []
+        while True:
+            while firing := scheduler.take_remote() or scheduler.take_in_wave():
+                running.append(firing)
+                if self._random is not None and self._random.random() < 0.5:
+                    break
+            if not running:
+                return recorded
+            firing = running.pop(self._random.randrange(len(running)) if self._random else 0)
+            recorded.append(self._end(scheduler, firing))
+
+    def _end(self, scheduler: Scheduler, firing: Firing) -> Recorded:
+        node = self.version.nodes[firing.node]
+        inputs = {node.pins[pin]: envelope for pin, envelope in firing.inputs.items()}
+        data = {**node.input_default, **{pin: envelope[0] for pin, envelope in inputs.items()}}
+        status = Status.COMPLETED
+        outputs: list[list[Any]] = []
+        try:
+            behaviour = break_down if (node.id, firing.n) in self._broken else self.sketch.behaviours[node.id]
+            outputs = [[pin, make_inline(value)] for pin, value in behaviour(data)]
+        except Fails as failure:
+            status = Status.FAILED
+            outputs = [[pin, make_inline(value)] for pin, value in failure.emitted]
+            self._settle(scheduler, firing, outputs, str(failure))
+            outputs.append(["error", make_inline(str(failure))])
+        else:
+            self._settle(scheduler, firing, outputs, None)
+        return Recorded(firing.node, firing.n, status, inputs, outputs)
+
+    def _settle(
+        self, scheduler: Scheduler, firing: Firing, outputs: list[list[Any]], error: str | None
+    ) -> None:
+        sources = self.version.nodes[firing.node].sources
+        emissions: list[Emission] = [
+            [[number, envelope] for number, source in enumerate(sources) if source == pin]
+            for pin, envelope in outputs
+            if pin in sources
+        ]
+        if error is None:
+            scheduler.settle(firing.node, firing.n, emissions)
+        else:
+            scheduler.fail(firing.node, firing.n, emissions, code="BLOCK_FAILED", message=error)
+
+
+def reuse_of(version: Version, *, cone: Collection[int] = (), is_strict: bool = False) -> Reuse:
+    return Reuse(version, cone=cone, is_strict=is_strict, max_node_executions=LIMIT, wrap=wrap_unstored)
+
+
+def feed(reuse: Reuse, recorded: list[Recorded]) -> list[Recorded]:
+    """Offer records in their order, and those again that were too early; return those taken over."""
+    by_key = {row.key: row for row in recorded}
+    taken = []
+    for row in recorded:
+        if reuse.offer(row, {}):
+            taken.append(row)
+        while due := reuse.take_due():
+            taken += [by_key[key] for key in due if reuse.offer(by_key[key], {})]
+    return taken
+
+
+def go_on(walker: Walker, reuse: Reuse) -> tuple[Scheduler, list[Recorded]]:
+    """Execute what was not taken over."""
+    stored: dict[str, list[Emission]] = {}
+
+    def store(emissions: list[Emission]) -> list[Any]:
+        stored[str(len(stored))] = emissions
+        return make_reference(str(len(stored) - 1), 1)
+
+    state = json.loads(json.dumps(reuse.snapshot(store)))
+    scheduler = Scheduler.restore(walker.version.plan, state, max_node_executions=LIMIT)
+    ran = walker.go_on(scheduler)
+    while folded := scheduler.next_folded():
+        scheduler.unfold(folded.node, folded.n, stored[folded.envelope[0]])
+        ran += walker.go_on(scheduler)
+    return scheduler, ran
+
+
+def bag(recorded: list[Recorded]) -> Counter[str]:
+    return Counter(
+        json.dumps([row.node, row.n, row.status, row.inputs, row.outputs], sort_keys=True) for row in recorded
+    )
+
+
+def keys(recorded: list[Recorded]) -> list[Key]:
+    return sorted(row.key for row in recorded)
+
+
+def ids(version: Version, numbers: Collection[int]) -> set[str]:
+    return {version.nodes[number].id for number in numbers}
+
+
+@given(sketches(), st.randoms(use_true_random=False), st.booleans())
+def test_with_nothing_changed_everything_that_ended_well_is_taken_over(
+    sketch: Sketch, random: Random, is_strict: bool
+) -> None:
+    walker = Walker(sketch, random)
+    original, recorded = walker.from_the_start()
+    if original.is_exhausted or original.failure:
+        return
+    reuse = reuse_of(walker.version, is_strict=is_strict)
+    assert feed(reuse, recorded) == recorded
+    assert not reuse.may_run
+    scheduler, ran = go_on(walker, reuse)
+    assert ran == []
+    assert scheduler.snapshot() == original.snapshot()
+
+
+@given(sketches(is_free_of_races=True), st.randoms(use_true_random=False), st.data())
+def test_a_rerun_from_any_nodes_gives_what_the_original_gave(
+    sketch: Sketch, random: Random, data: st.DataObject
+) -> None:
+    walker = Walker(sketch, random)
+    original, recorded = walker.from_the_start()
+    if original.is_exhausted:
+        return
+    origins = data.draw(st.sets(st.integers(0, len(walker.version.nodes) - 1), min_size=1))
+    cone = find_downstream(walker.version.plan, origins)
+    reuse = reuse_of(walker.version, cone=cone)
+    taken = feed(reuse, recorded)
+    assert not {row.node for row in taken} & cone
+    expected = reuse.may_run
+    _, ran = go_on(walker, reuse)
+    assert {row.node for row in ran} <= expected
+    assert {row.node for row in recorded if row.node in cone} == {row.node for row in ran if row.node in cone}
+    assert bag(taken + ran) == bag(recorded)
+    assert keys(taken + ran) == keys(recorded)
+
+
+@given(sketches(is_free_of_races=True), st.randoms(use_true_random=False), st.data())
+def test_a_rerun_from_what_failed_gives_what_an_execution_without_the_failures_gives(
+    sketch: Sketch, random: Random, data: st.DataObject
+) -> None:
+    healthy, expected = Walker(sketch).from_the_start()
+    if healthy.is_exhausted:
+        return
+    walker = Walker(sketch, random)
+    unhandled = [row for row in expected if walker.version.plan.nodes[row.node].error_source < 0]
+    chosen = data.draw(st.sets(st.sampled_from([row.key for row in unhandled]))) if unhandled else set()
+    broken = {(walker.version.nodes[number].id, n) for number, n in chosen}
+    original, recorded = Walker(sketch, random, broken=broken).from_the_start()
+    if original.is_exhausted:
+        return
+    reuse = reuse_of(walker.version, is_strict=True)
+    taken = feed(reuse, recorded)
+    assert not {row.key for row in taken} & chosen
+    _, ran = go_on(walker, reuse)
+    assert bag(taken + ran) == bag(expected)
+    assert keys(taken + ran) == keys(expected)
+
+
+@given(sketches(), st.randoms(use_true_random=False), st.data())
+def test_no_node_execution_is_taken_over_and_executed(
+    sketch: Sketch, random: Random, data: st.DataObject
+) -> None:
+    walker = Walker(sketch, random)
+    _, recorded = walker.from_the_start()
+    origins = data.draw(st.sets(st.integers(0, len(walker.version.nodes) - 1)))
+    cone = find_downstream(walker.version.plan, origins)
+    reuse = reuse_of(walker.version, cone=cone, is_strict=data.draw(st.booleans()))
+    taken = feed(reuse, data.draw(st.permutations(recorded)))
+    _, ran = go_on(walker, reuse)
+    assert not {count for count in Counter(keys(taken + ran)).values() if count > 1}
+    for number in {row.node for row in taken + ran}:
+        numbers = sorted(row.n for row in taken + ran if row.node == number)
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+@given(sketches(is_free_of_races=True), st.randoms(use_true_random=False), st.data())
+def test_records_that_come_too_early_are_taken_over_when_they_are_due(
+    sketch: Sketch, random: Random, data: st.DataObject
+) -> None:
+    walker = Walker(sketch, random)
+    original, recorded = walker.from_the_start()
+    if original.is_exhausted or original.failure:
+        return
+    taken = feed(reuse_of(walker.version), data.draw(st.permutations(recorded)))
+    assert keys(taken) == keys(recorded)
+
+
+def adds(amount: int) -> Behaviour:
+    return lambda data: [("out", data.get("in", 0) + amount)]
+
+
+def numbers_to(count: int) -> Behaviour:
+    return lambda _: [("out", number) for number in range(count)]
+
+
+def refuses(bad: int) -> Behaviour:
+    def behaviour(data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        if data["in"] == bad:
+            raise Fails
+        yield "out", data["in"]
+
+    return behaviour
+
+
+def test_of_a_generator_with_one_failed_item_only_that_item_is_executed_again() -> None:
+    sketch = Sketch({"many": numbers_to(5), "each": adds(1)}, ["many.out -> each.in"])
+    original, recorded = Walker(sketch, broken=[("each", 3)]).from_the_start()
+    assert original.failure
+    walker = Walker(sketch)
+    reuse = reuse_of(walker.version, is_strict=True)
+    assert len(feed(reuse, recorded)) == 5
+    assert ids(walker.version, reuse.may_run) == {"each"}
+    _, ran = go_on(walker, reuse)
+    assert [(row.n, row.outputs) for row in ran] == [(3, [["out", [3]]])]
+
+
+def test_a_failure_that_the_graph_handles_counts_as_done() -> None:
+    sketch = Sketch(
+        {"bad": refuses(0), "zero": numbers_to(1), "rescue": adds(0), "after": adds(1)},
+        ["zero.out -> bad.in", "bad.error -> rescue.text", "bad.out -> after.in"],
+    )
+    walker = Walker(sketch)
+    original, recorded = walker.from_the_start()
+    assert original.failure is None
+    reuse = reuse_of(walker.version, is_strict=True)
+    assert feed(reuse, recorded) == recorded
+    assert not reuse.may_run
+
+
+def test_a_node_in_a_loop_with_a_chosen_one_is_executed_again_too() -> None:
+    sketch = Sketch(
+        {"start": numbers_to(1), "a": adds(1), "b": refuses(4), "beside": adds(0)},
+        ["start.out -> a.in", "a.out -> b.in", "b.out -> a.in", "start.out -> beside.in"],
+    )
+    walker = Walker(sketch)
+    _, recorded = walker.from_the_start()
+    cone = find_downstream(walker.version.plan, [walker.version.numbers["b"]])
+    assert ids(walker.version, cone) == {"a", "b"}
+    reuse = reuse_of(walker.version, cone=cone)
+    assert ids(walker.version, {row.node for row in feed(reuse, recorded)}) == {"start", "beside"}
+    _, ran = go_on(walker, reuse)
+    assert keys(ran) == keys([row for row in recorded if row.node in cone])
+
+
+def test_very_many_values_wait_in_folded_lists_unless_they_are_asked_for() -> None:
+    count = UNFOLDED_AT_MOST + 2 * FOLD_LENGTH + 5
+    sketch = Sketch({"many": numbers_to(count), "each": adds(1)}, ["many.out -> each.in"])
+    walker = Walker(sketch)
+    _, recorded = walker.from_the_start(limit=10_000)
+    assert len(recorded) == count + 1
+
+    def make(cone: Collection[int] = ()) -> Reuse:
+        return Reuse(
+            walker.version, cone=cone, is_strict=True, max_node_executions=10_000, wrap=wrap_unstored
+        )
+
+    waiting = make(cone=[walker.version.numbers["each"]])
+    feed(waiting, recorded)
+    assert ids(walker.version, waiting.may_run) == {"each"}
+    lists: list[list[Emission]] = []
+    state = waiting.snapshot(lambda emissions: lists.append(emissions) or make_reference("list", 1))  # type: ignore[func-returns-value]
+    assert state["dispatched"] == UNFOLDED_AT_MOST + 1
+    assert [len(emissions) for emissions in lists] == [FOLD_LENGTH, FOLD_LENGTH, 5]
+    whole = make()
+    assert feed(whole, recorded) == recorded
+    assert not whole.may_run
+
+
+def test_a_version_is_compared_node_by_node() -> None:
+    def compiled(*parts: Any) -> Version:
+        made = graph(*parts)
+        compiled = compile_graph(made, SIGNATURES)
+        return Version.from_json(compiled.plan, compiled.configuration, SIGNATURES)
+
+    old = compiled(
+        node("in", "input", name="x"),
+        node("same", metadata={"title": "one"}),
+        node("other", data=1),
+        node("fed"),
+        node("gone"),
+        "in.result -> same.input",
+        "in.result -> other.input",
+        "same.output -> fed.input",
+        "other.output -> gone.input",
+    )
+    new = compiled(
+        node("new"),
+        node("fed"),
+        node("other", data=True),
+        node("same", metadata={"title": "two"}),
+        node("in", "input", name="x"),
+        "in.result -> same.input",
+        "in.result -> other.input",
+        "other.output -> fed.input",
+        "same.output -> new.input",
+    )
+    assert ids(new, find_changed(old, new)) == {"new", "fed", "other"}
+    assert find_changed(old, old) == set()
+
+
+def test_input_nodes_are_executed_again_when_their_run_input_is_another() -> None:
+    made = graph(node("a", "input", name="a"), node("b", "input", name="b"), node("rest", "any_input"))
+    compiled = compile_graph(made, SIGNATURES)
+    version = Version.from_json(compiled.plan, compiled.configuration, SIGNATURES)
+    assert version.nodes[2].kind is Kind.INPUT
+    assert ids(version, find_newly_fed(version, {"a": 1, "b": 2}, {"a": 1, "b": 2})) == set()
+    assert ids(version, find_newly_fed(version, {"a": 1, "b": 2}, {"a": 1, "b": 3})) == {"b", "rest"}
+    assert ids(version, find_newly_fed(version, {"a": 1}, {"a": True})) == {"a", "rest"}
+    assert ids(version, find_newly_fed(version, {"a": None}, {})) == {"a", "rest"}
+
+
+def test_values_are_the_same_whichever_way_they_travel() -> None:
+    text = "x" * 10_000
+    assert is_same(wrap_unstored(text), [text])
+    assert not is_same(wrap_unstored(text), [text + "y"])
+    assert not is_same([1], [True])
+    assert not is_same([1], [1.0])

@@ -15,6 +15,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from app.activities.block_calls import BlockCalls
 from app.activities.engine import PostgresEngineActivities
+from app.activities.holds import Hold
+from app.activities.nesting import NestedGraphs
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
 from app.activities.reconciling import Reconciling
@@ -24,7 +26,7 @@ from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
-from app.blocks.base import RemoteBlock, ReviewBlock
+from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
 from app.blocks.registry import BlockRegistry, make_registry
@@ -114,11 +116,13 @@ async def make_workers(
         )
         calls = BlockCalls(pool, origins, plans, values, http=http, language_models=models)
         blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
-        engine = PostgresEngineActivities(
-            pool, origins, plans, values, holds={ReviewBlock: Reviews(pool)}, seeding=Seeding()
-        )
-        trials = BlockTrials(registry, http=http, language_models=models)
         settling = Settling(client, pool)
+        holds: dict[type[Block], Hold] = {
+            ReviewBlock: Reviews(pool),
+            NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
+        }
+        engine = PostgresEngineActivities(pool, origins, plans, values, holds=holds, seeding=Seeding())
+        trials = BlockTrials(registry, http=http, language_models=models)
         reconciling = Reconciling(client, pool, settling, task_queue=config.task_queue)
         # A pool serves every remote block: which pool a block was in when its graph was saved, the plan says.
         calls_and_trials = [*blocks, trials.execute_block]

@@ -35,7 +35,7 @@ from app.activities.waves import Wave
 from app.blocks.base import Block
 from app.errors import NotFound
 from app.graph.packing import count_parts, pack, part_of
-from app.models import execution_writes, recording
+from app.models import execution_writes
 from app.models.execution_writes import NewExecution
 from app.models.recording import Changes
 
@@ -144,7 +144,7 @@ class PostgresEngineActivities(EngineActivities):
 
     async def _record(self, execution_id: str, changes: Changes, owner: str) -> None:
         async with self._pool.acquire() as connection:
-            await recording.record(connection, execution_id, changes, owner=owner)
+            await execution_writes.record_with_nested(connection, execution_id, changes, owner=owner)
 
     async def _load_run_inputs(self, execution_id: str, owner: str, shelf: Shelf) -> Mapping[str, Any]:
         if execution_id not in self._run_inputs:

@@ -33,3 +33,29 @@ class WorkerLost(BlockError):
 
     code = "WORKER_LOST"
     category = Category.SYSTEM
+
+
+class NestedTooDeep(BlockError):
+    """Graphs are nested deeper than they may be."""
+
+    code = "DEPTH_EXCEEDED"
+    category = Category.RESOURCE
+
+
+class NestedGraphMissing(BlockError):
+    """The owner of the execution has no such graph, or it has no such version."""
+
+    code = "NOT_FOUND"
+    category = Category.RESOURCE
+
+
+class NestedFailed(BlockError):
+    """The nested execution failed."""
+
+    code = "NESTED_FAILED"
+
+
+class NestedCancelled(BlockError):
+    """The nested execution was stopped."""
+
+    code = "NESTED_CANCELLED"

@@ -70,8 +70,7 @@ def gather_outputs(
     for number, inputs, emitted in results:
         node = plan.nodes[number]
         if node.is_output:
-            name = str(node.input_default.get("name") or node.id)
-            outputs.setdefault(name, []).append(inputs.get("value", make_inline(None)))
+            outputs.setdefault(node.output_name, []).append(inputs.get("value", make_inline(None)))
             continue
         for pin, envelope in emitted:
             if pin != "error":

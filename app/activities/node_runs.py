@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from app.activities.plans import LoadedNode
 from app.activities.values import TOTAL_INLINE_LIMIT_BYTES, Shelf
-from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline
+from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline
 from app.graph.scheduler import FOLDED, Emission
 from app.graph.status import Status
 from app.models.event_types import OF_NODE
@@ -69,6 +69,20 @@ class NodeRun:
             ValueTooLarge: It is beyond what is stored.
         """
         envelope = self._wrap(value)
+        self.outputs.append([pin, envelope])
+        self.route(pin, value, envelope)
+
+    async def pass_on(self, pin: str, envelope: Envelope) -> None:
+        """Take a value of the same owner in its envelope. A stored one is loaded only if a link selects a part of it.
+
+        Raises:
+            ValueMissing: It has to be loaded and is not stored any more.
+        """
+        if not is_reference(envelope):
+            self.emit(pin, envelope[0])
+            return
+        is_selected = any(route.name != pin for route in self.node.routes.get(pin, ()))
+        value = (await self.shelf.open({pin: envelope}))[pin] if is_selected else None
         self.outputs.append([pin, envelope])
         self.route(pin, value, envelope)
 

@@ -58,6 +58,11 @@ class LoadedNode:
         return self.block.kind is Kind.OUTPUT
 
     @property
+    def output_name(self) -> str:
+        """Return the name of the run output that an output node's values are."""
+        return str(self.input_default.get("name") or self.id)
+
+    @property
     def is_leaf(self) -> bool:
         """Answer whether no link starts here."""
         return not self.routes and self.block.kind is not Kind.NOTE

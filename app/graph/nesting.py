@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 from app.graph.coercion import coerce
 from app.graph.definition import GraphDefinition, Node
+from app.graph.interface import list_run_inputs
 from app.graph.node_checks import given_fields
-from app.graph.pins import PinNameInvalid, base_name
+from app.graph.pins import PinNameInvalid, base_name, fold, is_dynamic
 from app.graph.problems import NodeErrors, Problems
 from app.graph.signature import BlockSignature, Kind
 from app.graph.validation import Signatures
@@ -153,6 +154,34 @@ def check_depth(
         elif not is_bounded:
             problems.add(node.id, GRAPH_ID, f"Graphs can be nested {max_depth} deep; this is deeper")
     return problems.node_errors
+
+
+def bind_run_inputs(
+    graph: GraphDefinition, signatures: Signatures, constants: Mapping[str, Any], linked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the run inputs of a nested graph, fitted to the types of its input nodes.
+
+    Args:
+        graph: The nested graph.
+        signatures: Of the blocks that it uses.
+        constants: What the node says, by name; a null says nothing.
+        linked: What arrived over links, by pin name. It wins over the constants.
+
+    Raises:
+        PinNameInvalid: A dynamic name is impossible, or leads into a value of another kind.
+    """
+    ports = {port.name: port for port in list_run_inputs(graph, signatures)}
+    given = {name: value for name, value in constants.items() if value is not None} | dict(linked)
+    whole = {name: value for name, value in given.items() if name in ports or not is_dynamic(name)}
+    if len(whole) < len(given):
+        parts = {name: value for name, value in given.items() if name not in whole}
+        bases = {name: whole[name] for name in map(base_name, parts) if name in whole}
+        folded = fold(bases | parts)
+        whole |= {name: value for name, value in folded.items() if name not in parts}
+    return {
+        name: coerce(value, ports[name].annotation) if name in ports else value
+        for name, value in whole.items()
+    }
 
 
 def _walk(ref: GraphRef, found: Found, max_depth: int) -> tuple[set[uuid.UUID], bool]:

@@ -17,6 +17,9 @@ from app.errors import PerdureError
 from app.graph.status import Status
 from app.models.review_writes import ReviewRecord, insert_reviews
 
+if TYPE_CHECKING:
+    from app.models.execution_writes import NewExecution
+
 CHANNEL = "perdure_events"
 """Where it is announced that an execution's log has grown: its id, and `:` and its status when that has changed."""
 

@@ -16,7 +16,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import RELEASE_SIGNAL
+from app.activities.contracts import RELEASE_SIGNAL, ExecutionLimits
 from app.activities.reconciliation import Found
 from app.api.services.upkeep import schedule_id
 from tests.e2e.rest import graph, node, save, start, sums, wait
@@ -71,7 +71,14 @@ async def deployment(client: Client, own_database_url: str) -> AsyncIterator[Dep
 
     async with (
         make_engine(client, own_database_url) as engine,
-        run_api(own_database_url, connect, task_queue=engine.task_queue, reconcile_seconds=1.0) as api,
+        run_api(
+            own_database_url,
+            connect,
+            task_queue=engine.task_queue,
+            reconcile_seconds=1.0,
+            timeout_margin_seconds=0.0,
+            limits=ExecutionLimits(timeout_seconds=3600),
+        ) as api,
         api.caller() as caller,
     ):
         yield Deployment(engine, caller)
@@ -154,3 +161,33 @@ async def test_an_execution_without_a_record_is_adopted(deployment: Deployment, 
     row = await deployment.listed(execution["id"])
     assert row["graph_id"] == execution["graph_id"]
     assert row["created_at"] == execution["created_at"]
+
+
+async def test_time_runs_out_also_when_no_worker_can_notice(deployment: Deployment, client: Client) -> None:
+    graph_id = await save(deployment.caller, timer())
+    response = await deployment.caller.post(f"/api/graphs/{graph_id}/execute", json={"timeout_seconds": 1})
+    execution_id = response.json()["id"]
+    handle = client.get_workflow_handle(execution_id)
+
+    async def is_ended_by_temporal() -> bool:
+        return (await handle.describe()).status is WorkflowExecutionStatus.TIMED_OUT
+
+    await eventually(is_ended_by_temporal)
+    assert (await deployment.listed(execution_id))["status"] == "QUEUED"
+    async with deployment.engine.worker():
+        await eventually(lambda: deployment.has_status(execution_id, "FAILED"))
+    assert (await deployment.listed(execution_id))["error"]["code"] == "TIMED_OUT"
+
+
+@pytest.mark.parametrize(
+    "wish", [{"timeout_seconds": 3601}, {"timeout_seconds": 0}, {"max_node_executions": 1_000_001}]
+)
+async def test_more_than_the_server_allows_is_not_started(
+    deployment: Deployment, wish: dict[str, int]
+) -> None:
+    graph_id = await save(deployment.caller, timer())
+
+    response = await deployment.caller.post(f"/api/graphs/{graph_id}/execute", json=wish)
+
+    assert response.status_code == 422
+    assert (await deployment.caller.get("/api/executions")).json()["items"] == []

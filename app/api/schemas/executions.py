@@ -24,6 +24,10 @@ class ExecuteBody(BaseModel):
     preset_id: Annotated[str, Field(max_length=100)] | None = None
     budget: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """The most credits it may cost."""
+    timeout_seconds: Annotated[float, Field(ge=1, le=3650 * 86_400)] | None = None
+    """The longest that it may take, pauses and waits included; the server says what is the most, and the default."""
+    max_node_executions: Annotated[int, Field(ge=1)] | None = None
+    """After how many node executions it fails; 100,000 when left out."""
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
     """1 (first) to 5 (last) among what waits for a worker; 3 when left out."""
 

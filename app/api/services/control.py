@@ -80,7 +80,12 @@ class Control:
         with engine_errors():
             reason = f"{STOP_REASON} not ended in {self._stop_deadline_seconds:g} s"
             await _unless_closed(handle.terminate(reason=reason, rpc_timeout=RPC_TIMEOUT))
-        return await self._records.require(owner, execution_id)
+        execution = await self._records.require(owner, execution_id)
+        if is_ended(execution):
+            return execution
+        # Temporal does not know it, so nothing of it can go on.
+        await self._records.settle(owner, execution_id)
+        return await self._waiting.until_ended(owner, execution_id, RECORD_TIMEOUT_SECONDS)
 
     async def pause(self, owner: str, execution_id: uuid.UUID) -> Execution:
         """Have an execution start nothing new.

@@ -103,12 +103,12 @@ class ExecutionRecords:
         if is_ended(execution):
             return execution
         closed = await handle.describe(rpc_timeout=RPC_TIMEOUT)
-        await self._start_settling(client, execution)
+        await self._start_settling(client, execution.user_id, execution.id)
         execution.status, execution.error = verdict
         execution.ended_at = closed.close_time
         return execution
 
-    async def settle(self, execution: Execution) -> None:
+    async def settle(self, owner: str, execution_id: uuid.UUID) -> None:
         """Have a worker close the record of an execution that Temporal has closed or does not know.
 
         Raises:
@@ -116,13 +116,13 @@ class ExecutionRecords:
         """
         client = await self._engine.client()
         with engine_errors():
-            await self._start_settling(client, execution)
+            await self._start_settling(client, owner, execution_id)
 
-    async def _start_settling(self, client: Client, execution: Execution) -> None:
+    async def _start_settling(self, client: Client, owner: str, execution_id: uuid.UUID) -> None:
         await client.start_activity(
             SETTLE_ACTIVITY,
-            SettleRequest(str(execution.id), execution.user_id),
-            id=f"{execution.id}/settle",
+            SettleRequest(str(execution_id), owner),
+            id=f"{execution_id}/settle",
             task_queue=self._task_queue,
             start_to_close_timeout=SETTLE_ATTEMPT,
             schedule_to_close_timeout=SETTLE_AT_ALL,

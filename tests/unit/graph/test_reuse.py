@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -355,3 +356,21 @@ def test_values_are_the_same_whichever_way_they_travel() -> None:
     assert not is_same(wrap_unstored(text), [text + "y"])
     assert not is_same([1], [True])
     assert not is_same([1], [1.0])
+
+
+def test_from_what_failed_a_record_counts_only_if_it_was_given_the_same() -> None:
+    sketch = Sketch({"zero": numbers_to(1), "next": adds(1)}, ["zero.out -> next.in"])
+    walker = Walker(sketch)
+    _, (first, second) = walker.from_the_start()
+    other = replace(second, inputs={"in": make_inline(7)})
+    strict, lenient = reuse_of(walker.version, is_strict=True), reuse_of(walker.version)
+    assert feed(strict, [first, other]) == [first]
+    assert ids(walker.version, strict.may_run) == {"next"}
+    assert feed(lenient, [first, other]) == [first, other]
+
+
+def test_what_was_recorded_before_what_it_follows_from_is_taken_over_too() -> None:
+    sketch = Sketch({"zero": numbers_to(2), "next": adds(1)}, ["zero.out -> next.in"])
+    walker = Walker(sketch)
+    _, recorded = walker.from_the_start()
+    assert keys(feed(reuse_of(walker.version), recorded[::-1])) == keys(recorded)

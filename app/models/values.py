@@ -90,10 +90,8 @@ async def delete_uses(session: AsyncSession, owner: str, execution_id: uuid.UUID
     own = (col(ValueUse.execution_id) == execution_id, col(ValueUse.user_id) == owner)
     used = select(col(ValueUse.user_id), col(ValueUse.sha256)).where(*own)
     # In one order, so that two deletions never wait for each other in a ring.
-    locked = (
-        select(_KEY).where(_KEY.in_(used)).order_by(col(StoredValue.sha256)).with_for_update(key_share=True)
-    )
-    await session.execute(locked)
+    mine = select(col(StoredValue.sha256)).where(_KEY.in_(used)).order_by(col(StoredValue.sha256))
+    await session.execute(mine.with_for_update(key_share=True))
     await session.execute(
         update(StoredValue)
         .where(_KEY.in_(used))

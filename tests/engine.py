@@ -25,7 +25,7 @@ from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
 from app.database import migrate, plain_url
 from app.errors import BlockError, BlockUnavailable
 from app.graph.compilation import compile_graph
-from app.graph.definition import GraphDefinition, Link, Node, name_links
+from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
 from app.graph.signature import RetryPolicy
 from app.temporal_worker import WorkerConfig, make_workers
 
@@ -162,7 +162,7 @@ class Engine:
         user: str | None = None,
     ) -> WorkflowHandle[Any, int]:
         """Save a graph for its owner, and start an execution of it, as its owner unless another user is named."""
-        graph_id, plan_hash = await self._save(graph, owner)
+        graph_id, plan_hash = await self.save(graph, owner)
         start = ExecutionStart(
             user_id=user or owner,
             graph_id=graph_id,
@@ -221,7 +221,8 @@ class Engine:
         )
         return status
 
-    async def _save(self, graph: GraphDefinition, owner: str) -> tuple[str, str]:
+    async def save(self, graph: GraphDefinition, owner: str = OWNER) -> tuple[str, str]:
+        """Save a graph for its owner as it is given; return its id and its plan's hash."""
         compiled = compile_graph(graph, self.registry.signatures)
         graph_id = str(uuid.uuid4())
         async with self.pool.acquire() as connection, connection.transaction():
@@ -243,9 +244,10 @@ class Engine:
             )
             await connection.execute(
                 "INSERT INTO graph_versions (graph_id, version, name, description, definition, plan_hash, "
-                "input_schema, output_schema) VALUES ($1, 1, 'test', '', '{}', $2, '{}', '{}')",
+                "input_schema, output_schema) VALUES ($1, 1, 'test', '', $3, $2, '{}', '{}')",
                 graph_id,
                 compiled.hash,
+                definition_to_json(graph),
             )
         return graph_id, compiled.hash
 

@@ -18,6 +18,7 @@ from app.api.errors import BlockRefused
 from app.api.schemas.blocks import TrialView
 from app.blocks.base import Block
 from app.errors import EngineUnavailable
+from app.fairness import make_priority
 from app.pools import queue_of
 
 WAIT_FOR_WORKER_SECONDS = 10.0
@@ -55,6 +56,7 @@ class Trials:
                         start_to_close_timeout=timedelta(seconds=seconds),
                         retry_policy=RetryPolicy(maximum_attempts=1),
                         summary=f"try {block.name}",
+                        priority=make_priority(owner),
                     )
         except ActivityFailureError as error:
             raise _refusal(error) from error

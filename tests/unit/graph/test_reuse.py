@@ -207,8 +207,10 @@ def test_no_node_execution_is_taken_over_and_executed(
     cone = find_downstream(walker.version.plan, origins)
     reuse = reuse_of(walker.version, cone=cone, is_strict=data.draw(st.booleans()))
     taken = feed(reuse, data.draw(st.permutations(recorded)))
-    _, ran = go_on(walker, reuse)
+    scheduler, ran = go_on(walker, reuse)
     assert not {count for count in Counter(keys(taken + ran)).values() if count > 1}
+    if scheduler.is_exhausted:
+        return
     for number in {row.node for row in taken + ran}:
         numbers = sorted(row.n for row in taken + ran if row.node == number)
         assert numbers == list(range(1, len(numbers) + 1))

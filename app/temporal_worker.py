@@ -123,7 +123,9 @@ async def make_workers(
         }
         engine = PostgresEngineActivities(pool, origins, plans, values, holds=holds, seeding=Seeding())
         trials = BlockTrials(registry, http=http, language_models=models)
-        reconciling = Reconciling(client, pool, settling, task_queue=config.task_queue)
+        reconciling = Reconciling(
+            client, pool, settling, task_queue=config.task_queue, objects=config.objects
+        )
         # A pool serves every remote block: which pool a block was in when its graph was saved, the plan says.
         calls_and_trials = [*blocks, trials.execute_block]
         common = [
@@ -136,6 +138,7 @@ async def make_workers(
             settling.settle_execution,
             reconciling.reconcile_page,
             reconciling.adopt_unrecorded,
+            reconciling.collect,
         ]
         yield [
             _make_worker(

@@ -27,6 +27,8 @@ class Found:
     """Parents told once more that a nested execution has ended."""
     adopted: int = 0
     """Executions that ran without a record."""
+    values: int = 0
+    """Stored values that nobody used any more: deleted."""
     failed: int = 0
     """What could not be put right this time; the log says why."""
 
@@ -39,6 +41,7 @@ class Found:
             orphans=self.orphans + other.orphans,
             released=self.released + other.released,
             adopted=self.adopted + other.adopted,
+            values=self.values + other.values,
             failed=self.failed + other.failed,
         )
 
@@ -101,3 +104,8 @@ class ReconciliationActivities(ABC):
     @abstractmethod
     async def adopt_unrecorded(self, request: AdoptRequest) -> Found:
         """Record executions that run in Temporal without a record."""
+
+    @activity.defn(name="collect_values")
+    @abstractmethod
+    async def collect(self) -> Found:
+        """Delete stored values that nobody uses."""

@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from app.activities.contracts import WORKFLOW_NAME
 from app.activities.engine import new_execution
@@ -32,6 +33,8 @@ from app.activities.starts import read_start
 from app.errors import NotFound
 from app.models import execution_writes, sweeps
 from app.models.sweeps import QuietExecution, Waiter
+from app.models.value_collection import collect_values
+from app.objects import ObjectsAway, ObjectStore
 
 PAGE_SIZE = 200
 AT_ONCE = 8
@@ -39,6 +42,8 @@ AT_ONCE = 8
 ADOPT_PAGE_SIZE = 500
 ADOPT_AT_MOST = 10_000
 """How many open workflows are compared with the record, newest first: what has no record was started just now."""
+COLLECTIONS_AT_MOST = 20
+"""Calls of the collector in one reconciliation; what is left waits for the next."""
 RPC_TIMEOUT = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
@@ -50,7 +55,13 @@ class Reconciling(ReconciliationActivities):
     """Compares the record with Temporal."""
 
     def __init__(
-        self, client: Client, pool: asyncpg.Pool[Any], settling: Settling, *, task_queue: str
+        self,
+        client: Client,
+        pool: asyncpg.Pool[Any],
+        settling: Settling,
+        *,
+        task_queue: str,
+        objects: ObjectStore | None = None,
     ) -> None:
         """Take both sides, and what closes records.
 
@@ -59,11 +70,13 @@ class Reconciling(ReconciliationActivities):
             pool: Of the record.
             settling: Closes records.
             task_queue: The common queue of our executions; a namespace may hold others'.
+            objects: Where large values are kept besides the database, if anywhere.
         """
         self._client = client
         self._pool = pool
         self._settling = settling
         self._task_queue = task_queue
+        self._objects = objects
 
     @activity.defn(name="reconcile_page")
     async def reconcile_page(self, request: SweepRequest) -> SweepResult:
@@ -101,6 +114,21 @@ class Reconciling(ReconciliationActivities):
         unrecorded += await self._find_unrecorded(ids)
         return await _each(unrecorded, self._adopt)
 
+    @activity.defn(name="collect_values")
+    async def collect(self) -> Found:
+        """Delete stored values that nobody uses."""
+        values = 0
+        try:
+            for _ in range(COLLECTIONS_AT_MOST):
+                activity.heartbeat()
+                collected = await collect_values(self._pool, self._objects)
+                values += collected.values
+                if collected.is_all:
+                    break
+        except ObjectsAway as error:
+            log.warning("values_not_collected", reason=str(error))
+        return Found(values=values)
+
     @property
     def _open(self) -> str:
         return (
@@ -112,23 +140,28 @@ class Reconciling(ReconciliationActivities):
         """Return those that Temporal shows as running. It may show too much or too little for a moment."""
         if not execution_ids:
             return set()
+        activity.heartbeat()
         names = ", ".join(f"'{execution_id}'" for execution_id in execution_ids)
         query = f"{self._open} AND WorkflowId IN ({names})"
         shown = self._client.list_workflows(query, page_size=len(execution_ids), rpc_timeout=RPC_TIMEOUT)
-        return {workflow.id async for workflow in shown}
+        try:
+            return {workflow.id async for workflow in shown}
+        except RPCError as error:
+            # Lists are refused sooner than questions about one execution.
+            log.info("executions_asked_one_by_one", reason=str(error))
+            return set()
 
     async def _reconcile(self, row: QuietExecution, is_running: bool, patience: Patience) -> Found:
-        if is_running:
-            if not row.is_orphan:
-                return Found(checked=1)
+        if not is_running:
+            may_be_lost = row.quiet_seconds >= patience.lost_seconds and not row.is_to_be_started
+            verdict = await self._settling.settle(row.id, owner=row.user_id, may_be_lost=may_be_lost)
+            if verdict is not None:
+                return Found(checked=1, lost=1) if is_lost(verdict) else Found(checked=1, settled=1)
+        if row.is_orphan:
             await cancel_execution(self._client, row.id)
             log.info("orphan_cancelled", execution_id=row.id)
             return Found(checked=1, orphans=1)
-        may_be_lost = row.quiet_seconds >= patience.lost_seconds and not row.is_to_be_started
-        verdict = await self._settling.settle(row.id, owner=row.user_id, may_be_lost=may_be_lost)
-        if verdict is None:
-            return Found(checked=1)
-        return Found(checked=1, lost=1) if is_lost(verdict) else Found(checked=1, settled=1)
+        return Found(checked=1)
 
     async def _release(self, waiter: Waiter) -> Found:
         await release_parent(self._client, waiter.execution_id, (waiter.node, waiter.n))

@@ -37,9 +37,11 @@ class SweepOptions(TypedDict):
 SWEEP = SweepOptions(
     start_to_close_timeout=timedelta(minutes=5),
     heartbeat_timeout=timedelta(seconds=15),
-    # Without a last attempt: an outage is sat through; the schedule's own time-out ends what takes too long.
+    # While this goes on, the schedule starts no other; so what cannot be done now is left to the next one.
     retry_policy=RetryPolicy(
-        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
+        initial_interval=timedelta(milliseconds=500),
+        maximum_interval=timedelta(seconds=5),
+        maximum_attempts=10,
     ),
 )
 
@@ -64,4 +66,5 @@ class ReconciliationWorkflow:
         adopted = await workflow.execute_activity_method(
             ReconciliationActivities.adopt_unrecorded, AdoptRequest(request.patience), **SWEEP
         )
-        return found.plus(adopted)
+        collected = await workflow.execute_activity_method(ReconciliationActivities.collect, **SWEEP)
+        return found.plus(adopted).plus(collected)

@@ -74,8 +74,9 @@ def _show_row(report: RoundReport) -> None:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.inflicted.items()))
     verdict = "holds" if not report.broken else "BROKEN"
     _show(
-        f"{report.name:>8}  {verdict:<6}  {report.executions:>3} executions  {report.refusals:>4} refusals  "
-        f"{report.seconds:5.1f} s  recovered in {report.recovery_seconds:4.1f} s  {kinds}"
+        f"{report.name:>8}  {verdict:<6}  {report.executions:>3} executions  {report.retries:>3} retries  "
+        f"{report.found_on_record:>2} found done  {report.refusals:>4} refusals  {report.seconds:5.1f} s  "
+        f"recovered in {report.recovery_seconds:4.1f} s  {kinds}"
     )
     if report.broken:
         _show(report)
@@ -92,6 +93,8 @@ def _show_table(reports: Sequence[RoundReport], *, seconds: float) -> None:
         ("faults", sum(inflicted.values())),
         *((f"  {kind}", count) for kind, count in sorted(inflicted.items())),
         ("refused requests", sum(report.refusals for report in reports)),
+        ("attempts that were repeated", sum(report.retries for report in reports)),
+        ("attempts that found their work done", sum(report.found_on_record for report in reports)),
         ("lost", broken["it_has_ended_once"]),
         ("made again", broken["no_recorded_completion_is_made_again"] + broken["no_attempt_asks_twice"]),
         ("broken invariants", sum(broken.values())),

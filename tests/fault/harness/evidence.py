@@ -96,6 +96,15 @@ class Evidence:
                     found[scheduled[started.scheduled_event_id]] = started.attempt
         return found
 
+    def found_on_record(self) -> int:
+        """Return how many completions were recorded by an attempt that Temporal never heard the end of."""
+        attempts, numbers = self.attempts(), self.numbers()
+        return sum(
+            attempts.get(f"{row['node_id']}#{numbers[row['id']]}", 0) > row["attempt"]
+            for row in self.nodes
+            if row["status"] == "COMPLETED"
+        )
+
     def write(self, folder: Path) -> None:
         """Put everything into files, for people."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -115,6 +115,7 @@ async def freeze_temporal(system: System, fault: Fault) -> None:
 async def lose_answers(system: System, fault: Fault) -> None:
     """Let a worker do and record its work, and die before Temporal hears of it."""
     link = system.links["worker-temporal"]
+    await _until_requests(system, len(system.world.effects) + 1, UNHEARD_SECONDS)
     link.stall()
     await asyncio.sleep(UNHEARD_SECONDS)
     system.workers[_number(fault)].kill()
@@ -156,6 +157,12 @@ async def slow_link(system: System, fault: Fault) -> None:
     link.delay_seconds = SLOWNESS_SECONDS
     await asyncio.sleep(2 * fault.lasting_seconds)
     link.flow()
+
+
+async def _until_requests(system: System, count: int, timeout_seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_seconds):
+            await system.world.until(count)
 
 
 def _number(fault: Fault) -> int:
@@ -255,9 +262,7 @@ class Saboteur:
         if fault.after_requests is None:
             await asyncio.sleep(fault.after_seconds)
         else:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LATEST_SECONDS):
-                    await self.system.world.until(requests_before + fault.after_requests)
+            await _until_requests(self.system, requests_before + fault.after_requests, LATEST_SECONDS)
         kind = KINDS[fault.kind]
         async with contextlib.AsyncExitStack() as held:
             for victim in kind.victims(fault.target):

@@ -49,6 +49,10 @@ class RoundReport:
     seconds: float = 0.0
     recovery_seconds: float = 0.0
     """From the last repair to the last end."""
+    found_on_record: int = 0
+    """Attempts that found their work done: each would have been a doubled effect."""
+    retries: int = 0
+    """Attempts beyond the first, those that the graphs ask for included."""
     broken: dict[str, list[str]] = field(default_factory=dict)
     """What each invariant that does not hold says."""
     timeline: list[str] = field(default_factory=list)
@@ -107,6 +111,8 @@ async def run_round(system: System, plan: RoundPlan) -> RoundReport:
         for scandal in client.scandals:
             report.blame("an API never fails", scandal)
         report.refusals = client.refusals
+        report.found_on_record = sum(execution.found_on_record() for execution in evidence)
+        report.retries = sum(execution.record["stats"]["retries"] for execution in evidence)
     report.seconds = time.monotonic() - began
     if report.broken:
         _keep(system, report, evidence)

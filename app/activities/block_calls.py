@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import asyncpg
 import structlog
@@ -22,6 +23,7 @@ from app.activities.contracts import PACKED, NodeCall, NodeResult
 from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown, WorkerLost
 from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
+from app.activities.outages import wait_out
 from app.activities.plans import PlanCache
 from app.activities.values import Shelf, ValueCache
 from app.blocks.base import Emitted, RemoteBlock
@@ -30,20 +32,17 @@ from app.blocks.context import BlockContext
 from app.blocks.json_values import to_json
 from app.blocks.language_models import LanguageModels
 from app.blocks.outbound_http import OutboundHttp
-from app.database import AWAY
 from app.errors import BlockError
 from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.models import recording
-from app.models.recording import Changes, ValueCollected
-from app.objects import ObjectsAway
-from app.patience import patiently
+from app.models.recording import Changes
 
 QUICK_SECONDS = 0.1
 """A block that ends within this is recorded once, at its end; a longer one also when it has begun."""
 HEARTBEAT_EVERY_SECONDS = 1.0
-
-T = TypeVar("T")
+MAX_UNWRITTEN_BYTES = 32 * 1024 * 1024
+"""What a block has emitted is written while it runs once its large values come to more than this."""
 
 log = structlog.get_logger(__name__)
 
@@ -85,13 +84,13 @@ class BlockCalls:
             ApplicationError: The attempt failed; not retryable when it was the last or would fail again.
         """
         async with counted_attempt(heartbeat_seconds=HEARTBEAT_EVERY_SECONDS) as number:
-            attempt = await _with_stores(lambda: self._prepare(call, number))
+            attempt = await wait_out(lambda: self._prepare(call, number))
             run = attempt.run
             with structlog.contextvars.bound_contextvars(
                 execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
             ):
                 is_first = activity.info().attempt == 1 and not call.is_repeated
-                recorded = None if is_first else await _with_stores(attempt.find_recorded)
+                recorded = None if is_first else await wait_out(attempt.find_recorded)
                 if recorded is None and number > attempt.limit:
                     await attempt.give_up()
                 return recorded or await attempt.perform()
@@ -196,7 +195,7 @@ class Attempt:
         Raises:
             ApplicationError: The attempt failed.
         """
-        data = await _with_stores(lambda: self.run.shelf.open(self.run.given))
+        data = await wait_out(lambda: self.run.shelf.open(self.run.given))
         async with self._announced():
             try:
                 await self._run_block(data)
@@ -216,17 +215,27 @@ class Attempt:
         given = prepare(self._block, data, run.node.input_default)
         run.cost = self._block.cost_of(given.model_dump())
         try:
-            async with asyncio.timeout(self._options.timeout_seconds):
+            async with asyncio.timeout(self._options.timeout_seconds) as limit:
                 emitting = cast("AsyncGenerator[Emitted, None]", self._block.run(given, self._context))
                 async with contextlib.aclosing(emitting):
                     async for pin, value in emitting:
                         jsonable = to_json(value)
                         check_output(self._block, pin, jsonable)
                         run.emit(pin, jsonable)
+                        if run.shelf.unwritten_bytes > MAX_UNWRITTEN_BYTES:
+                            await self._write_so_far(limit)
         except TimeoutError as error:
             raise BlockTimedOut(
                 f"The block did not end within {self._options.timeout_seconds:g} s"
             ) from error
+
+    async def _write_so_far(self, limit: asyncio.Timeout) -> None:
+        """Write down what the block has emitted: memory may not hold all of it. That is not the block's time."""
+        loop = asyncio.get_running_loop()
+        left = (limit.when() or math.inf) - loop.time()
+        limit.reschedule(None)
+        await self._record(Status.RUNNING)
+        limit.reschedule(loop.time() + left)
 
     async def _fail(self, error: BlockError) -> None:
         """Write down that the attempt failed, and tell Temporal whether another is to follow."""
@@ -257,7 +266,7 @@ class Attempt:
         ended = datetime.now(UTC) if is_end else None
         changes = Changes()
         self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
-        await _with_stores(lambda: self._write(changes))
+        await wait_out(lambda: self._write(changes))
 
     async def _write(self, changes: Changes) -> None:
         changes.values = await self.run.shelf.stow()
@@ -286,8 +295,3 @@ class Attempt:
         announcing, self._announcing = self._announcing, None
         if announcing is not None:
             await end_task(announcing)
-
-
-async def _with_stores(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Do something that needs a store, as often as it takes: what the block has done must not be done again."""
-    return await patiently(attempt, service="stores", away=(*AWAY, ObjectsAway, ValueCollected))

@@ -15,7 +15,8 @@ from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, Pur
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
 from app.graph.coercion import coerce
 
-MAX_ITEMS = 10_000
+MAX_ITEMS = 100_000
+"""Ten times what the AutoGPT Platform takes."""
 MAX_ITEMS_TEXT_BYTES = 1024 * 1024
 
 

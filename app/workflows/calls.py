@@ -37,7 +37,8 @@ class RemoteCalls:
         self._plan = plan
         self._handles: dict[Key, asyncio.Task[NodeResult]] = {}
         self._returned: list[Firing] = []
-        self._doubtful: set[Key] = set()
+        self.doubtful: set[Key] = set()
+        """Node executions of which a call may have been made already: what that has recorded counts."""
 
     def __len__(self) -> int:
         return len(self._handles)
@@ -49,9 +50,8 @@ class RemoteCalls:
 
     def start(self, firing: Firing) -> int:
         """Start a call; return the bytes that it takes in the workflow task, roughly."""
-        key = firing.node, firing.n
         weight = weight_of(firing.inputs)
-        call = NodeCall(firing.node, firing.n, list(firing.inputs.items()), key in self._doubtful)
+        call = self.call_of(firing)
         node = self._plan.nodes[firing.node]
         handle: asyncio.Task[NodeResult]
         if weight > HEAVY_BYTES:
@@ -59,7 +59,7 @@ class RemoteCalls:
             weight = 0
         else:
             handle = start_call(node, call, self._start)
-        self._handles[key] = handle
+        self._handles[firing.node, firing.n] = handle
         handle.add_done_callback(lambda _: self._returned.append(firing))
         return weight
 
@@ -70,9 +70,14 @@ class RemoteCalls:
         packed = NodeCall(call.node, call.n, [[PACKED, stored.envelope]], call.is_repeated)
         return await start_call(self._plan.nodes[call.node], packed, self._start)
 
+    def call_of(self, firing: Firing) -> NodeCall:
+        """Return the call of a node execution."""
+        is_repeated = (firing.node, firing.n) in self.doubtful
+        return NodeCall(firing.node, firing.n, list(firing.inputs.items()), is_repeated)
+
     def doubt(self, node: int, n: int) -> None:
         """Note that a call of this node execution may have been made already."""
-        self._doubtful.add((node, n))
+        self.doubtful.add((node, n))
 
     def take_returned(self) -> list[tuple[Firing, Outcome]]:
         """Return what has come back, in that order, once."""

@@ -264,7 +264,7 @@ class GraphExecutionWorkflow:
             if self._is_task_full():
                 return True
             if self._shards.wants(self._scheduler):
-                self._unsent_bytes += self._shards.start(self._scheduler)
+                self._unsent_bytes += self._shards.start(self._scheduler, self._calls.call_of)
                 continue
             firing = self._scheduler.take_remote()
             if firing is None:
@@ -305,7 +305,9 @@ class GraphExecutionWorkflow:
         marks = steering.take_marks()
         request = WaveRequest(
             execution=self._execution,
-            state=self._scheduler.wave_snapshot(waking=[woken.node for woken in (*rings, *releases)]),
+            state=self._scheduler.wave_snapshot(
+                waking=[*(ring.node for ring in rings), *(release.node for release in releases)]
+            ),
             max_node_executions=self._start.limits.max_node_executions,
             rings=rings,
             losses=losses,
@@ -391,6 +393,7 @@ class GraphExecutionWorkflow:
             self._steering.load(state["steering"])
             self._timers.load(state["timers"])
             self._holds.load(state["holds"])
+            self._calls.doubtful.update((node, n) for node, n in state["doubtful"])
             self._deadline = datetime.fromisoformat(state["deadline"]) if state["deadline"] else None
         self._run_length.begin()
 
@@ -421,6 +424,7 @@ class GraphExecutionWorkflow:
             "steering": self._steering.dump(),
             "timers": self._timers.dump(),
             "holds": self._holds.dump(),
+            "doubtful": sorted(self._calls.doubtful),
             "deadline": self._deadline.isoformat() if self._deadline else None,
         }
 

@@ -74,7 +74,7 @@ class Shards:
         is_worth_it = 0 < 2 * size <= scheduler.remote_count
         return is_worth_it and len(self._shards) < MAX_SHARDS and not self._is_winding_up
 
-    def start(self, scheduler: Scheduler) -> int:
+    def start(self, scheduler: Scheduler, call_of: Callable[[Firing], NodeCall]) -> int:
         """Start a shard with what has been ready longest; return the bytes that it takes, roughly."""
         firings: list[Firing] = []
         weight = 0
@@ -93,19 +93,23 @@ class Shards:
         number = self._made
         # The run's id: numbers begin anew in every run.
         shard_id = f"{self._execution.execution_id}/shard/{workflow.info().run_id[:8]}-{number}"
-        task = asyncio.create_task(self._carry(number, shard_id, firings))
+        task = asyncio.create_task(
+            self._carry(number, shard_id, firings, [call_of(firing) for firing in firings])
+        )
         self._shards[number] = _Shard(firings, task)
         task.add_done_callback(lambda _: self._returned.append(number))
         return weight
 
-    async def _carry(self, number: int, shard_id: str, firings: list[Firing]) -> ShardResult:
+    async def _carry(
+        self, number: int, shard_id: str, firings: list[Firing], calls: list[NodeCall]
+    ) -> ShardResult:
         nodes = {firing.node: self._plan.nodes[firing.node] for firing in firings}
         handle = await workflow.start_child_workflow(
             SHARD_NAME,
             ShardStart(
                 start=replace(self._start, state=None),
                 nodes={str(node): plan_node.call_json() for node, plan_node in nodes.items()},
-                calls=[NodeCall(f.node, f.n, list(f.inputs.items())) for f in firings],
+                calls=calls,
             ),
             id=shard_id,
             result_type=ShardResult,
@@ -116,7 +120,7 @@ class Shards:
         self._shards[number].handle = handle
         if self._is_winding_up:
             await handle.signal(WIND_UP_SIGNAL)
-        result = await handle
+        result: ShardResult = await handle
         if result.stored is not None:
             result = replace(result, outcomes=await fetch(self._execution, result.stored))
         return result

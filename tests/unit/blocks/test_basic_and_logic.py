@@ -279,14 +279,18 @@ REFUSALS = [
         "1 MiB",
     ),
     refusal(
-        "many elements", "StepThroughItemsBlock", {"items": list(range(10_001))}, BlockLimitExceeded, "10,000"
+        "many elements",
+        "StepThroughItemsBlock",
+        {"items": list(range(100_001))},
+        BlockLimitExceeded,
+        "100,000",
     ),
     refusal(
         "many elements in all",
         "StepThroughItemsBlock",
-        {"items": list(range(6_000)), "items_str": json.dumps(list(range(6_000)))},
+        {"items": list(range(60_000)), "items_str": json.dumps(list(range(60_000)))},
         BlockLimitExceeded,
-        "10,000",
+        "100,000",
     ),
     refusal(
         "an unknown operation",
@@ -310,5 +314,5 @@ def test_it_refuses(name: str, data: dict[str, Any], error: type[BlockError], ma
         call(name, data)
 
 
-def test_ten_thousand_elements_are_gone_through() -> None:
-    assert len(call("StepThroughItemsBlock", {"items": list(range(10_000))})) == 20_000
+def test_a_hundred_thousand_elements_are_gone_through() -> None:
+    assert len(call("StepThroughItemsBlock", {"items": list(range(100_000))})) == 200_000

@@ -121,7 +121,9 @@ async def make_workers(
             ReviewBlock: Reviews(pool),
             NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
         }
-        engine = PostgresEngineActivities(pool, origins, plans, values, holds=holds, seeding=Seeding())
+        engine = PostgresEngineActivities(
+            pool, origins, plans, values, holds=holds, seeding=Seeding(pool, values, registry.signatures)
+        )
         trials = BlockTrials(registry, http=http, language_models=models)
         reconciling = Reconciling(
             client, pool, settling, task_queue=config.task_queue, objects=config.objects

@@ -78,6 +78,28 @@ def _read_node(configuration: Mapping[str, Any], signatures: Signatures) -> Vers
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What an execution walks: a version, with run inputs."""
+
+    version: Version
+    inputs: Mapping[str, Any]
+
+
+def find_cone(original: Walked, rerun: Walked, chosen: Iterable[int]) -> set[int]:
+    """Return the nodes of a rerun that are executed again whatever the original has recorded of them.
+
+    Args:
+        original: What was walked.
+        rerun: What is walked now.
+        chosen: Nodes of the rerun's version that are to be executed again.
+    """
+    origins = {*chosen, *find_newly_fed(rerun.version, original.inputs, rerun.inputs)}
+    if rerun.version is not original.version:
+        origins |= find_changed(original.version, rerun.version)
+    return find_downstream(rerun.version.plan, origins)
+
+
 def find_changed(old: Version, new: Version) -> set[int]:
     """Return the nodes of the new version that do something else, or are fed by other links, than in the old one."""
     links_before, links_now = _incoming(old), _incoming(new)

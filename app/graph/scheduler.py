@@ -7,22 +7,19 @@ It moves envelopes without opening them, holds no coroutine, and can be snapshot
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
+from app.graph.emissions import Emission, Folded, Unreleased
 from app.graph.envelope import Envelope, make_inline
 from app.graph.pairing import Inputs, Slot, Waiting, fill, is_complete, static_part
 from app.graph.plan import Plan, PlanNode
+from app.graph.ready import Turns
 from app.graph.signature import Lane
 
-Emission: TypeAlias = list[Any]
-"""What one yield of a block gives to links: `[[source number, envelope], …]`, or a folded list of such."""
-
-FOLDED = -1
-"""`[[FOLDED, reference]]` stands for the emissions in a stored list, which are released once it has been unfolded."""
 SNAPSHOT_FORMAT = 1
 WAVE_LIMIT = 2_000
 """Ready node executions that one wave is given at most."""
@@ -40,28 +37,11 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a node execution failed."""
+    """Why a node execution failed, or the walk as a whole."""
 
-    node: int
+    node: int | None
     code: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """A stored list of emissions that is next to be released."""
-
-    node: int
-    n: int
-    envelope: Envelope
-
-
-@dataclass(slots=True)
-class _Unreleased:
-    """What a dispatched firing has emitted and links have not seen yet."""
-
-    emissions: list[Emission]
-    is_closed: bool = False
 
 
 class Scheduler:
@@ -82,12 +62,9 @@ class Scheduler:
         self._counts: dict[int, int] = {}
         self._waiting: dict[int, Waiting] = {}
         self._last: dict[int, Inputs] = {}
-        self._unreleased: dict[tuple[int, int], _Unreleased] = {}
-        self._released: dict[int, int] = {}
+        self._unreleased = Unreleased()
         self._in_wave: OrderedDict[tuple[int, int], Inputs] = OrderedDict()
-        self._remote: OrderedDict[int, deque[tuple[int, Inputs]]] = OrderedDict()
-        self._remote_count = 0
-        self._folded: dict[int, int] = {}
+        self._remote = Turns()
         self._running: set[tuple[int, int]] = set()
         self.dispatched = 0
         """Node executions so far."""
@@ -103,7 +80,7 @@ class Scheduler:
     @property
     def is_finished(self) -> bool:
         """Answer whether nothing runs and nothing more can start."""
-        is_idle = not (self._in_wave or self._remote or self._folded)
+        is_idle = not (self._in_wave or self._remote or self._unreleased.folded_nodes)
         return not self._running and (self.is_exhausted or is_idle)
 
     @property
@@ -124,12 +101,12 @@ class Scheduler:
     @property
     def remote_count(self) -> int:
         """Return how many remote node executions are ready."""
-        return 0 if self.is_exhausted else self._remote_count
+        return 0 if self.is_exhausted else len(self._remote)
 
     @property
     def has_folded(self) -> bool:
         """Answer whether a stored list of emissions is to be unfolded."""
-        return bool(self._folded) and not self.is_exhausted
+        return bool(self._unreleased.folded_nodes) and not self.is_exhausted
 
     def start(self) -> None:
         """Dispatch the nodes that need no value to begin."""
@@ -141,19 +118,14 @@ class Scheduler:
         """Start the next remote node execution: nodes take turns, so a large fan-out does not hold up the others."""
         if not self.has_remote:
             return None
-        node, waiting = self._remote.popitem(last=False)
-        n, inputs = waiting.popleft()
-        if waiting:
-            self._remote[node] = waiting
-        self._remote_count -= 1
+        node, n, inputs = self._remote.take()
         self._running.add((node, n))
         return Firing(node, n, inputs)
 
     def put_back(self, firing: Firing) -> None:
         """Make a remote node execution ready again that was started and came back undone."""
         self._running.discard((firing.node, firing.n))
-        self._remote.setdefault(firing.node, deque()).appendleft((firing.n, firing.inputs))
-        self._remote_count += 1
+        self._remote.put_back(firing.node, firing.n, firing.inputs)
 
     def give_back(self, firings: Iterable[Firing]) -> None:
         """Make node executions ready again that were started and not carried out, behind those that are ready."""
@@ -176,10 +148,7 @@ class Scheduler:
 
     def next_folded(self) -> Folded | None:
         """Return the stored list of emissions that has waited longest, or None."""
-        if not self.has_folded:
-            return None
-        node, n = next(iter(self._folded.items()))
-        return Folded(node, n, self._unreleased[node, n].emissions[0][0][1])
+        return self._unreleased.next_folded() if self.has_folded else None
 
     def take(self, node: int, n: int) -> Firing | None:
         """Start one particular node execution of a wave; None when it is not ready."""
@@ -193,7 +162,7 @@ class Scheduler:
 
     def emit(self, node: int, n: int, emissions: Iterable[Emission]) -> None:
         """Take what a node execution emitted while it goes on."""
-        self._unreleased[node, n].emissions.extend(emissions)
+        self._unreleased.add(node, n, emissions)
         self._release(node)
 
     def settle(self, node: int, n: int, emissions: Iterable[Emission]) -> None:
@@ -202,9 +171,8 @@ class Scheduler:
         Raises:
             KeyError: It was never dispatched, or has ended before.
         """
-        unreleased = self._unreleased[node, n]
-        unreleased.emissions.extend(emissions)
-        unreleased.is_closed = True
+        self._unreleased.add(node, n, emissions)
+        self._unreleased.close(node, n)
         self._running.discard((node, n))
         self.settled += 1
         self._release(node)
@@ -227,29 +195,12 @@ class Scheduler:
         Raises:
             KeyError: That firing has no folded list that is next to be released.
         """
-        if self._folded.get(node) != n:
-            raise KeyError(node)
-        del self._folded[node]
-        unreleased = self._unreleased[node, n]
-        unreleased.emissions[:1] = emissions
+        self._unreleased.unfold(node, n, emissions)
         self._release(node)
 
     def _release(self, node: int) -> None:
-        """Deliver what the oldest unreleased firing has emitted, and go on to the next when it has ended."""
-        n = self._released.get(node, 0) + 1
-        while unreleased := self._unreleased.get((node, n)):
-            emissions, unreleased.emissions = unreleased.emissions, []
-            for position, emission in enumerate(emissions):
-                if emission[0][0] == FOLDED:
-                    unreleased.emissions = emissions[position:]
-                    self._folded[node] = n
-                    return
-                self._fan_out(node, emission)
-            if not unreleased.is_closed:
-                return
-            del self._unreleased[node, n]
-            self._released[node] = n
-            n += 1
+        for emission in self._unreleased.release(node):
+            self._fan_out(node, emission)
 
     def _fan_out(self, node: int, emission: Emission) -> None:
         by_source = self._nodes[node].targets
@@ -303,10 +254,9 @@ class Scheduler:
         self.dispatched += 1
         n = self._counts.get(number, 0) + 1
         self._counts[number] = n
-        self._unreleased[number, n] = _Unreleased([])
+        self._unreleased.open(number, n)
         if node.lane is Lane.REMOTE:
-            self._remote.setdefault(number, deque()).append((n, inputs))
-            self._remote_count += 1
+            self._remote.put(number, n, inputs)
         else:
             self._in_wave[number, n] = inputs
 
@@ -333,11 +283,7 @@ class Scheduler:
         return {
             **self._part(None),
             "in_wave": _dump_ready(self._in_wave),
-            "remote": [
-                [node, n, list(inputs.items())]
-                for node, waiting in self._remote.items()
-                for n, inputs in waiting
-            ],
+            "remote": self._remote.dump(),
             "last": _dump_inputs(self._last),
         }
 
@@ -349,7 +295,7 @@ class Scheduler:
             limit: How many of the ready node executions the wave gets, oldest first.
         """
         ready = OrderedDict(islice(self._in_wave.items(), limit))
-        reach = self._reach([*(node for node, _ in ready), *waking, *self._folded])
+        reach = self._reach([*(node for node, _ in ready), *waking, *self._unreleased.folded_nodes])
         last = {node: inputs for node, inputs in self._last.items() if node in reach}
         part = {**self._part(reach), "in_wave": _dump_ready(ready)}
         only = sorted(node for node in reach if self._nodes[node].lane is not Lane.REMOTE)
@@ -382,12 +328,7 @@ class Scheduler:
                 for node, waiting in sorted(self._waiting.items())
                 if waiting.slots and is_in(node)
             ],
-            "unreleased": [
-                [node, n, held.emissions, held.is_closed]
-                for (node, n), held in sorted(self._unreleased.items())
-                if is_in(node)
-            ],
-            "released": [[node, n] for node, n in sorted(self._released.items()) if is_in(node)],
+            **self._unreleased.dump(reach),
             "running": sorted([node, n] for node, n in self._running if is_in(node)),
         }
 
@@ -409,24 +350,11 @@ class Scheduler:
         scheduler._counts = dict(snapshot["counts"])
         scheduler._waiting = {node: Waiting.load(slots) for node, slots in snapshot["slots"]}
         scheduler._last = {node: dict(pairs) for node, pairs in snapshot["last"]}
-        scheduler._unreleased = {
-            (node, n): _Unreleased(list(emissions), is_closed)
-            for node, n, emissions, is_closed in snapshot["unreleased"]
-        }
-        scheduler._released = dict(snapshot["released"])
+        scheduler._unreleased.load(snapshot)
         scheduler._in_wave = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["in_wave"])
-        for node, n, pairs in snapshot["remote"]:
-            scheduler._remote.setdefault(node, deque()).append((n, dict(pairs)))
-        scheduler._remote_count = len(snapshot["remote"])
+        scheduler._remote.load(snapshot["remote"])
         scheduler._running = {(node, n) for node, n in snapshot["running"]}
-        scheduler._folded = dict(scheduler._find_folded())
         return scheduler
-
-    def _find_folded(self) -> Iterator[tuple[int, int]]:
-        for (node, n), unreleased in self._unreleased.items():
-            is_next = n == self._released.get(node, 0) + 1
-            if is_next and unreleased.emissions and unreleased.emissions[0][0][0] == FOLDED:
-                yield node, n
 
 
 def _dump_ready(ready: dict[tuple[int, int], Inputs]) -> list[Any]:

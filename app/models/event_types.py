@@ -11,6 +11,8 @@ class EventType(StrEnum):
     """What happened."""
 
     EXECUTION_STARTED = "execution_started"
+    EXECUTION_REUSED = "execution_reused"
+    """A rerun has taken over what another execution did."""
     EXECUTION_PAUSED = "execution_paused"
     EXECUTION_RESUMED = "execution_resumed"
     EXECUTION_WAITING = "execution_waiting"

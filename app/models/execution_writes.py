@@ -41,7 +41,8 @@ UPDATE executions SET
     started_at = coalesce(started_at, now()), cost = totals.cost, retries = totals.retries,
     node_executions = totals.node_executions, completed = totals.completed, failed = totals.failed
 FROM (
-    SELECT coalesce(sum(n.cost), 0) AS cost, coalesce(sum(n.attempt - 1), 0) AS retries,
+    SELECT coalesce(sum(n.cost), 0) AS cost,
+        coalesce(sum(n.attempt - 1) FILTER (WHERE NOT n.is_reused), 0) AS retries,
         count(*) AS node_executions, count(*) FILTER (WHERE n.status = 'COMPLETED') AS completed,
         count(*) FILTER (WHERE n.status = 'FAILED') AS failed
     FROM node_executions n WHERE n.execution_id = $1

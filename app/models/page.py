@@ -112,4 +112,4 @@ def number_key(number: int) -> int:
     Raises:
         ValueError: It is none.
     """
-    return max(0, min(int(number), MAX_NUMBER))
+    return max(-MAX_NUMBER, min(int(number), MAX_NUMBER))

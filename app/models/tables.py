@@ -181,7 +181,12 @@ class NodeExecution(SQLModel, table=True):
     started_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
     ended_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
     seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
-    """Number of the event that last changed it: the order in which node executions ended."""
+    """Number of the event that last changed it: the order in which node executions ended. What a rerun has taken over
+    comes before all of that: it has negative numbers, in the order of the original."""
+    is_reused: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )
+    """Whether a rerun has taken it over instead of executing the node."""
 
 
 class ExecutionEvent(SQLModel, table=True):

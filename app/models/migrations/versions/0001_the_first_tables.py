@@ -87,6 +87,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("is_reused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("execution_id", "node", "n", name="node_executions_once"),
     )

@@ -1,0 +1,139 @@
+"""What a rerun reads of the execution it begins from, and what it takes over of its record; plain asyncpg."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from app.errors import NotFound
+from app.graph.envelope import Envelope
+from app.graph.status import Status
+
+LIST_ROWS = "SELECT id FROM node_executions WHERE execution_id = {} ORDER BY seq, id"
+LOAD_ROWS = """
+SELECT id, node_id, n, status, inputs, outputs FROM node_executions
+WHERE id = ANY({}) AND execution_id = {} ORDER BY seq, id
+"""
+
+FIND_COMPILED = "SELECT plan, configuration FROM plans WHERE hash = {}"
+
+_COPY = """
+WITH held AS MATERIALIZED (
+    SELECT id FROM executions
+    WHERE id = $1 AND user_id = $2 AND status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
+    FOR UPDATE
+), original AS (
+    SELECT id, event_seq FROM executions WHERE id = $3 AND user_id = $2
+), copied AS (
+    INSERT INTO node_executions (
+        execution_id, id, node, node_id, block_id, n, status, inputs, outputs, error, attempt, cost,
+        started_at, ended_at, seq, is_reused
+    )
+    SELECT held.id, given.id, given.node, old.node_id, old.block_id, old.n, old.status, old.inputs, old.outputs,
+        old.error, old.attempt, 0, old.started_at, old.ended_at, old.seq - original.event_seq - 1, TRUE
+    FROM held, original, unnest($4::uuid[], $5::uuid[], $6::int[]) AS given(old_id, id, node)
+    JOIN node_executions old ON old.id = given.old_id
+    WHERE old.execution_id = $3
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM held
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The execution that is run again."""
+
+    plan_hash: str
+    inputs: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRow:
+    """A node execution of it."""
+
+    id: uuid.UUID
+    node_id: str
+    n: int
+    status: Status
+    inputs: dict[str, Envelope]
+    outputs: list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedRow:
+    """A node execution that is taken over."""
+
+    old_id: uuid.UUID
+    id: uuid.UUID
+    node: int
+    """The node's number in the plan of the rerun."""
+
+
+async def find_original(
+    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str, *, owner: str
+) -> Original | None:
+    """Return an owner's execution, or None when it has been deleted."""
+    row = await connection.fetchrow(
+        "SELECT plan_hash, inputs FROM executions WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL",
+        execution_id,
+        owner,
+    )
+    return Original(row["plan_hash"], row["inputs"]) if row else None
+
+
+async def require_compiled(
+    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], plan_hash: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a compiled version: its plan, and its configuration.
+
+    Raises:
+        NotFound: There is none of that hash.
+    """
+    row = await connection.fetchrow(FIND_COMPILED.format("$1"), plan_hash)
+    if row is None:
+        raise NotFound(f"There is no plan {plan_hash}")
+    return row["plan"], row["configuration"]
+
+
+async def list_row_ids(
+    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str
+) -> list[uuid.UUID]:
+    """Return the ids of all node executions in the order in which they ended."""
+    return [row["id"] for row in await connection.fetch(LIST_ROWS.format("$1"), execution_id)]
+
+
+async def load_rows(
+    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str, ids: Sequence[uuid.UUID]
+) -> list[RecordedRow]:
+    """Return some node executions in the order in which they ended."""
+    rows = await connection.fetch(LOAD_ROWS.format("$1::uuid[]", "$2"), ids, execution_id)
+    return [read_row(row) for row in rows]
+
+
+def read_row(row: Any) -> RecordedRow:
+    """Return a row of `LOAD_ROWS`."""
+    return RecordedRow(
+        row["id"], row["node_id"], row["n"], Status(row["status"]), row["inputs"], row["outputs"]
+    )
+
+
+async def copy_rows(
+    connection: asyncpg.Connection[Any],
+    original_id: str,
+    execution_id: str,
+    rows: Sequence[ReusedRow],
+    *,
+    owner: str,
+) -> bool:
+    """Take node executions over into the record of a rerun, before everything of its own. A repeat changes nothing.
+
+    Returns:
+        Whether the rerun was still open. Nothing is written about one that has ended.
+    """
+    arguments = [[getattr(row, column) for row in rows] for column in ("old_id", "id", "node")]
+    return bool(await connection.fetchval(_COPY, execution_id, owner, original_id, *arguments))

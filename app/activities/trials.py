@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.contracts import TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
-from app.blocks.base import Block, Emitted, PureBlock, RemoteBlock
+from app.blocks.base import Emitted, PureBlock, RemoteBlock
 from app.blocks.calling import check_output, prepare, run_pure
 from app.blocks.context import BlockContext
 from app.blocks.json_values import to_json
@@ -46,6 +46,8 @@ class BlockTrials:
         """
         try:
             block = self._registry.require(trial.block_id)
+            if not isinstance(block, PureBlock | RemoteBlock):
+                raise BlockUntriable
             given = prepare(block, trial.inputs, {})
             outputs = [(pin, value) async for pin, value in self._run(block, given, trial.user_id)]
         except PerdureError as error:
@@ -54,13 +56,11 @@ class BlockTrials:
             ) from error
         return BlockTrialResult(outputs, block.cost_of(given.model_dump()))
 
-    async def _run(self, block: Block, given: Any, user_id: str) -> AsyncIterator[Emitted]:
+    async def _run(self, block: PureBlock | RemoteBlock, given: Any, user_id: str) -> AsyncIterator[Emitted]:
         if isinstance(block, PureBlock):
             for emitted in run_pure(block, given):
                 yield emitted
             return
-        if not isinstance(block, RemoteBlock):
-            raise BlockUntriable
         context = BlockContext(
             user_id=user_id,
             graph_id="",

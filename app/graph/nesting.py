@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, TypeAlias
 
 from app.graph.coercion import coerce
@@ -159,7 +160,7 @@ def check_depth(
 def bind_run_inputs(
     graph: GraphDefinition, signatures: Signatures, constants: Mapping[str, Any], linked: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the run inputs of a nested graph, fitted to the types of its input nodes.
+    """Return the run inputs of a nested graph. What came over links is fitted to its type, as it is at any pin.
 
     Args:
         graph: The nested graph.
@@ -178,10 +179,15 @@ def bind_run_inputs(
         bases = {name: whole[name] for name in map(base_name, parts) if name in whole}
         folded = fold(bases | parts)
         whole |= {name: value for name, value in folded.items() if name not in parts}
+    fed = set(map(_field_of, linked, repeat(ports)))
     return {
-        name: coerce(value, ports[name].annotation) if name in ports else value
+        name: coerce(value, ports[name].annotation) if name in fed and name in ports else value
         for name, value in whole.items()
     }
+
+
+def _field_of(name: str, ports: Collection[str]) -> str:
+    return name if name in ports else base_name(name)
 
 
 def _walk(ref: GraphRef, found: Found, max_depth: int) -> tuple[set[uuid.UUID], bool]:

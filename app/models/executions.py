@@ -30,6 +30,8 @@ class ExecutionFilter:
     graph_id: uuid.UUID | None = None
     status: Status | None = None
     trigger: str | None = None
+    parent_id: uuid.UUID | None = None
+    """Those that come from this one. Nested ones are left out unless this or a trigger is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,10 @@ async def list_executions(
         conditions.append(col(Execution.status) == wanted.status)
     if wanted.trigger is not None:
         conditions.append(col(Execution.trigger) == wanted.trigger)
+    if wanted.parent_id is not None:
+        conditions.append(col(Execution.parent_id) == wanted.parent_id)
+    if wanted.trigger is None and wanted.parent_id is None:
+        conditions.append(col(Execution.parent_node).is_(None))
     if cursor:
         key = tuple_(col(Execution.created_at), col(Execution.id))
         conditions.append(key < tuple_(*read_cursor(cursor, dated_key)))
@@ -204,6 +210,23 @@ async def count_nodes(
 
 async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> None:
     """Empty an execution's record and mark it as deleted. The caller has seen that it ended and whose it is.
+async def find_nested_ids(
+    session: AsyncSession, owner: str, execution_id: uuid.UUID, firings: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], uuid.UUID]:
+    """Return by (node, n) the ids of the nested executions that those node executions of an execution are."""
+    if not firings:
+        return {}
+    place = tuple_(col(Execution.parent_node), col(Execution.parent_n))
+    query = select(col(Execution.parent_node), col(Execution.parent_n), col(Execution.id)).where(
+        col(Execution.parent_id) == execution_id,
+        col(Execution.user_id) == owner,
+        # Also says to the planner that the index of nested executions holds them all.
+        col(Execution.parent_node).is_not(None),
+        place.in_(firings),
+    )
+    return {(node, n): nested_id for node, n, nested_id in await session.execute(query)}
+
+
 
     The stored values that nobody else uses are collected later.
     """

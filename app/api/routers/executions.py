@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.dependencies import CallerDep, Cursor, IdempotencyKey, Limit, ResourcesDep
@@ -76,19 +76,28 @@ async def execute_version(
     return await _execute(request, api, response, wait)
 
 
+def _read_filter(
+    graph_id: Annotated[Id | None, Query()] = None,
+    status: Annotated[Status | None, Query()] = None,
+    trigger: Annotated[str | None, Query(max_length=40)] = None,
+    parent_id: Annotated[Id | None, Query()] = None,
+) -> ExecutionFilter:
+    return ExecutionFilter(graph_id, status, trigger, parent_id)
+
+
 @router.get("/executions", responses=responses())
 async def list_executions(
     caller: CallerDep,
     api: ResourcesDep,
-    graph_id: Annotated[Id | None, Query()] = None,
-    status: Annotated[Status | None, Query()] = None,
-    trigger: Annotated[str | None, Query(max_length=40)] = None,
+    wanted: Annotated[ExecutionFilter, Depends(_read_filter)],
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     refs: Refs = False,
 ) -> PageView[ExecutionView]:
-    """List your executions, newest first. Pages of executions with large values may be shorter."""
-    wanted = ExecutionFilter(graph_id, status, trigger)
+    """List your executions, newest first. Pages of executions with large values may be shorter.
+
+    Nested executions are listed with `trigger=subgraph`, or with the `parent_id` of the one that they are nested in.
+    """
     page = await api.views.view_list(caller.user_id, wanted, cursor=cursor, limit=limit, refs=refs)
     return PageView(items=page.items, next_cursor=page.next_cursor)
 

@@ -110,6 +110,10 @@ class NodeExecutionView(BaseModel):
     ended_at: datetime | None
     execution_time: float | None
     """Seconds."""
+    reused: bool
+    """Whether a rerun has taken it over from its original instead of executing the node."""
+    nested_execution_id: UUID | None = None
+    """Of a node that executes another graph: that execution."""
 
 
 class EventView(BaseModel):

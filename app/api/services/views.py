@@ -97,9 +97,12 @@ class Views:
                 limit=limit,
                 opens_values=not refs,
             )
+            firings = [(row.node, row.n) for row in page.items]
+            nested = await executions.find_nested_ids(session, owner, execution_id, firings)
         envelopes = chain.from_iterable(map(node_executions.envelopes_of, page.items))
         opener = await self._opener(owner, envelopes, refs=refs)
-        return Page([_node_view(row, opener) for row in page.items], page.next_cursor)
+        items = [_node_view(row, opener, nested.get((row.node, row.n))) for row in page.items]
+        return Page(items, page.next_cursor)
 
     async def view_events(
         self, owner: str, execution_id: uuid.UUID, *, after: int, limit: int
@@ -171,7 +174,7 @@ def _outputs(row: Execution, opener: Opener) -> dict[str, list[Any]]:
     return {name: [opener(envelope) for envelope in given] for name, given in row.outputs.items()}
 
 
-def _node_view(row: NodeExecution, opener: Opener) -> NodeExecutionView:
+def _node_view(row: NodeExecution, opener: Opener, nested_id: uuid.UUID | None) -> NodeExecutionView:
     outputs: dict[str, list[Any]] = {}
     for pin, envelope in row.outputs:
         outputs.setdefault(pin, []).append(opener(envelope))
@@ -189,6 +192,8 @@ def _node_view(row: NodeExecution, opener: Opener) -> NodeExecutionView:
         started_at=row.started_at,
         ended_at=row.ended_at,
         execution_time=_seconds(row.started_at, row.ended_at) if row.ended_at else None,
+        reused=row.is_reused,
+        nested_execution_id=nested_id,
     )
 
 

@@ -208,8 +208,6 @@ async def count_nodes(
     return {row[0]: NodeCounts(*row[1:]) for row in await session.execute(query)}
 
 
-async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> None:
-    """Empty an execution's record and mark it as deleted. The caller has seen that it ended and whose it is.
 async def find_nested_ids(
     session: AsyncSession, owner: str, execution_id: uuid.UUID, firings: Sequence[tuple[int, int]]
 ) -> dict[tuple[int, int], uuid.UUID]:
@@ -227,6 +225,8 @@ async def find_nested_ids(
     return {(node, n): nested_id for node, n, nested_id in await session.execute(query)}
 
 
+async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> None:
+    """Empty an execution's record and mark it as deleted. The caller has seen that it ended and whose it is.
 
     The stored values that nobody else uses are collected later.
     """

@@ -10,8 +10,8 @@ from typing import Any
 
 from temporalio import activity
 
+from app.graph.emissions import Emission
 from app.graph.envelope import Envelope
-from app.graph.scheduler import Emission
 
 WORKFLOW_NAME = "GraphExecution"
 PAUSE_UPDATE = "pause"

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from app.activities.plans import LoadedNode
 from app.activities.values import TOTAL_INLINE_LIMIT_BYTES, Shelf
+from app.graph.emissions import FOLDED, Emission
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline
-from app.graph.scheduler import FOLDED, Emission
 from app.graph.status import Status
 from app.models.event_types import OF_NODE
 from app.models.recording import Changes, EventRecord, NodeRecord

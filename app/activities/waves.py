@@ -24,12 +24,13 @@ from app.activities.contracts import (
 from app.activities.holds import Hold
 from app.activities.node_runs import NodeRun, dump
 from app.activities.plans import LoadedPlan
-from app.activities.values import Shelf
+from app.activities.values import MAX_VALUE_BYTES, Shelf
 from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
 from app.blocks.calling import prepare, run_pure
 from app.errors import BlockError
+from app.graph.emissions import Emission, Folded
 from app.graph.envelope import Envelope, is_reference
-from app.graph.scheduler import Emission, Firing, Folded, Scheduler
+from app.graph.scheduler import Firing, Scheduler
 from app.graph.signature import Kind
 from app.graph.status import Status
 from app.models.event_types import OF_EXECUTION
@@ -102,7 +103,7 @@ class Wave:
             if time.monotonic() - turn > TURN_SECONDS:
                 await asyncio.sleep(0)
                 turn = time.monotonic()
-        self.changes.values.extend(self._shelf.take_unwritten())
+        self.changes.values.extend(await self._shelf.stow())
         return WaveResult(self._steps, self._result_bytes, round(time.monotonic() - began, 3))
 
     def _is_full(self, began: float) -> bool:
@@ -110,6 +111,7 @@ class Wave:
             len(self._steps) >= MAX_STEPS
             or self._result_bytes >= MAX_RESULT_BYTES
             or self._record_bytes >= MAX_RECORD_BYTES
+            or self._shelf.unwritten_bytes >= MAX_VALUE_BYTES
             or time.monotonic() - began >= MAX_SECONDS
         )
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from app.graph.changes import Version, find_downstream, targets_of
+from app.graph.emissions import FOLDED, Emission
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline, make_reference
 from app.graph.pins import select
-from app.graph.scheduler import FOLDED, Emission, Firing, Scheduler
+from app.graph.scheduler import Firing, Scheduler
 from app.graph.status import Status
 
 Key: TypeAlias = tuple[int, int]

@@ -133,8 +133,7 @@ class Scheduler:
             key = (firing.node, firing.n)
             self._running.discard(key)
             if self._nodes[firing.node].lane is Lane.REMOTE:
-                self._remote.setdefault(firing.node, deque()).append((firing.n, firing.inputs))
-                self._remote_count += 1
+                self._remote.put(firing.node, firing.n, firing.inputs)
             else:
                 self._in_wave[key] = firing.inputs
 

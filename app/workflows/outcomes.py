@@ -11,8 +11,8 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
     from app.activities.contracts import NodeResult
+    from app.graph.emissions import Emission
     from app.graph.plan import Call
-    from app.graph.scheduler import Emission
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from typing import Any
 from app.graph.changes import Version
 from app.graph.compilation import CompiledGraph, compile_graph
 from app.graph.definition import GraphDefinition, Link, Node
+from app.graph.emissions import Emission
 from app.graph.pins import fold, select
 from app.graph.plan import Plan, plan_from_json
-from app.graph.scheduler import Emission, Firing, Scheduler
+from app.graph.scheduler import Firing, Scheduler
 from app.graph.signature import BlockSignature, InputPin, Kind, Lane
 
 Emitted = Iterable[tuple[str, Any]]

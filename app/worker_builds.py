@@ -64,7 +64,7 @@ async def make_current(client: Client, task_queue: str, build_id: str) -> None:
         build_id: Of workers that are running; empty for workers without a build.
 
     Raises:
-        BuildRefused: No worker of that build has come yet, or it does not serve every pool that the current one serves.
+        BuildRefused: No worker of that build has come yet.
     """
     request = SetWorkerDeploymentCurrentVersionRequest(
         namespace=client.namespace,

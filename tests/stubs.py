@@ -125,9 +125,9 @@ def _finish_reason(message: dict[str, Any]) -> str:
 class WebStub(_Stub):
     """A web server to call.
 
-    `/echo` gives the request back, `/delay/SECONDS` answers late, `/status/CODE` answers with a code, `/flaky/N` fails
-    N times with 503 and then works, `/redirect?to=URL` redirects, `/large/BYTES` is long. Every call is in `requests`,
-    and `calls` counts them by their Idempotency-Key.
+    `/echo` gives the request back, `/delay/SECONDS` answers late, `/held` once `let_go` is set, `/status/CODE` answers
+    with a code, `/flaky/N` fails N times with 503 and then works, `/redirect?to=URL` redirects, `/large/BYTES` is long.
+    Every call is in `requests`, and `calls` counts them by their Idempotency-Key.
     """
 
     def __init__(self) -> None:
@@ -135,6 +135,7 @@ class WebStub(_Stub):
             [
                 Route("/echo", self._echo, methods=METHODS),
                 Route("/delay/{seconds:float}", self._delay, methods=METHODS),
+                Route("/held", self._hold, methods=METHODS),
                 Route("/status/{code:int}", self._status, methods=METHODS),
                 Route("/flaky/{failures:int}", self._flaky, methods=METHODS),
                 Route("/redirect", self._redirect, methods=METHODS),
@@ -143,6 +144,7 @@ class WebStub(_Stub):
         )
         self.requests: list[dict[str, Any]] = []
         self.calls: Counter[str] = Counter()
+        self.let_go = asyncio.Event()
         self._flakes: Counter[str] = Counter()
 
     async def _note(self, request: Request) -> dict[str, Any]:
@@ -163,6 +165,11 @@ class WebStub(_Stub):
     async def _delay(self, request: Request) -> Response:
         noted = await self._note(request)
         await asyncio.sleep(request.path_params["seconds"])
+        return JSONResponse(noted)
+
+    async def _hold(self, request: Request) -> Response:
+        noted = await self._note(request)
+        await self.let_go.wait()
         return JSONResponse(noted)
 
     async def _status(self, request: Request) -> Response:

@@ -57,7 +57,7 @@ async def test_a_block_that_does_not_end_in_time_is_handed_to_another_worker(
 ) -> None:
     first = await start_worker(DRAIN_SECONDS="1")
     # A single attempt: what is handed back must not count as one.
-    graph = one_request(web, "/delay/4", retry={"max_attempts": 1})
+    graph = one_request(web, "/held", retry={"max_attempts": 1})
     handle = await engine.start(graph, limits=PATIENT)
     await eventually(lambda: bool(web.requests))
 
@@ -66,6 +66,8 @@ async def test_a_block_that_does_not_end_in_time_is_handed_to_another_worker(
     await eventually(lambda: len(web.requests) == 2)
     await start_worker()
     assert await second.stop() == 0
+    await eventually(lambda: len(web.requests) == 3)
+    web.let_go.set()
 
     record = await engine.end(handle)
     assert record.status == "COMPLETED", record.error

@@ -12,7 +12,7 @@ from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
 from app.api.resources import ApiConfig, make_resources
-from app.api.routers import blocks, codec, executions, graphs, health, users
+from app.api.routers import blocks, codec, executions, graphs, health, reviews, users
 from app.api.web_ui import WebUiAccess
 
 __all__ = ["ApiConfig", "make_application"]
@@ -61,6 +61,8 @@ def make_application(config: ApiConfig, connect: Callable[[], Awaitable[Client]]
         users.router,
         codec.router,
         codec.capability_router,
+        reviews.link_router,
+        reviews.router,
     ):
         application.include_router(router, prefix=PREFIX)
     application.include_router(health.router)

@@ -14,6 +14,7 @@ from app.api.auth import KeySet, KeySource, SecretKey, TokenReader
 from app.api.callers import Callers
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
+from app.api.review_links import LinkSigner
 from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
 from app.api.services.codec import Codec
@@ -23,6 +24,7 @@ from app.api.services.health import Health
 from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.nesting import Nesting
 from app.api.services.records import ExecutionRecords
+from app.api.services.reviews import Reviews
 from app.api.services.starting import Starting
 from app.api.services.trials import Trials
 from app.api.services.upkeep import Upkeep
@@ -89,6 +91,7 @@ class Resources:
     bulk_stopping: BulkStopping
     values: Values
     views: Views
+    reviews: Reviews
     trials: Trials
     users: Users
     codec: Codec
@@ -164,6 +167,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
             temporal_ui_url=config.temporal_ui_url,
             temporal_namespace=config.temporal_namespace,
         ),
+        reviews=Reviews(sessions, engine, values, links=_link_signer(config)),
         trials=Trials(engine, task_queue=config.task_queue),
         users=Users(sessions),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
@@ -178,3 +182,10 @@ def _key_source(config: ApiConfig) -> KeySource:
     if config.jwt_secret:
         return SecretKey(config.jwt_secret)
     raise ValueError("Tokens need a secret or a key set")
+
+
+def _link_signer(config: ApiConfig) -> LinkSigner | None:
+    keys = config.encryption_keys
+    if not keys and config.jwt_secret:
+        keys = (EncryptionKey(config.jwt_secret.encode()),)
+    return LinkSigner(keys) if keys else None

@@ -86,3 +86,15 @@ class CapabilityRoute(ApiRoute):
             NotFound: It is not ours.
         """
         request.app.state.resources.codec.require_capability(request.path_params["capability"])
+
+
+class ReviewLinkRoute(ApiRoute):
+    """A route for whoever holds a signed link to a review, called `token`."""
+
+    async def admit(self, request: Request) -> None:
+        """Check the signature, before anything else is read.
+
+        Raises:
+            NotFound: The link is not ours, or has expired.
+        """
+        request.state.link = request.app.state.resources.reviews.read_link(request.path_params["token"])

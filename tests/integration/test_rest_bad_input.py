@@ -295,6 +295,8 @@ async def test_what_is_somebody_elses_looks_like_nothing(
 
 
 OPEN = {"/health/live", "/health/ready"}
+BY_LINK = {"/api/reviews/link/{token}"}
+"""Open to whoever holds a signed link; who does not finds nothing there."""
 
 
 async def test_no_route_but_the_health_checks_is_open(api: RestApi) -> None:
@@ -305,7 +307,8 @@ async def test_no_route_but_the_health_checks_is_open(api: RestApi) -> None:
                 concrete = path.replace("{", "").replace("}", "")
                 # A bad body, to see that nobody's body is read.
                 response = await nobody.request(method, concrete, content=b"{" if method != "get" else None)
-                assert (response.status_code == 401) is (path not in OPEN), (method, path)
+                assert (response.status_code == 401) is (path not in OPEN | BY_LINK), (method, path)
+                assert (response.status_code == 404) is (path in BY_LINK), (method, path)
         assert (await nobody.get("/openapi.json")).status_code == 200
         assert (await nobody.get("/docs")).status_code == 200
 

@@ -5,10 +5,10 @@ The worker runs in the test's own process with workflow code in the sandbox, so 
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,9 +24,11 @@ from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
 from app.database import migrate, plain_url
 from app.errors import BlockError, BlockUnavailable
+from app.fairness import make_priority
 from app.graph.compilation import compile_graph
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
 from app.graph.signature import RetryPolicy
+from app.objects import ObjectStore
 from app.temporal_worker import WorkerConfig, make_workers
 
 OWNER = "owner"
@@ -64,9 +66,9 @@ class Probe(RemoteBlock):
     async def run(self, given: Any, context: BlockContext) -> AsyncIterator[tuple[str, Any]]:
         self.calls.append((given.name, context.attempt, given.value))
         result = self.functions.get(given.name, gives_back)(given.value, context)
-        if asyncio.iscoroutine(result):
+        if inspect.iscoroutine(result):
             result = await result
-        for value in result if isinstance(result, Many) else [result]:
+        for value in result if isinstance(result, Many | Iterator) else [result]:
             yield "out", value
 
 
@@ -139,9 +141,11 @@ class Engine:
         self.registry = BlockRegistry([self.probe, *(make() for make in BLOCK_CLASSES)])
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[None]:
-        """Run a worker."""
-        config = WorkerConfig(self.database_url, self.task_queue, graceful_shutdown_seconds=0.5)
+    async def worker(self, *, objects: ObjectStore | None = None) -> AsyncIterator[None]:
+        """Run a worker; it keeps large values in an object store if it is given one."""
+        config = WorkerConfig(
+            self.database_url, self.task_queue, graceful_shutdown_seconds=0.5, objects=objects
+        )
         async with (
             make_workers(
                 self.client, config, runner=SandboxedWorkflowRunner(), registry=self.registry
@@ -175,7 +179,12 @@ class Engine:
             limits=limits,
         )
         return await self.client.start_workflow(
-            WORKFLOW_NAME, start, id=str(uuid.uuid4()), task_queue=self.task_queue, result_type=int
+            WORKFLOW_NAME,
+            start,
+            id=str(uuid.uuid4()),
+            task_queue=self.task_queue,
+            result_type=int,
+            priority=make_priority(start.user_id),
         )
 
     async def run(

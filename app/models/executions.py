@@ -199,7 +199,9 @@ async def count_nodes(
             func.count(),
             func.count().filter(status == Status.COMPLETED),
             func.count().filter(status == Status.FAILED),
-            func.sum(col(NodeExecution.attempt) - 1),
+            func.coalesce(
+                func.sum(col(NodeExecution.attempt) - 1).filter(col(NodeExecution.is_reused).is_(False)), 0
+            ),
         )
         .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
         .where(col(NodeExecution.execution_id).in_(execution_ids), col(Execution.user_id) == owner)

@@ -30,6 +30,8 @@ AWAY = frozenset(
         RPCStatusCode.CANCELLED,
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.UNAUTHENTICATED,
+        # What the client says of a call whose connection broke off in the middle ("transport error").
+        RPCStatusCode.UNKNOWN,
     }
 )
 

@@ -131,13 +131,18 @@ async def _run_without_faults(
 ) -> list[Evidence]:
     witnesses = [Witness(case, f"expected-{number}") for number, case in enumerate(plan.cases)]
     journeys = [Journey(number) for number in range(len(plan.cases))]
-    async with asyncio.timeout(END_SECONDS):
-        await asyncio.gather(
-            *(
-                travel(client, journey, witness, graph_ids[journey.case])
-                for journey, witness in zip(journeys, witnesses, strict=True)
-            )
+    ended = asyncio.gather(
+        *(
+            travel(client, journey, witness, graph_ids[journey.case])
+            for journey, witness in zip(journeys, witnesses, strict=True)
         )
+    )
+    try:
+        await asyncio.wait_for(ended, END_SECONDS)
+    except TimeoutError:
+        system.is_evidence = True
+        seen = {witness.execution_id: witness.statuses for witness in witnesses}
+        raise AssertionError(f"Without any fault these do not end: {seen}; logs: {system.folder}") from None
     temporal = await system.stack.connect()
     return [await gather_evidence(client, temporal, witness, system.world.effects) for witness in witnesses]
 

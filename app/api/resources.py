@@ -21,6 +21,7 @@ from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
+from app.api.services.launching import Launching
 from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.nesting import Nesting
 from app.api.services.records import ExecutionRecords
@@ -129,6 +130,15 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
     registry = make_registry()
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
     waiting = Waiting(sessions, hub, records)
+    launching = Launching(
+        sessions,
+        engine,
+        records,
+        task_queue=config.task_queue,
+        limits=config.limits,
+        most_node_executions=config.most_node_executions,
+        timeout_margin_seconds=config.timeout_margin_seconds,
+    )
     tokens = TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
     return Resources(
         database=database,
@@ -141,17 +151,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
             registry,
             Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth),
         ),
-        starting=Starting(
-            sessions,
-            engine,
-            registry,
-            records,
-            values,
-            task_queue=config.task_queue,
-            limits=config.limits,
-            most_node_executions=config.most_node_executions,
-            timeout_margin_seconds=config.timeout_margin_seconds,
-        ),
+        starting=Starting(sessions, registry, values, launching),
         records=records,
         waiting=waiting,
         control=Control(

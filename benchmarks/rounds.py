@@ -59,8 +59,8 @@ class Processes:
 async def measure(*, rounds: int, only: str) -> Results:
     """Run every workload for every contender that many times, in turns."""
     chosen = [workload for workload in WORKLOADS if only in workload.name]
-    with tempfile.TemporaryDirectory(prefix="perdure-bench-") as home, _server(Path(home)) as running:
-        token = _token(Path(home))
+    with tempfile.TemporaryDirectory(prefix="perdure-bench-") as home, running_server(Path(home)) as running:
+        token = token_of(Path(home), "bench@example.com")
         with _baseline_worker(running["temporal_address"]) as baseline_pid:
             async with _contenders(running, token) as (contenders, client):
                 processes = _find_processes(running, baseline_pid)
@@ -128,7 +128,8 @@ def _find_processes(running: dict[str, Any], baseline_pid: int) -> Processes:
 
 
 @contextlib.contextmanager
-def _server(home: Path) -> Iterator[dict[str, Any]]:
+def running_server(home: Path) -> Iterator[dict[str, Any]]:
+    """Run a server with everything embedded, and give what its run.json says."""
     environment = {
         **os.environ,
         "PERDURE_HOME": str(home),
@@ -158,10 +159,11 @@ def _await_ready(process: subprocess.Popen[bytes], home: Path) -> dict[str, Any]
     raise RuntimeError((home / "server.log").read_text()[-2000:])
 
 
-def _token(home: Path) -> str:
+def token_of(home: Path, user: str) -> str:
+    """Return a token of a user for the server that runs on a folder."""
     perdure = Path(sys.executable).parent / "perdure"
     return subprocess.run(
-        [perdure, "token", "--user", "bench@example.com"],
+        [perdure, "token", "--user", user],
         env={**os.environ, "PERDURE_HOME": str(home)},
         check=True,
         capture_output=True,

@@ -1,28 +1,31 @@
-"""The reconciler, run by a schedule of Temporal: lists tell the truth although nobody asks for an execution by its id."""
+"""The reconciler, run by a schedule of Temporal: lists tell the truth although nobody reads an execution by id."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Worker
 
-from app.activities.contracts import RELEASE_SIGNAL, ExecutionLimits
-from app.activities.reconciliation import Found
+from app.activities.contracts import RELEASE_SIGNAL, ExecutionLimits, Release
 from app.api.services.upkeep import schedule_id
-from tests.e2e.rest import graph, node, save, start, sums, wait
+from tests.e2e.rest import graph, node, save, start, sums
 from tests.engine import Engine, make_engine
+from tests.processes import WorkerProcess, worker_environment
 from tests.rest_api import run_api
-from tests.stack import eventually
+from tests.stack import Stack, eventually
+
+MANY = 120
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,12 @@ class Deployment:
 
     async def listed(self, execution_id: str) -> dict[str, Any]:
         """Return what the list says of an execution: reading it by its id would have it judged."""
-        rows = (await self.caller.get("/api/executions", params={"limit": 200})).json()["items"]
-        return next((row for row in rows if row["id"] == execution_id), {})
+        for params in ({}, {"trigger": "subgraph"}):
+            rows = (await self.caller.get("/api/executions", params={**params, "limit": 200})).json()["items"]
+            for row in rows:
+                if row["id"] == execution_id:
+                    return dict(row)
+        return {}
 
     async def has_status(self, execution_id: str, status: str) -> bool:
         return (await self.listed(execution_id)).get("status") == status
@@ -191,3 +198,133 @@ async def test_more_than_the_server_allows_is_not_started(
 
     assert response.status_code == 422
     assert (await deployment.caller.get("/api/executions")).json()["items"] == []
+
+
+def nesting(graph_id: str) -> dict[str, Any]:
+    """Return a graph that executes another one."""
+    nodes = [
+        node("agent", "agent_executor_block", graph_id=graph_id),
+        node("out", "agent_output_block", name="result"),
+    ]
+    return graph(nodes, ["agent.result -> out.value"])
+
+
+async def start_nested(deployment: Deployment) -> tuple[str, str]:
+    """Start an execution with another one in it that waits on a timer; return the ids of both."""
+    caller = deployment.caller
+    parent = await start(caller, await save(caller, nesting(await save(caller, timer()))))
+
+    async def nested_id() -> str:
+        rows = (await caller.get("/api/executions", params={"trigger": "subgraph"})).json()["items"]
+        return next(
+            (row["id"] for row in rows if row["parent_id"] == parent["id"] and row["status"] == "RUNNING"), ""
+        )
+
+    return parent["id"], await eventually(nested_id)
+
+
+async def test_what_is_nested_in_a_terminated_execution_is_stopped(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    parent_id, nested_id = await start_nested(deployment)
+
+    await client.get_workflow_handle(parent_id).terminate(reason="by hand")
+
+    await eventually(lambda: deployment.has_status(parent_id, "FAILED"))
+    await eventually(lambda: deployment.has_status(nested_id, "CANCELLED"))
+
+
+async def test_what_is_nested_in_an_ended_execution_is_stopped_later_if_it_was_forgotten(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    parent_id, nested_id = await start_nested(deployment)
+
+    # As after a crash between the end of the parent and what follows from it.
+    await deployment.engine.pool.execute(
+        "UPDATE executions SET status = 'FAILED', ended_at = now() WHERE id = $1", parent_id
+    )
+
+    await eventually(lambda: deployment.has_status(nested_id, "CANCELLED"))
+    await client.get_workflow_handle(parent_id).terminate()
+
+
+async def test_a_parent_goes_on_when_what_is_nested_in_it_was_terminated(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    parent_id, nested_id = await start_nested(deployment)
+
+    await client.get_workflow_handle(nested_id).terminate(reason="by hand")
+
+    await eventually(lambda: deployment.has_status(parent_id, "FAILED"))
+    assert (await deployment.listed(nested_id))["status"] == "FAILED"
+    error = (await deployment.listed(parent_id))["error"]
+    assert error["node_id"] == "agent"
+    assert "by hand" in error["message"]
+
+
+@workflow.defn(name="Listener", sandboxed=False)
+class Listener:
+    """Stands in for a parent whose nested execution has ended unheard."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[int]] = []
+
+    @workflow.run
+    async def run(self) -> list[list[int]]:
+        await workflow.wait_condition(lambda: bool(self.heard))
+        return self.heard
+
+    @workflow.signal(name=RELEASE_SIGNAL)
+    def release(self, release: Release) -> None:
+        self.heard.append([release.node, release.n])
+
+
+async def test_a_parent_that_was_not_told_is_told_again(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    parent_id, nested_id = await start_nested(deployment)
+    await client.get_workflow_handle(parent_id).terminate()
+    await client.get_workflow_handle(nested_id).terminate()
+    queue = f"{deployment.engine.task_queue}-listener"
+    async with Worker(client, task_queue=queue, workflows=[Listener]):
+        listener = await client.start_workflow(Listener.run, id=parent_id, task_queue=queue)
+
+        await eventually(lambda: deployment.has_status(nested_id, "FAILED"))
+
+        assert await asyncio.wait_for(listener.result(), 20) == [[0, 1]]
+
+
+async def test_a_killed_worker_leaves_nothing_unreconciled(
+    deployment: Deployment, stack: Stack, client: Client, short_folder: Path
+) -> None:
+    pool = deployment.engine.pool
+    graph_id = await save(deployment.caller, timer())
+    started = await asyncio.gather(*(start(deployment.caller, graph_id) for _ in range(MANY)))
+    handles = [client.get_workflow_handle(execution["id"]) for execution in started]
+    await asyncio.gather(*(handle.terminate(reason="by hand") for handle in handles))
+    environment = worker_environment(
+        stack, task_queue=deployment.engine.task_queue, database_url=deployment.engine.database_url
+    )
+
+    async def settled() -> int:
+        count: int = await pool.fetchval("SELECT count(*) FROM executions WHERE status = 'FAILED'")
+        return count
+
+    async def is_in_the_middle() -> bool:
+        return await settled() > 0
+
+    first = WorkerProcess(short_folder, environment)
+    await eventually(is_in_the_middle, timeout_seconds=60, interval_seconds=0.005)
+    first.kill()
+    assert await settled() < MANY
+    second = WorkerProcess(short_folder, environment)
+    try:
+
+        async def is_all_settled() -> bool:
+            return await settled() == MANY
+
+        await eventually(is_all_settled, timeout_seconds=60)
+    finally:
+        second.kill()
+    ends = await pool.fetchval("SELECT count(*) FROM execution_events WHERE type = 'execution_failed'")
+    assert ends == MANY

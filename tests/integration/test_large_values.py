@@ -84,7 +84,7 @@ async def test_two_hundred_megabytes_pass_through_a_small_history_and_a_bounded_
 async def test_a_megabyte_through_a_chain_and_a_wide_fan_out_is_stored_once(engine: Engine) -> None:
     text = "x" * MEGABYTE
     engine.probe.functions |= {"make": lambda _value, _context: text, "measure": lambda value, _: len(value)}
-    chain = {f"chain{number}": (PROBE, {}) for number in range(5)}
+    chain: dict[str, tuple[str, dict[str, str]]] = {f"chain{number}": (PROBE, {}) for number in range(5)}
     fan = {f"fan{number}": (PROBE, {"name": "measure"}) for number in range(100)}
     graph = make_graph(
         {"make": (PROBE, {"name": "make"}), **chain, **fan, "out": (OUTPUT, {"name": "length"})},

@@ -179,7 +179,7 @@ async def test_a_value_that_is_stored_is_not_sent_again(kept: Kept) -> None:
     shelf = kept.shelf()
     shelf.wrap(TEXT)
     (record,) = await shelf.stow()
-    assert record.body is record.object is None
+    assert (record.body, record.object) == (None, None)
 
 
 async def test_what_never_gets_a_record_is_collected_after_its_time_of_grace(

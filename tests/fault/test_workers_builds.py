@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
-from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
 from temporalio.client import Client, WorkflowHandle
 
 from app.api.engine import Engine as ApiEngine
@@ -18,7 +18,7 @@ from app.graph.definition import GraphDefinition
 from tests.engine import Engine, make_graph
 from tests.fault.test_workers_stopping import PATIENT, one_request
 from tests.processes import WorkerProcess
-from tests.stack import eventually
+from tests.stack import Stack, eventually
 from tests.stubs import WebStub
 
 StartProcess = Callable[..., WorkerProcess]
@@ -53,7 +53,7 @@ async def test_an_execution_ends_on_the_build_that_it_began_on(
 
 
 async def test_an_execution_whose_build_is_gone_stands_still_until_it_is_moved(
-    engine: Engine, task_queue: str, worker_process: StartProcess, web: WebStub
+    engine: Engine, stack: Stack, task_queue: str, worker_process: StartProcess, web: WebStub
 ) -> None:
     engine.task_queue = task_queue
     old = await worker_process("--build-id", "one", DRAIN_SECONDS="0").ready()
@@ -69,11 +69,28 @@ async def test_an_execution_whose_build_is_gone_stands_still_until_it_is_moved(
     assert (await engine.end(later)).status == "COMPLETED"
     assert await engine.find_status(begun.id) == "RUNNING"
 
-    await move(engine.client, begun)
+    await move(stack.temporal_address, task_queue)
     record = await engine.end(begun)
     assert record.status == "COMPLETED", record.error
     assert await builds_of(begun) == {"one", "two"}
     assert {row["attempt"] for row in record.nodes} == {1}
+
+
+async def test_an_execution_that_began_without_a_build_is_taken_over_by_the_current_one(
+    engine: Engine, task_queue: str, worker_process: StartProcess, web: WebStub
+) -> None:
+    engine.task_queue = task_queue
+    old = await worker_process(DRAIN_SECONDS="0").ready()
+    begun = await engine.start(held_then_echo(web), limits=PATIENT)
+    await eventually(lambda: bool(web.requests))
+    assert await old.stop() == 0
+
+    await worker_process("--build-id", "one").ready()
+    await make_current(worker_process, "one")
+    web.let_go.set()
+    record = await engine.end(begun)
+    assert record.status == "COMPLETED", record.error
+    assert await builds_of(begun) == {"", "one"}
 
 
 async def test_a_block_is_tried_by_the_current_build(
@@ -120,14 +137,15 @@ async def builds_of(handle: WorkflowHandle[Any, Any]) -> set[str]:
     }
 
 
-async def move(client: Client, handle: WorkflowHandle[Any, Any]) -> None:
-    """Do what `temporal workflow update-options --versioning-override-behavior auto_upgrade` does."""
-    override = VersioningOverride(auto_upgrade=True)
-    await client.workflow_service.update_workflow_execution_options(
-        UpdateWorkflowExecutionOptionsRequest(
-            namespace=client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=handle.id),
-            workflow_execution_options=WorkflowExecutionOptions(versioning_override=override),
-            update_mask=FieldMask(paths=["versioning_override"]),
-        )
+async def move(address: str, task_queue: str) -> None:
+    """Do what the handbook says about executions whose build is gone."""
+    asked = f'TemporalWorkerDeploymentVersion = "{task_queue}:one" AND ExecutionStatus = "Running"'
+    command = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("temporal"),
+        *("workflow", "update-options", "--versioning-override-behavior", "auto_upgrade", "--query", asked),
+        *("--address", address, "--yes"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
+    printed, _ = await command.communicate()
+    assert command.returncode == 0, printed.decode()

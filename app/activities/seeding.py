@@ -73,7 +73,7 @@ class Seeding:
             max_node_executions=request.start.limits.max_node_executions,
             wrap=lambda value: shelf.wrap(value)[0],
         )
-        source = PostgresRecords(self._pool, rerun.execution_id, shelf)
+        source = PostgresRecords(self._pool, rerun.execution_id, shelf, owner=execution.user_id)
         async for offered in feed(reuse, version, source):
             if not await self._take_over(request, rerun, offered):
                 break
@@ -135,19 +135,20 @@ class Seeding:
 class PostgresRecords:
     """The record of an execution, for an activity."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], execution_id: str, shelf: Shelf) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], execution_id: str, shelf: Shelf, *, owner: str) -> None:
         """Take whose record it is, and where its values are."""
         self._pool = pool
+        self._owner = owner
         self._execution_id = execution_id
         self._shelf = shelf
 
     async def list_ids(self) -> Sequence[uuid.UUID]:
         """Return the ids of all node executions in the order in which they ended."""
-        return await reused.list_row_ids(self._pool, self._execution_id)
+        return await reused.list_row_ids(self._pool, self._execution_id, owner=self._owner)
 
     async def load(self, ids: Sequence[uuid.UUID]) -> Sequence[RecordedRow]:
         """Return those of some node executions that there still are, in the same order."""
-        return await reused.load_rows(self._pool, self._execution_id, ids)
+        return await reused.load_rows(self._pool, self._execution_id, ids, owner=self._owner)
 
     async def open(self, envelopes: Iterable[Envelope]) -> Mapping[str, Any]:
         """Return referenced values by hash."""

@@ -12,7 +12,7 @@ from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
 from app.api.resources import ApiConfig, make_resources
-from app.api.routers import blocks, codec, executions, graphs, health, reviews, users
+from app.api.routers import blocks, codec, executions, graphs, health, reruns, reviews, users
 from app.api.web_ui import WebUiAccess
 
 __all__ = ["ApiConfig", "make_application"]
@@ -57,6 +57,7 @@ def make_application(config: ApiConfig, connect: Callable[[], Awaitable[Client]]
     for router in (
         graphs.router,
         executions.router,
+        reruns.router,
         blocks.router,
         users.router,
         codec.router,

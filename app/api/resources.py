@@ -15,6 +15,7 @@ from app.api.callers import Callers
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.review_links import LinkSigner
+from app.api.services.bulk_rerun import BulkRerunning
 from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
 from app.api.services.codec import Codec
@@ -25,6 +26,7 @@ from app.api.services.launching import Launching
 from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.nesting import Nesting
 from app.api.services.records import ExecutionRecords
+from app.api.services.rerunning import Rerunning
 from app.api.services.reviews import Reviews
 from app.api.services.starting import Starting
 from app.api.services.trials import Trials
@@ -86,6 +88,8 @@ class Resources:
     callers: Callers
     graphs: Graphs
     starting: Starting
+    rerunning: Rerunning
+    bulk_rerunning: BulkRerunning
     records: ExecutionRecords
     waiting: Waiting
     control: Control
@@ -139,6 +143,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         most_node_executions=config.most_node_executions,
         timeout_margin_seconds=config.timeout_margin_seconds,
     )
+    rerunning = Rerunning(sessions, registry, records, values, launching)
     tokens = TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
     return Resources(
         database=database,
@@ -152,6 +157,8 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
             Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth),
         ),
         starting=Starting(sessions, registry, values, launching),
+        rerunning=rerunning,
+        bulk_rerunning=BulkRerunning(sessions, rerunning),
         records=records,
         waiting=waiting,
         control=Control(

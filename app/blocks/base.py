@@ -129,6 +129,10 @@ class Block(ABC):
                 return cost.credits
         return 0
 
+    def effect_of(self, given: dict[str, Any]) -> Effect:
+        """Return what a second call with these inputs does to the world."""
+        return self.effect
+
     def _error_pin(self) -> frozenset[str]:
         return frozenset() if self.kind in (Kind.INPUT, Kind.OUTPUT) else frozenset({"error"})
 
@@ -198,6 +202,8 @@ class NestedGraphBlock(Block):
 
     kind = Kind.NESTED
     lane = Lane.HOLD
+    # What the nested graph does, nobody knows here.
+    effect = Effect.UNKEYED
     takes_any_input = True
     gives_any_output = True
 

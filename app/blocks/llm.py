@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
 from app.blocks.language_models import DEFAULT_MODEL, Message
 from app.blocks.templates import fill_placeholders, render
-from app.graph.signature import Cost
+from app.graph.signature import Cost, Effect
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext
@@ -56,6 +56,8 @@ class _LanguageModelBlock(RemoteBlock):
 
     categories = (BlockCategory.AI,)
     pool = "llm"
+    # Asking again costs, and the answer may be another, but nothing in the world changes.
+    effect = Effect.PURE
     costs = (
         *(Cost(credits=amount, filter={"model": model}) for model, amount in _CREDITS_BY_MODEL.items()),
         Cost(credits=DEFAULT_CREDITS),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
-from app.blocks.outbound_http import IDEMPOTENT_METHODS
+from app.blocks.outbound_http import IDEMPOTENT_METHODS, SAFE_METHODS
 from app.errors import BlockError, BlockUnavailable
+from app.graph.signature import Effect
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext
@@ -48,6 +49,7 @@ class SendWebRequestBlock(RemoteBlock):
     id = "6595ae1f-b924-42cb-9a41-551a0611c4b4"
     categories = (BlockCategory.OUTPUT,)
     timeout_seconds = REQUEST_TIMEOUT_SECONDS + 20
+    effect = Effect.UNKEYED
 
     class Input(BlockInput):
         """The request."""
@@ -79,6 +81,10 @@ class SendWebRequestBlock(RemoteBlock):
         """When the status is 4xx."""
         server_error: Any
         """When the status is any other."""
+
+    def effect_of(self, given: dict[str, Any]) -> Effect:
+        """Return what the method says. Few servers know the key of a request that changes something."""
+        return Effect.PURE if str(given.get("method")).upper() in SAFE_METHODS else self.effect
 
     async def run(self, given: Input, context: BlockContext) -> AsyncIterator[Emitted]:
         """Send the request.

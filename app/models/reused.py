@@ -13,13 +13,16 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import Status
 
-LIST_ROWS = "SELECT id FROM node_executions WHERE execution_id = {} ORDER BY seq, id"
-LOAD_ROWS = """
-SELECT id, node_id, n, status, inputs, outputs FROM node_executions
-WHERE id = ANY({}) AND execution_id = {} ORDER BY seq, id
+_LIST = """
+SELECT n.id FROM node_executions n JOIN executions e ON e.id = n.execution_id
+WHERE n.execution_id = $1 AND e.user_id = $2 ORDER BY n.seq, n.id
 """
 
-FIND_COMPILED = "SELECT plan, configuration FROM plans WHERE hash = {}"
+_LOAD = """
+SELECT n.id, n.node_id, n.n, n.status, n.inputs, n.outputs
+FROM node_executions n JOIN executions e ON e.id = n.execution_id
+WHERE n.id = ANY($1::uuid[]) AND n.execution_id = $2 AND e.user_id = $3 ORDER BY n.seq, n.id
+"""
 
 _COPY = """
 WITH held AS MATERIALIZED (
@@ -94,32 +97,31 @@ async def require_compiled(
     Raises:
         NotFound: There is none of that hash.
     """
-    row = await connection.fetchrow(FIND_COMPILED.format("$1"), plan_hash)
+    row = await connection.fetchrow("SELECT plan, configuration FROM plans WHERE hash = $1", plan_hash)
     if row is None:
         raise NotFound(f"There is no plan {plan_hash}")
     return row["plan"], row["configuration"]
 
 
 async def list_row_ids(
-    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str
+    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str, *, owner: str
 ) -> list[uuid.UUID]:
     """Return the ids of all node executions in the order in which they ended."""
-    return [row["id"] for row in await connection.fetch(LIST_ROWS.format("$1"), execution_id)]
+    return [row["id"] for row in await connection.fetch(_LIST, execution_id, owner)]
 
 
 async def load_rows(
-    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str, ids: Sequence[uuid.UUID]
+    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any],
+    execution_id: str,
+    ids: Sequence[uuid.UUID],
+    *,
+    owner: str,
 ) -> list[RecordedRow]:
     """Return some node executions in the order in which they ended."""
-    rows = await connection.fetch(LOAD_ROWS.format("$1::uuid[]", "$2"), ids, execution_id)
-    return [read_row(row) for row in rows]
-
-
-def read_row(row: Any) -> RecordedRow:
-    """Return a row of `LOAD_ROWS`."""
-    return RecordedRow(
-        row["id"], row["node_id"], row["n"], Status(row["status"]), row["inputs"], row["outputs"]
-    )
+    return [
+        RecordedRow(row["id"], row["node_id"], row["n"], Status(row["status"]), row["inputs"], row["outputs"])
+        for row in await connection.fetch(_LOAD, ids, execution_id, owner)
+    ]
 
 
 async def copy_rows(

@@ -8,6 +8,7 @@ import pytest
 from app.blocks.base import PureBlock, RemoteBlock, TimerBlock
 from app.blocks.basic import NoteBlock, StoreValueBlock
 from app.blocks.registry import BlockRegistry, make_registry
+from app.blocks.web import SendWebRequestBlock
 from app.errors import NotFound
 from app.graph.signature import Effect, Kind, Lane
 
@@ -165,3 +166,14 @@ def test_a_pure_block_is_carried_locally_and_a_clock_is_not() -> None:
     clock = REGISTRY.require("GetCurrentTimeBlock").signature
     assert (clock.lane, clock.effect) == (Lane.REMOTE, Effect.PURE)
     assert NoteBlock().signature.kind is Kind.NOTE
+
+
+def test_a_web_request_that_only_reads_has_no_effect() -> None:
+    block = SendWebRequestBlock()
+    assert [block.effect_of({"method": method}) for method in ("GET", "head", "POST", "DELETE", None)] == [
+        Effect.PURE,
+        Effect.PURE,
+        Effect.UNKEYED,
+        Effect.UNKEYED,
+        Effect.UNKEYED,
+    ]

@@ -1,0 +1,132 @@
+"""What the API reads of executions that are to be run again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.errors import NotFound
+from app.graph.status import TERMINAL, Status
+from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.reused import RecordedRow
+from app.models.tables import Execution, NodeExecution, StoredPlan
+
+
+@dataclass(frozen=True, slots=True)
+class EndedFilter:
+    """Which executions are to be run again: those that everything given names. Nested ones only by id."""
+
+    ids: Sequence[uuid.UUID] | None = None
+    graph_id: uuid.UUID | None = None
+    status: Status | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedExecution:
+    """One of them."""
+
+    id: uuid.UUID
+    created_at: datetime
+    ended_at: datetime
+
+
+async def require_compiled(
+    session: AsyncSession, plan_hash: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a compiled version: its plan, and its configuration.
+
+    Raises:
+        NotFound: There is none of that hash.
+    """
+    plan = await session.get(StoredPlan, plan_hash)
+    if plan is None:
+        raise NotFound(f"There is no plan {plan_hash}")
+    return plan.plan, plan.configuration
+
+
+async def list_row_ids(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> list[uuid.UUID]:
+    """Return the ids of all node executions of an execution in the order in which they ended."""
+    query = (
+        select(col(NodeExecution.id))
+        .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
+        .where(col(NodeExecution.execution_id) == execution_id, col(Execution.user_id) == owner)
+        .order_by(col(NodeExecution.seq), col(NodeExecution.id))
+    )
+    return list((await session.execute(query)).scalars())
+
+
+async def load_rows(
+    session: AsyncSession, owner: str, execution_id: uuid.UUID, ids: Sequence[uuid.UUID]
+) -> list[RecordedRow]:
+    """Return some of them in the same order."""
+    query = (
+        select(
+            col(NodeExecution.id),
+            col(NodeExecution.node_id),
+            col(NodeExecution.n),
+            col(NodeExecution.status),
+            col(NodeExecution.inputs),
+            col(NodeExecution.outputs),
+        )
+        .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
+        .where(
+            col(NodeExecution.id).in_(ids),
+            col(NodeExecution.execution_id) == execution_id,
+            col(Execution.user_id) == owner,
+        )
+        .order_by(col(NodeExecution.seq), col(NodeExecution.id))
+    )
+    return [
+        RecordedRow(row_id, node_id, n, Status(status), inputs, outputs)
+        for row_id, node_id, n, status, inputs, outputs in await session.execute(query)
+    ]
+
+
+async def list_ended(
+    session: AsyncSession, owner: str, wanted: EndedFilter, *, cursor: str | None = None, limit: int
+) -> Page[EndedExecution]:
+    """Return an owner's executions that have ended, newest first."""
+    conditions: list[ColumnElement[bool]] = [
+        col(Execution.user_id) == owner,
+        col(Execution.deleted_at).is_(None),
+        col(Execution.ended_at).is_not(None),
+        col(Execution.status).in_(TERMINAL if wanted.status is None else [wanted.status]),
+    ]
+    if wanted.ids is None:
+        conditions.append(col(Execution.parent_node).is_(None))
+    else:
+        conditions.append(col(Execution.id).in_(wanted.ids))
+    if wanted.graph_id is not None:
+        conditions.append(col(Execution.graph_id) == wanted.graph_id)
+    if cursor:
+        key = tuple_(col(Execution.created_at), col(Execution.id))
+        conditions.append(key < tuple_(*read_cursor(cursor, dated_key)))
+    query = (
+        select(col(Execution.id), col(Execution.created_at), col(Execution.ended_at))
+        .where(*conditions)
+        .order_by(col(Execution.created_at).desc(), col(Execution.id).desc())
+        .limit(limit + 1)
+    )
+    rows = [
+        EndedExecution(row_id, created_at, ended_at)
+        for row_id, created_at, ended_at in await session.execute(query)
+        if ended_at is not None
+    ]
+    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+
+
+async def find_earliest(
+    session: AsyncSession, owner: str, execution_ids: Sequence[uuid.UUID]
+) -> datetime | None:
+    """Return when the first of an owner's executions was started, or None when there is none."""
+    query = select(func.min(col(Execution.created_at))).where(
+        col(Execution.id).in_(execution_ids), col(Execution.user_id) == owner
+    )
+    return (await session.execute(query)).scalar_one()

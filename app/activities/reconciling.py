@@ -90,8 +90,8 @@ class Reconciling(ReconciliationActivities):
                 connection, [row.id for row in page], quiet_seconds=patience.quiet_seconds
             )
         running = await self._list_running([row.id for row in page])
-        found = await _each(page, lambda row: self._reconcile(row, row.id in running, patience))
-        told = await _each(waiters, self._release)
+        found = await put_each_right(page, lambda row: self._reconcile(row, row.id in running, patience))
+        told = await put_each_right(waiters, self._release)
         last = page[-1].id if len(page) == PAGE_SIZE else None
         return SweepResult(found.plus(told), last)
 
@@ -112,7 +112,7 @@ class Reconciling(ReconciliationActivities):
                 unrecorded += await self._find_unrecorded(ids)
                 ids = []
         unrecorded += await self._find_unrecorded(ids)
-        return await _each(unrecorded, self._adopt)
+        return await put_each_right(unrecorded, self._adopt)
 
     @activity.defn(name="collect_values")
     async def collect(self) -> Found:
@@ -183,7 +183,7 @@ class Reconciling(ReconciliationActivities):
         return Found(adopted=1)
 
 
-async def _each(items: Sequence[T], put_right: Callable[[T], Awaitable[Found]]) -> Found:
+async def put_each_right(items: Sequence[T], put_right: Callable[[T], Awaitable[Found]]) -> Found:
     """Put each of some things right, a few at a time, and return what was found together.
 
     What cannot be put right now must not keep the rest from it, so whatever goes wrong is logged and counted.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,12 @@ import pytest
 from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, ScheduleHandle, ScheduleOverlapPolicy, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
 from app.activities.contracts import RELEASE_SIGNAL, ExecutionLimits, Release
-from app.api.services.upkeep import schedule_id
+from app.api.services.upkeep import ensure_schedule, make_schedule, schedule_id
 from tests.e2e.rest import graph, node, save, start, sums
 from tests.engine import Engine, make_engine
 from tests.processes import WorkerProcess, worker_environment
@@ -140,6 +143,19 @@ async def test_an_open_execution_that_temporal_has_deleted_is_lost(
 
     await eventually(lambda: deployment.has_status(execution_id, "FAILED"), timeout_seconds=30)
 
+    assert (await deployment.listed(execution_id))["error"]["code"] == "LOST"
+
+
+async def test_a_stop_ends_what_temporal_does_not_know(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    execution_id = await deployment.start_waiting()
+    await client.get_schedule_handle(schedule_id(deployment.engine.task_queue)).pause()
+    await delete_from_temporal(client, execution_id)
+
+    await deployment.caller.post(f"/api/executions/{execution_id}/stop", timeout=30)
+
+    await eventually(lambda: deployment.has_status(execution_id, "FAILED"))
     assert (await deployment.listed(execution_id))["error"]["code"] == "LOST"
 
 
@@ -328,3 +344,50 @@ async def test_a_killed_worker_leaves_nothing_unreconciled(
         second.kill()
     ends = await pool.fetchval("SELECT count(*) FROM execution_events WHERE type = 'execution_failed'")
     assert ends == MANY
+
+
+async def test_a_nested_execution_whose_start_is_still_to_come_is_not_lost(
+    deployment: Deployment, working: None, client: Client
+) -> None:
+    parent_id, _ = await start_nested(deployment)
+    unstarted, unknown = str(uuid.uuid4()), str(uuid.uuid4())
+    copy = (
+        "INSERT INTO executions (id, user_id, graph_id, graph_version, plan_hash, status, trigger, inputs, created_at,"
+        " parent_id, parent_node, parent_n) SELECT $2, user_id, graph_id, graph_version, plan_hash, 'QUEUED',"
+        " trigger, inputs, now() - interval '1 hour', $3, $4, $5 FROM executions WHERE id = $1"
+    )
+    await deployment.engine.pool.execute(copy, parent_id, unstarted, parent_id, 7, 1)
+    await deployment.engine.pool.execute(copy, parent_id, unknown, None, None, None)
+
+    await eventually(lambda: deployment.has_status(unknown, "FAILED"))
+
+    # One of the next comparisons has seen both.
+    handle = client.get_schedule_handle(schedule_id(deployment.engine.task_queue))
+    before = (await handle.describe()).info.num_actions
+    await eventually(partial(_has_acted, handle, before + 2))
+    assert await deployment.engine.find_status(unstarted) == "QUEUED"
+    await client.get_workflow_handle(parent_id).terminate(reason="enough")
+
+    async def is_lost() -> bool:
+        return await deployment.engine.find_status(unstarted) == "FAILED"
+
+    await eventually(is_lost)
+
+
+async def _has_acted(schedule: ScheduleHandle, times: int) -> bool:
+    return (await schedule.describe()).info.num_actions >= times
+
+
+async def test_a_schedule_is_brought_up_to_date_and_stays_paused(client: Client, task_queue: str) -> None:
+    name = schedule_id(task_queue)
+    await ensure_schedule(client, name, make_schedule(task_queue, 60))
+    handle = client.get_schedule_handle(name)
+    await handle.pause(note="by hand")
+
+    await ensure_schedule(client, name, make_schedule(task_queue, 30))
+
+    schedule = (await handle.describe()).schedule
+    assert schedule.state.paused
+    assert [interval.every for interval in schedule.spec.intervals] == [timedelta(seconds=30)]
+    assert schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
+    await handle.delete()

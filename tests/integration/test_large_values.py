@@ -6,16 +6,22 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from structlog.testing import capture_logs
+from temporalio.client import Client
 
+from app.database import Sessions
+from app.database import make_engine as make_database
+from app.models import executions
+from app.models.value_collection import collect_values
 from app.objects import ObjectStore
 from app.s3 import S3Objects
-from tests.engine import Engine, make_graph
+from tests.engine import OWNER, Engine, make_engine, make_graph
 from tests.object_storage import URL, S3Server, run_s3_server
 from tests.stack import eventually
 
@@ -101,6 +107,50 @@ async def test_a_megabyte_through_a_chain_and_a_wide_fan_out_is_stored_once(engi
     assert record.outputs == {"length": [MEGABYTE] * 100}
     assert await bytes_of_history(handle) < MEGABYTE
     assert await count_stored(engine, handle.id) == 1
+
+
+async def test_executions_find_their_values_while_others_with_the_same_are_deleted_and_collected(
+    client: Client, own_database_url: str
+) -> None:
+    text = "x" * 100_000
+    async with make_engine(client, own_database_url) as engine:
+        engine.probe.functions["make"] = lambda _value, _context: text
+        graph = make_graph(
+            {
+                "make": (PROBE, {"name": "make"}),
+                "pass": (PROBE, {}),
+                "store": ("store_value_block", {}),
+                "out": (OUTPUT, {"name": "text"}),
+            },
+            ["make.out -> pass.value", "pass.out -> store.input", "store.output -> out.value"],
+        )
+        database = make_database(own_database_url)
+        sessions, collected = Sessions(database), 0
+
+        async def collect() -> None:
+            nonlocal collected
+            while True:
+                collected += (await collect_values(engine.pool, None, grace=timedelta(0))).values
+
+        async def run_and_delete() -> None:
+            for _ in range(3):
+                handle = await engine.start(graph, {"unused": text})
+                record = await engine.end(handle)
+                assert record.status == "COMPLETED"
+                assert await count_stored(engine, handle.id) == 1
+                async with sessions.begin() as session:
+                    await executions.delete_execution(session, OWNER, uuid.UUID(handle.id))
+
+        async with engine.worker():
+            collecting = asyncio.create_task(collect())
+            await asyncio.gather(*(run_and_delete() for _ in range(4)))
+            while not (await collect_values(engine.pool, None, grace=timedelta(0))).is_all:
+                pass
+            assert not collecting.done()
+            collecting.cancel()
+        assert await engine.pool.fetchval("SELECT count(*) FROM stored_values") == 0
+        await database.dispose()
+    assert collected > 0
 
 
 async def test_a_value_that_is_too_large_is_refused_by_name(engine: Engine) -> None:

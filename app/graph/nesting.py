@@ -139,7 +139,7 @@ def check_depth(
         max_depth: How deep graphs may be nested.
     """
     problems = Problems()
-    if len(found) > MAX_NESTED:
+    if len(list_below(list_refs(graph, signatures), found)) > MAX_NESTED:
         problems.add_to_graph("nodes", f"More than {MAX_NESTED} graphs are nested in this one")
         return problems.node_errors
     walked: dict[GraphRef, tuple[set[uuid.UUID], bool]] = {}

@@ -67,6 +67,7 @@ class Nesting:
             found |= of_level
             seen |= level
             level = {ref for nested in of_level.values() for ref in nested.nests} - seen
-            if not level or len(found) > MAX_NESTED:
+            # Beside each version that is named the active one is found, so twice as many are too many for sure.
+            if not level or len(found) > 2 * MAX_NESTED:
                 break
         return found

@@ -134,11 +134,13 @@ def test_depth_is_bounded_even_in_a_ring_of_others() -> None:
 
 
 def test_not_too_many_graphs_are_nested_in_one() -> None:
-    found: dict[GraphRef, NestedGraph] = {}
-    for number in range(MAX_NESTED + 1):
+    found = nested(0, *(GraphRef(each) for each in IDS[1 : MAX_NESTED + 1]))
+    for number in range(1, MAX_NESTED + 1):
         found |= nested(number)
-    problems = check_depth(graph(agent(0)), SIGNATURES, found, graph_id=None, max_depth=8)
-    assert set(problems) == {"graph"}
+    parts = graph(agent(0))
+    assert set(check_depth(parts, SIGNATURES, found, graph_id=None, max_depth=8)) == {"graph"}
+    del found[GraphRef(IDS[1])]
+    assert check_depth(parts, SIGNATURES, found, graph_id=None, max_depth=8) == {}
 
 
 INNER = graph(

@@ -19,6 +19,7 @@ PATIENT = {"retry": {"max_attempts": 100, "initial_seconds": 0.1, "maximum_secon
 ONCE = {"delivery": "at_most_once", "retry": {"max_attempts": 5, "initial_seconds": 0.1}}
 DELAYS_SECONDS = (0, 0, 0, 0.02, 0.05, 0.2, 0.5, 1.5)
 FLAKES = (0, 0, 0, 0, 1, 2)
+NESTED = "nested "
 SENT, LOST = "sent-", "lost-"
 """How the two outputs of a request begin that is never repeated: one of them has a value."""
 
@@ -29,14 +30,16 @@ class Sketch:
 
     web_url: str
     random: Random
+    prefix: str = ""
+    """How the ids of its nodes begin."""
     nodes: list[dict[str, Any]] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
-    shapes: list[str] = field(default_factory=list)
-    """What it is made of, for people."""
+    nested: list[dict[str, Any]] = field(default_factory=list)
+    """The graphs that it executes. While none is saved, a node names one by `NESTED` and its number."""
 
     def add(self, block: str, /, **constants: Any) -> str:
         """Add a node; return its id."""
-        name = f"{block.split('_', maxsplit=1)[0]}{len(self.nodes)}"
+        name = f"{self.prefix}{block.split('_', maxsplit=1)[0]}{len(self.nodes)}"
         self.nodes.append(rest.node(name, block, **constants))
         return name
 
@@ -172,6 +175,28 @@ def never_repeated(sketch: Sketch, source: str) -> str:
     return source
 
 
+def review(sketch: Sketch, source: str) -> str:
+    """Ask a person, who approves."""
+    asked = sketch.add("human_in_the_loop_block", name="May it go on?", editable=False)
+    sketch.link(source, f"{asked}.data")
+    return f"{asked}.approved_data"
+
+
+def nested_graph(sketch: Sketch, source: str) -> str:
+    """Have another graph do something."""
+    number = len(sketch.nested)
+    inner = Sketch(sketch.web_url, sketch.random, prefix=f"{sketch.prefix}nested{number}-")
+    entry = inner.add("agent_input_block", name="number")
+    within = f"{inner.work(f'{entry}.result')}.response_#_number"
+    for shape in sketch.random.choices((pure_chain, remote_chain, diamond, timer), k=2):
+        within = shape(inner, within)
+    inner.output(within, "number")
+    sketch.nested.append(rest.graph(inner.nodes, inner.links))
+    node = sketch.add("agent_executor_block", graph_id=f"{NESTED}{number}")
+    sketch.link(source, f"{node}.number")
+    return f"{node}.number"
+
+
 def unhandled_failure(sketch: Sketch, source: str) -> str:
     """Fail at the side, with nobody to handle it."""
     refused = sketch.add("send_web_request_block", url="http://10.255.255.2/", method="POST")
@@ -191,6 +216,8 @@ SHAPES: Sequence[tuple[Shape, float]] = (
     (fan_out, 2),
     (ringing, 1),
     (never_repeated, 1),
+    (review, 1),
+    (nested_graph, 2),
     (unhandled_failure, 0.3),
 )
 """All there are, with how likely each is."""
@@ -201,10 +228,27 @@ class Case:
     """A graph with inputs to run it on."""
 
     body: dict[str, Any]
+    nested: list[dict[str, Any]]
+    """The graphs that it executes, to be saved before."""
     inputs: dict[str, Any]
     shapes: str
+    """What it is made of, for people."""
     once: frozenset[str]
     """The nodes whose requests are never repeated."""
+
+    @property
+    def has_reviews(self) -> bool:
+        """Whether somebody has to answer."""
+        return review.__name__ in self.shapes
+
+    def body_with(self, nested_ids: Sequence[str]) -> dict[str, Any]:
+        """Return the graph with the ids of the saved graphs that it executes."""
+        names = {f"{NESTED}{number}": graph_id for number, graph_id in enumerate(nested_ids)}
+        nodes = []
+        for node in self.body["nodes"]:
+            named = {"graph_id": names[graph]} if (graph := node["input_default"].get("graph_id")) else {}
+            nodes.append({**node, "input_default": {**node["input_default"], **named}})
+        return {**self.body, "nodes": nodes}
 
 
 def make_case(random: Random, web_url: str) -> Case:
@@ -216,16 +260,15 @@ def make_case(random: Random, web_url: str) -> Case:
     sketch.link(f"{text}.result", f"{first}.body_#_blob")
     source = f"{first}.response_#_number"
     shapes, weights = zip(*SHAPES, strict=True)
-    for shape in random.choices(shapes, weights, k=random.randint(2, 4)):
-        sketch.shapes.append(shape.__name__)
+    chosen = random.choices(shapes, weights, k=random.randint(2, 4))
+    for shape in chosen:
         source = shape(sketch, source)
     sketch.output(source, "last")
     size = random.choice([10, 10, 10, 60_000])
-    inputs = {"number": random.randint(0, 99), "text": "".join(random.choices("abcdefgh ", k=size))}
-    return Case(rest.graph(sketch.nodes, sketch.links), inputs, ", ".join(sketch.shapes), _once(sketch))
-
-
-def _once(sketch: Sketch) -> frozenset[str]:
-    return frozenset(
-        node["id"] for node in sketch.nodes if node["metadata"].get("delivery") == "at_most_once"
+    return Case(
+        rest.graph(sketch.nodes, sketch.links),
+        sketch.nested,
+        {"number": random.randint(0, 99), "text": "".join(random.choices("abcdefgh ", k=size))},
+        ", ".join(shape.__name__ for shape in chosen),
+        frozenset(node["id"] for node in sketch.nodes if node["metadata"].get("delivery") == "at_most_once"),
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
@@ -105,7 +106,8 @@ async def run_round(system: System, plan: RoundPlan) -> RoundReport:
         expected = await _run_without_faults(system, client, plan, graph_ids)
         witnesses = await _run_with_faults(system, client, plan, graph_ids, report)
         evidence = await _gather(system, client, witnesses, expected)
-        _judge([*expected, *evidence], report)
+        nested = await _gather_nested(system, client, [*expected, *evidence])
+        _judge([*expected, *evidence, *nested], report)
         await _check_list(client, [*expected, *evidence], witnesses, report)
         await _replay(system, evidence, report)
         for scandal in client.scandals:
@@ -115,12 +117,17 @@ async def run_round(system: System, plan: RoundPlan) -> RoundReport:
         report.retries = sum(execution.record["stats"]["retries"] for execution in evidence)
     report.seconds = time.monotonic() - began
     if report.broken:
-        _keep(system, report, evidence)
+        _keep(system, report, [*expected, *evidence, *nested])
     return report
 
 
 async def _save(client: Client, case: Case) -> str:
-    response = await client.ask("POST", "/api/graphs", json=case.body)
+    nested = [await _save_graph(client, body) for body in case.nested]
+    return await _save_graph(client, case.body_with(nested))
+
+
+async def _save_graph(client: Client, body: dict[str, Any]) -> str:
+    response = await client.ask("POST", "/api/graphs", json=body)
     assert response.status_code == 201, response.text
     graph_id: str = response.json()["id"]
     return graph_id
@@ -191,6 +198,17 @@ async def _gather(
             await travel(client, Journey(0), witness, "")
         same = next(done for done in expected if done.witness.case is witness.case)
         found.append(await gather_evidence(client, temporal, witness, system.world.effects, expected=same))
+    return found
+
+
+async def _gather_nested(system: System, client: Client, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Return what is known of the executions that others have started. What they give shows in those."""
+    temporal = await system.stack.connect()
+    cases = {execution.witness.execution_id: execution.witness.case for execution in evidence}
+    found = []
+    for row in await client.read_all("/api/executions", trigger="subgraph"):
+        witness = Witness(cases[row["parent_id"]], "", row["id"])
+        found.append(await gather_evidence(client, temporal, witness, system.world.effects))
     return found
 
 

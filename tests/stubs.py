@@ -138,6 +138,7 @@ class WebStub(_Stub):
                 Route("/held", self._hold, methods=METHODS),
                 Route("/status/{code:int}", self._status, methods=METHODS),
                 Route("/flaky/{failures:int}", self._flaky, methods=METHODS),
+                Route("/hangs/{name}", self._hang, methods=METHODS),
                 Route("/redirect", self._redirect, methods=METHODS),
                 Route("/large/{size:int}", self._large, methods=METHODS),
             ]
@@ -145,6 +146,8 @@ class WebStub(_Stub):
         self.requests: list[dict[str, Any]] = []
         self.calls: Counter[str] = Counter()
         self.let_go = asyncio.Event()
+        self.hanging: set[str] = set()
+        """Names under `/hangs` that are not answered in time; the others are at once."""
         self._flakes: Counter[str] = Counter()
 
     async def _note(self, request: Request) -> dict[str, Any]:
@@ -181,6 +184,11 @@ class WebStub(_Stub):
         key = request.headers.get("idempotency-key", "") + str(request.url)
         self._flakes[key] += 1
         return JSONResponse(noted, 503 if self._flakes[key] <= request.path_params["failures"] else 200)
+
+    async def _hang(self, request: Request) -> Response:
+        noted = await self._note(request)
+        await asyncio.sleep(60 if request.path_params["name"] in self.hanging else 0)
+        return JSONResponse(noted)
 
     async def _redirect(self, request: Request) -> Response:
         await self._note(request)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from app.graph.changes import Version, find_downstream, targets_of
+from app.graph.changes import Version, find_downstream, targets_of, text_of
 from app.graph.emissions import FOLDED, Emission
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline, make_reference
 from app.graph.pins import select
@@ -215,7 +215,8 @@ def is_same(one: Envelope, other: Envelope) -> bool:
     """Answer whether two envelopes carry the same value, inline or not."""
     if is_reference(one) or is_reference(other):
         return _hash_of(one) == _hash_of(other)
-    return _text_of(one[0]) == _text_of(other[0])
+    # The order of keys is lost on the way through a workflow.
+    return text_of(one[0]) == text_of(other[0])
 
 
 def wrap_unstored(value: Any) -> Envelope:
@@ -233,5 +234,5 @@ def _hash_of(envelope: Envelope) -> str:
 
 
 def _text_of(value: Any) -> str:
-    # Key order included: it is the text that names stored values.
+    # With the keys in their order: it is the text that names stored values.
     return json.dumps(value, separators=(",", ":"))

@@ -13,7 +13,7 @@ from app.api.services.values import Values
 from app.blocks.base import Block
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
-from app.errors import InvalidRequest, NotFound
+from app.errors import InvalidRequest
 from app.graph.changes import Version, VersionNode, Walked, find_cone
 from app.graph.envelope import Envelope, is_reference
 from app.graph.reuse import Key, Reuse, wrap_unstored
@@ -131,7 +131,7 @@ class _Tally:
         return {self._version.nodes[node].id: counts[node] for node in sorted(counts)}
 
     def _judge(self, node: VersionNode, row: RecordedRow) -> _Left:
-        block = self._find_block(node)
+        block = self._registry.get(node.block_id)
         given = _given(block, node, row.inputs) if block else {}
         is_unkeyed = block is None or block.effect_of(given) is Effect.UNKEYED
         return _Left(
@@ -140,14 +140,8 @@ class _Tally:
         )
 
     def _credits(self, node: VersionNode, inputs: Mapping[str, Envelope]) -> int:
-        block = self._find_block(node)
+        block = self._registry.get(node.block_id)
         return block.cost_of(_given(block, node, inputs)) if block else 0
-
-    def _find_block(self, node: VersionNode) -> Block | None:
-        try:
-            return self._registry.require(node.block_id)
-        except NotFound:
-            return None
 
 
 class _Records:

@@ -357,6 +357,7 @@ def test_values_are_the_same_whichever_way_they_travel() -> None:
     text = "x" * 10_000
     assert is_same(wrap_unstored(text), [text])
     assert not is_same(wrap_unstored(text), [text + "y"])
+    assert is_same([{"a": 1, "b": [2]}], [{"b": [2], "a": 1}])
     assert not is_same([1], [True])
     assert not is_same([1], [1.0])
 

@@ -141,3 +141,18 @@ def test_fewer_activities_are_in_flight_on_a_server_that_is_not_ours(monkeypatch
 def test_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERDURE_ALLOWED_PRIVATE_HOSTS", "127.0.0.1, models.internal,")
     assert read_settings().allowed_private_hosts == {"127.0.0.1", "models.internal"}
+
+
+@pytest.mark.parametrize("store", ["s3://", "s3:///prefix", "gs://bucket", "s3://bucket/a prefix", "bucket"])
+def test_a_value_store_that_is_neither_postgres_nor_a_bucket_is_refused(
+    monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.setenv("PERDURE_VALUE_STORE", store)
+    with pytest.raises(SettingsRefused, match="PERDURE_VALUE_STORE"):
+        read_settings()
+
+
+@pytest.mark.parametrize("store", ["postgres", "s3://bucket", "s3://bucket/a/prefix"])
+def test_values_are_kept_in_postgres_or_in_a_bucket(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    monkeypatch.setenv("PERDURE_VALUE_STORE", store)
+    assert read_settings().value_store == store

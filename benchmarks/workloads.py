@@ -27,8 +27,8 @@ class Workload:
     """Ratio to the baseline that is to be reached."""
 
 
-def _node(name: str, block: str, **constants: Any) -> dict[str, Any]:
-    return {"id": name, "block_id": block, "input_default": constants, "metadata": {}}
+def _node(node_id: str, block: str, /, **constants: Any) -> dict[str, Any]:
+    return {"id": node_id, "block_id": block, "input_default": constants, "metadata": {}}
 
 
 def _link(source: str, sink: str) -> dict[str, str]:
@@ -86,6 +86,69 @@ def pure_layers(size: int) -> Graph:
             links.append(_link(f"n{above + place}.result", f"n{number}.a"))
             links.append(_link(f"n{above + (place + 1) % WIDTH}.result", f"n{number}.b"))
     return _graph(nodes, links)
+
+
+def mixed_layers(size: int) -> Graph:
+    """Return layers of calculators in which every tenth node is fed by a clock of the layer before."""
+    graph = pure_layers(size)
+    nodes, links = graph["nodes"], graph["links"]
+    for number in range(0, size, 10):
+        nodes[number] = _node(f"n{number}", "get_current_time_block", trigger="start")
+    clocks = {f"n{number}" for number in range(0, size, 10)}
+    kept = []
+    for link in links:
+        if link["source_id"] in clocks:
+            link = {**link, "source_name": "time"}
+        if link["sink_id"] in clocks:
+            if link["sink_name"] == "b":
+                continue
+            link = {**link, "sink_name": "trigger"}
+        kept.append(link)
+    for number in range(0, size, 10):
+        if number >= WIDTH:
+            del nodes[number]["input_default"]["trigger"]
+    return _graph(nodes, kept)
+
+
+def pure_loop() -> Graph:
+    """Return a graph that adds one to each of the items it is given."""
+    nodes = [
+        _node("items", "agent_input_block", name="items"),
+        _node("each", "step_through_items_block"),
+        _node("add", "calculator_block", operation="Add", b=1),
+        _node("out", "agent_output_block", name="sums"),
+    ]
+    links = [
+        _link("items.result", "each.items"),
+        _link("each.item", "add.a"),
+        _link("add.result", "out.value"),
+    ]
+    return _graph(nodes, links)
+
+
+def remote_items() -> Graph:
+    """Return a graph that asks a clock for each of the items it is given."""
+    nodes = [
+        _node("items", "agent_input_block", name="items"),
+        _node("each", "step_through_items_block"),
+        _node("clock", "get_current_time_block"),
+    ]
+    return _graph(nodes, [_link("items.result", "each.items"), _link("each.item", "clock.trigger")])
+
+
+def value_chain(size: int) -> Graph:
+    """Return a chain that passes its input on."""
+    nodes = [_node("value", "agent_input_block", name="value")]
+    nodes += [_node(f"n{k}", "store_value_block") for k in range(size)]
+    links = [_link("value.result", "n0.input")]
+    return _graph(nodes, links + [_link(f"n{k}.output", f"n{k + 1}.input") for k in range(size - 1)])
+
+
+def value_fan(size: int) -> Graph:
+    """Return remote nodes that are all given the input."""
+    nodes = [_node("value", "agent_input_block", name="value")]
+    nodes += [_node(f"n{k}", "get_current_time_block") for k in range(size)]
+    return _graph(nodes, [_link("value.result", f"n{k}.trigger") for k in range(size)])
 
 
 WORKLOADS = (

@@ -176,7 +176,8 @@ async def test_a_link_that_is_none_leads_nowhere_and_tells_nothing(
         for response in (
             await holder.get(f"{prefix}/{bad}"),
             await holder.post(f"{prefix}/{bad}", json={"approved": True}),
-            await holder.post(f"{prefix}/{bad}", content=b"{"),
+            # Who has no link does not learn either what body is taken.
+            await holder.post(f"{prefix}/{bad}", content=b"{" if name in unsigned else b'{"approved":true}'),
         ):
             assert response.status_code == 404, name
             assert told(response) == nothing, name

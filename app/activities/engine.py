@@ -108,7 +108,7 @@ class PostgresEngineActivities(EngineActivities):
         execution = request.execution
         shelf = Shelf(execution.user_id, self._values)
         envelope = shelf.store(request.value)
-        await self._record(execution.execution_id, Changes(values=shelf.take_unwritten()), execution.user_id)
+        await self._record(execution.execution_id, Changes(values=await shelf.stow()), execution.user_id)
         return StoredState(envelope, count_parts(pack(request.value)))
 
     @activity.defn(name="fetch_part")

@@ -62,6 +62,11 @@ class Probe(RemoteBlock):
         self.calls: list[tuple[str, int, Any]] = []
         """(name, attempt, value) of each call."""
         self.functions: dict[str, Callable[[Any, BlockContext], Any]] = {}
+        self.credits = 0
+        """What one call costs."""
+
+    def cost_of(self, given: dict[str, Any]) -> int:
+        return self.credits
 
     async def run(self, given: Any, context: BlockContext) -> AsyncIterator[tuple[str, Any]]:
         self.calls.append((given.name, context.attempt, given.value))

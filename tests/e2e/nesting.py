@@ -31,7 +31,7 @@ async def nested_in(client: httpx.AsyncClient, execution_id: str) -> dict[str, A
 
     async def find() -> dict[str, Any] | None:
         response = await client.get("/api/executions", params={"parent_id": execution_id})
-        items = response.json()["items"]
+        items: list[dict[str, Any]] = response.json()["items"]
         return items[0] if items else None
 
     found = await eventually(find)

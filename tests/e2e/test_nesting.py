@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import httpx
 from temporalio.client import Client
@@ -58,7 +59,7 @@ async def test_a_pause_goes_down_to_the_innermost_and_a_resume_too(
 
         assert paused.json()["status"] == "PAUSED"
         for each in family:
-            await eventually(lambda each=each: has_status(client, each, "PAUSED"))
+            await eventually(partial(has_status, client, each, "PAUSED"))
 
         async def first_is_done() -> bool:
             rows = (await nodes_of(client, family[-1])).get("r0", [])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from temporalio.client import WorkflowHandle
 
 from app.activities.contracts import Release
 from app.blocks.context import BlockContext
-from tests.engine import Engine, Many, has_taken_a_completion, make_graph
+from tests.engine import Engine, Many, has_taken_a_completion, limited, make_graph
 from tests.integration.test_nesting_engine import AGENT, OUTPUT, PROBE, doubling, nested_of, nesting
 from tests.stack import eventually
 
@@ -47,8 +48,7 @@ async def test_a_stop_goes_down_to_what_is_nested(engine: Engine) -> None:
             [child] = await nested_of(engine, handle.id)
             [grandchild] = await nested_of(engine, str(child["id"]))
             for nested in (child, grandchild):
-                nested_id = str(nested["id"])
-                await eventually(lambda nested_id=nested_id: _has_status(engine, nested_id, "CANCELLED"))
+                await eventually(partial(_has_status, engine, str(nested["id"]), "CANCELLED"))
     assert record.status == "CANCELLED"
     assert [row["status"] for row in record.nodes] == ["CANCELLED"]
 
@@ -83,6 +83,20 @@ async def test_a_nested_execution_that_is_terminated_fails_its_node(engine: Engi
     assert "Terminated from outside: no patience" in record.error["message"]
     assert record.outputs == {"a": [1]}
     assert await engine.find_status(nested_id) == "FAILED"
+
+
+async def test_what_is_nested_is_stopped_when_the_time_of_its_parent_is_up(engine: Engine) -> None:
+    make_gate(engine)
+    graph_id, _ = await engine.save(doubling(name="wait"))
+    async with engine.worker():
+        limits = limited(timeout_seconds=1.0)
+        handle = await engine.start(nesting(graph_id, "agent.again -> a.value", x=1), limits=limits)
+        nested_id = await only_nested(engine, handle.id)
+        record = await engine.end(handle)
+        nested = await engine.end(engine.client.get_workflow_handle(nested_id, result_type=int))
+    assert record.error is not None
+    assert (record.status, record.error["code"]) == ("FAILED", "TIMED_OUT")
+    assert nested.status in {"CANCELLED", "FAILED"}
 
 
 async def test_a_pause_goes_down_and_so_does_a_resume(engine: Engine) -> None:

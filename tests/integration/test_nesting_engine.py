@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
+from app.activities.contracts import BeginRequest, ExecutionRef, ExecutionStart, WaveRequest
+from app.activities.engine import PostgresEngineActivities
+from app.activities.nesting import NestedGraphs
+from app.activities.origins import Origins
+from app.activities.plans import PlanCache
+from app.activities.seeding import Seeding
+from app.activities.settling import Settling
+from app.activities.value_store import ValueStore
+from app.activities.values import ValueCache
+from app.blocks.base import NestedGraphBlock
 from app.graph.definition import GraphDefinition
-from tests.engine import Engine, Record, limited, make_graph, refuses
+from app.graph.plan import plan_from_json
+from app.graph.scheduler import Scheduler
+from tests.engine import OWNER, Engine, Record, limited, make_graph, refuses
 from tests.stack import eventually
 
 PROBE = "probe"
@@ -33,8 +46,9 @@ def doubling(**behaviour: Any) -> GraphDefinition:
 def nesting(graph_id: str, *links: str, **constants: Any) -> GraphDefinition:
     """Return a graph that executes another one, with an output for whatever its links lead to."""
     sinks = {text.split("->")[1].strip().split(".")[0] for text in links}
-    outputs = {name: (OUTPUT, {"name": name}) for name in sorted(sinks)}
-    return make_graph({"agent": (AGENT, {"graph_id": graph_id, "inputs": constants})} | outputs, links)
+    nodes: dict[str, Any] = {"agent": (AGENT, {"graph_id": graph_id, "inputs": constants})}
+    nodes |= {name: (OUTPUT, {"name": name}) for name in sorted(sinks)}
+    return make_graph(nodes, links)
 
 
 async def nested_of(engine: Engine, parent_id: str) -> list[dict[str, Any]]:
@@ -281,3 +295,75 @@ async def test_a_graph_that_contains_itself_ends_at_the_depth_cap(engine: Engine
     while rows := await nested_of(engine, execution_id):
         depth, execution_id = depth + 1, str(rows[0]["id"])
     assert depth == 3
+
+
+async def test_what_is_nested_costs_its_parent_even_when_it_fails(engine: Engine) -> None:
+    engine.probe.credits = 7
+    engine.probe.functions["refuses"] = refuses
+    inner = make_graph(
+        {"paid": (PROBE, {"value": 1}), "failed": (PROBE, {"name": "refuses"})}, ["paid.out -> failed.value"]
+    )
+    graph_id, _ = await engine.save(inner)
+    async with engine.worker():
+        handle = await engine.start(nesting(graph_id))
+        record = await engine.end(handle)
+    [nested] = await nested_of(engine, handle.id)
+    assert record.status == nested["status"] == "FAILED"
+    cost = await engine.pool.fetchval("SELECT cost FROM executions WHERE id = $1", handle.id)
+    assert (nested["cost"], record.of("agent")[0]["cost"], cost) == (7, 7, 7)
+
+
+async def test_a_wave_that_is_computed_again_names_the_same_nested_execution(engine: Engine) -> None:
+    graph_id, _ = await engine.save(doubling())
+    outer_id, plan_hash = await engine.save(nesting(graph_id, x=1))
+    start = ExecutionStart(
+        user_id=OWNER,
+        graph_id=outer_id,
+        graph_version=1,
+        graph_name="outer",
+        plan_hash=plan_hash,
+        inputs=[{}],
+        trigger="api",
+        created_at=datetime.now(UTC).isoformat(),
+        budget=50,
+    )
+    execution_id = str(uuid.uuid4())
+    activities = make_activities(engine)
+    begun = await activities.begin(BeginRequest(execution_id, start))
+    assert begun.plan is not None
+    scheduler = Scheduler(plan_from_json(begun.plan), max_node_executions=10)
+    scheduler.start()
+    request = WaveRequest(
+        ExecutionRef(execution_id, OWNER, plan_hash), scheduler.wave_snapshot(), max_node_executions=10
+    )
+
+    [[*_, first]] = (await activities.wave(request)).steps
+    await add_active_version(engine, graph_id)
+    [[*_, second]] = (await make_activities(engine).wave(request)).steps
+
+    assert first == second
+    assert (first["graph_version"], first["budget"], first["depth"]) == (1, 50, 1)
+    [nested] = await nested_of(engine, execution_id)
+    assert (nested["status"], nested["graph_version"], nested["budget"]) == ("QUEUED", 1, 50)
+
+
+def make_activities(engine: Engine) -> PostgresEngineActivities:
+    """Return the engine's activities as a process of their own would have them."""
+    pool, signatures = engine.pool, engine.registry.signatures
+    origins, plans, values = Origins(pool), PlanCache(pool, engine.registry), ValueCache(ValueStore(pool))
+    nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool), signatures)
+    seeding = Seeding(pool, values, signatures)
+    return PostgresEngineActivities(
+        pool, origins, plans, values, holds={NestedGraphBlock: nested}, seeding=seeding
+    )
+
+
+async def add_active_version(engine: Engine, graph_id: str) -> None:
+    """Save the same graph once more, as its version 2."""
+    columns = "name, description, definition, plan_hash, input_schema, output_schema"
+    await engine.pool.execute(
+        f"INSERT INTO graph_versions (graph_id, version, {columns}) "
+        f"SELECT graph_id, 2, {columns} FROM graph_versions WHERE graph_id = $1",
+        graph_id,
+    )
+    await engine.pool.execute("UPDATE graphs SET active_version = 2 WHERE id = $1", graph_id)

@@ -20,7 +20,7 @@ from app.graph.pins import PinNameInvalid
 from tests.unit.graph.small_blocks import SIGNATURES, graph, node
 
 IDS = [uuid.UUID(int=number) for number in range(1, MAX_NESTED + 3)]
-ADDING = ({"properties": {"x": {}, "spare": {}}, "required": ["x"]}, {"properties": {"y": {}}})
+ADDING: tuple[dict[str, Any], dict[str, Any]] = ({"properties": {"x": {}, "spare": {}}, "required": ["x"]}, {"properties": {"y": {}}})
 
 
 def nested(
@@ -94,7 +94,10 @@ def test_a_null_supplies_nothing() -> None:
 
 
 def test_a_graph_that_passes_every_input_on_takes_every_name() -> None:
-    schemas = ({"properties": {}, "additionalProperties": True}, {"properties": {}})
+    schemas: tuple[dict[str, Any], dict[str, Any]] = (
+        {"properties": {}, "additionalProperties": True},
+        {"properties": {}},
+    )
     parts = (
         agent(0, inputs={"anything": 1}),
         node("value", "store"),

@@ -224,7 +224,8 @@ async def find_nested_ids(
         col(Execution.parent_node).is_not(None),
         place.in_(firings),
     )
-    return {(node, n): nested_id for node, n, nested_id in await session.execute(query)}
+    rows = await session.execute(query)
+    return {(node, n): nested_id for node, n, nested_id in rows if node is not None and n is not None}
 
 
 async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> None:

@@ -172,6 +172,8 @@ def make_limits(settings: Settings) -> ExecutionLimits:
         heartbeat_seconds=settings.heartbeat_seconds,
         timeout_seconds=settings.execution_timeout_seconds,
         max_node_executions=min(settings.max_node_executions, DEFAULT_MAX_NODE_EXECUTIONS),
+        events_per_run=settings.events_per_run,
+        shard_size=settings.shard_size,
     )
 
 

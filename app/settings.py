@@ -144,6 +144,12 @@ class Settings(BaseSettings):
     window: int = Field(default_factory=_default_window, ge=1, le=1000)
     """Remote activities in flight per workflow run: 40, or 100 with the embedded stack."""
 
+    events_per_run: int = Field(default=3_000, ge=50, le=10_000)
+    """History events after which the workflow of an execution continues as new."""
+
+    shard_size: int = Field(default=250, ge=0, le=500)
+    """Remote node executions that a shard of a very large fan-out is given; 0 for no shards."""
+
     heartbeat_seconds: float = Field(default=30.0, ge=1, le=3600)
     """Silence after which a running block is given up for lost; longer than the outage to be tolerated."""
 

@@ -42,6 +42,8 @@ with workflow.unsafe.imports_passed_through():
     from app.graph.plan import plan_from_json
 
 STATE_FORMAT = 1
+LONGEST_WATCH_SECONDS = 7 * 86_400.0
+"""What may take longer has no timer of its own: Temporal's time-out ends it, and its record is settled then."""
 
 
 @workflow.defn(name=WORKFLOW_NAME)
@@ -126,8 +128,7 @@ class GraphExecutionWorkflow:
         if begun.refusal is not None:
             return begun.refusal
         await self._load(begun)
-        self._watch_deadline()
-        await self._walk.go(hand_over=self._hand_over)
+        await self._walk.go(hand_over=self._hand_over, on_wait=self._watch_deadline)
         return self._error()
 
     def _error(self) -> ErrorRecord | None:
@@ -159,8 +160,9 @@ class GraphExecutionWorkflow:
         return await workflow.execute_local_activity_method(EngineActivities.seed, request, **SEEDING)
 
     def _watch_deadline(self) -> None:
+        """Set the timer of the execution's longest time; what never waits needs none."""
         seconds = self._start.limits.timeout_seconds
-        if seconds is None:
+        if seconds is None or seconds > LONGEST_WATCH_SECONDS or self._deadline_watch is not None:
             return
         self._deadline = self._deadline or workflow.now() + timedelta(seconds=seconds)
         self._deadline_watch = asyncio.create_task(self._pass_deadline(self._deadline))

@@ -121,12 +121,13 @@ class Walk:
 
     # -- the loop
 
-    async def go(self, *, hand_over: Callable[[], Awaitable[bool]]) -> None:
+    async def go(self, *, hand_over: Callable[[], Awaitable[bool]], on_wait: Callable[[], None]) -> None:
         """Walk until nothing is left or the time is up.
 
         Args:
             hand_over: Hands over to the next run, and does not return then; answers whether something came in before
                 it could. Called when this run is long and nothing is under way.
+            on_wait: Called whenever there is nothing to do for the moment.
         """
         while not self.is_overdue:
             self._take_returned()
@@ -145,6 +146,7 @@ class Walk:
             elif self.scheduler.is_finished:
                 return
             else:
+                on_wait()
                 await self._wait()
 
     async def _wait(self) -> None:

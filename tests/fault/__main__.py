@@ -95,6 +95,7 @@ def _show_table(reports: Sequence[RoundReport], *, seconds: float) -> None:
         ("refused requests", sum(report.refusals for report in reports)),
         ("attempts that were repeated", sum(report.retries for report in reports)),
         ("attempts that found their work done", sum(report.found_on_record for report in reports)),
+        ("hand-overs to a next run", sum(report.hand_overs for report in reports)),
         ("lost", broken["it_has_ended_once"]),
         ("made again", broken["no_recorded_completion_is_made_again"] + broken["no_attempt_asks_twice"]),
         ("broken invariants", sum(broken.values())),

@@ -16,7 +16,7 @@ import psutil
 
 from tests.fault.harness.system import APIS, LINKS, WORKERS, System
 
-LATEST_SECONDS = 12.0
+LATEST_SECONDS = 8.0
 """A fault that waits for a request which never comes happens then."""
 SLOWNESS_SECONDS = 0.1
 UNHEARD_SECONDS = 0.7
@@ -215,21 +215,28 @@ KINDS: dict[str, Kind] = {
 GROUPS = sorted({kind.group for kind in KINDS.values()})
 
 
-def plan_faults(random: Random, count: int, *, only: Sequence[str] = ()) -> list[Fault]:
-    """Return that many faults; some come in pairs at the same moment."""
+def plan_faults(random: Random, count: int, *, requests: int, only: Sequence[str] = ()) -> list[Fault]:
+    """Return that many faults; some come in pairs at the same moment.
+
+    Args:
+        random: Decides.
+        count: How many.
+        requests: How many requests are sure to be made, roughly.
+        only: The groups to choose from; all if empty.
+    """
     names = [name for name, kind in KINDS.items() if not only or kind.group in only]
     weights = [KINDS[name].weight for name in names]
     planned: list[Fault] = []
     for _ in range(count):
         name = random.choices(names, weights)[0]
         lasting = random.choice([0.2, 0.5, 1.0, 2.0, 4.5])
-        seconds, requests = random.uniform(0.2, 8.0), random.randint(1, 80)
+        seconds, mark = random.uniform(0.2, 8.0), random.randint(1, requests)
         is_by_request, is_pair = random.random() < 0.5, random.random() < 0.25
         target = random.choice(KINDS[name].targets)
         if is_pair and planned:
-            seconds, requests = planned[-1].after_seconds, planned[-1].after_requests or requests
+            seconds, mark = planned[-1].after_seconds, planned[-1].after_requests or mark
             is_by_request = planned[-1].after_requests is not None
-        planned.append(Fault(name, target, lasting, seconds, requests if is_by_request else None))
+        planned.append(Fault(name, target, lasting, seconds, mark if is_by_request else None))
     return planned
 
 

@@ -27,6 +27,8 @@ CASES = 4
 END_SECONDS = 60.0
 """How long after the last repair everything must have ended."""
 REPLAYED = 6
+REQUESTS = 4
+"""How many an execution makes, rather less than more."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class RoundReport:
     """Attempts that found their work done: each would have been a doubled effect."""
     retries: int = 0
     """Attempts beyond the first, those that the graphs ask for included."""
+    hand_overs: int = 0
+    """How often a run of a workflow handed over to the next, because its history was long."""
     broken: dict[str, list[str]] = field(default_factory=dict)
     """What each invariant that does not hold says."""
     timeline: list[str] = field(default_factory=list)
@@ -94,7 +98,12 @@ def plan_round(
     name = f"{seed}-{number}"
     cases = [make_case(Random(f"{name} case {k}"), web_url) for k in range(CASES)]
     journeys = plan_journeys(Random(f"{name} journeys"), executions, cases=CASES)
-    return RoundPlan(name, cases, journeys, plan_faults(Random(f"{name} faults"), faults, only=only))
+    return RoundPlan(
+        name,
+        cases,
+        journeys,
+        plan_faults(Random(f"{name} faults"), faults, requests=REQUESTS * executions, only=only),
+    )
 
 
 async def run_round(system: System, plan: RoundPlan) -> RoundReport:
@@ -114,6 +123,7 @@ async def run_round(system: System, plan: RoundPlan) -> RoundReport:
             report.blame("an API never fails", scandal)
         report.refusals = client.refusals
         report.found_on_record = sum(execution.found_on_record() for execution in evidence)
+        report.hand_overs = sum(len(execution.histories) - 1 for execution in evidence)
         report.retries = sum(execution.record["stats"]["retries"] for execution in evidence)
     report.seconds = time.monotonic() - began
     if report.broken:

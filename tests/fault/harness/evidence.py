@@ -31,7 +31,7 @@ class Witness:
     """Each status that was answered, in order, without repeats."""
     stop_answer: str | None = None
     """The status that a stop was answered with."""
-    streamed: list[Document] | None = None
+    streamed: Sequence[Document] | None = None
     """The events of the stream, if it was followed."""
 
     def see(self, status: str) -> None:

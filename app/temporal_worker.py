@@ -122,7 +122,13 @@ async def make_workers(
             NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
         }
         engine = PostgresEngineActivities(
-            pool, origins, plans, values, holds=holds, seeding=Seeding(pool, values, registry.signatures)
+            client,
+            pool,
+            origins,
+            plans,
+            values,
+            holds=holds,
+            seeding=Seeding(pool, values, registry.signatures),
         )
         trials = BlockTrials(registry, http=http, language_models=models)
         reconciling = Reconciling(

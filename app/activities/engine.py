@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import structlog
 from temporalio import activity
+from temporalio.client import Client
 
 from app.activities.contracts import (
     BeginRequest,
@@ -28,6 +29,7 @@ from app.activities.contracts import (
 from app.activities.finishing import finish_execution
 from app.activities.holds import Hold
 from app.activities.origins import Origin, Origins
+from app.activities.parents import release_parent
 from app.activities.plans import PlanCache
 from app.activities.seeding import Seeding
 from app.activities.values import Shelf, ValueCache
@@ -49,6 +51,7 @@ class PostgresEngineActivities(EngineActivities):
 
     def __init__(
         self,
+        client: Client,
         pool: asyncpg.Pool[Any],
         origins: Origins,
         plans: PlanCache,
@@ -60,6 +63,7 @@ class PostgresEngineActivities(EngineActivities):
         """Take what all executions share in this process.
 
         Args:
+            client: Of the Temporal that the executions run in.
             pool: The database.
             origins: Whose executions are.
             plans: The plans met so far.
@@ -67,6 +71,7 @@ class PostgresEngineActivities(EngineActivities):
             holds: What waits for something outside, by class of block.
             seeding: Prepares reruns.
         """
+        self._client = client
         self._pool = pool
         self._origins = origins
         self._plans = plans
@@ -134,13 +139,15 @@ class PostgresEngineActivities(EngineActivities):
 
     @activity.defn(name="finish")
     async def finish(self, request: FinishRequest) -> None:
-        """Record how the execution ended. A repeat changes nothing."""
+        """Record how the execution ended, and tell the one that it is nested in. A repeat changes nothing."""
         plan = await self._plans.find(request.start.plan_hash)
         shelf = Shelf(request.start.user_id, self._values)
         async with self._pool.acquire() as connection:
             new = new_execution(request.execution_id, request.start)
             await finish_execution(connection, request, new, plan, shelf=shelf)
         self._run_inputs.pop(request.execution_id, None)
+        # The run that started this execution hears of its end from Temporal, a later run of the same parent does not.
+        await release_parent(self._client, request.start.parent_id, request.start.parent_node)
 
     async def _record(self, execution_id: str, changes: Changes, owner: str) -> None:
         async with self._pool.acquire() as connection:

@@ -11,7 +11,9 @@ from temporalio.client import WorkflowHandle
 
 from app.activities.contracts import Release
 from app.blocks.context import BlockContext
+from app.graph.definition import GraphDefinition
 from tests.engine import Engine, Many, has_taken_a_completion, limited, make_graph
+from tests.integration.test_long_executions import runs_of
 from tests.integration.test_nesting_engine import AGENT, OUTPUT, PROBE, doubling, nested_of, nesting
 from tests.stack import eventually
 
@@ -172,3 +174,37 @@ async def test_twenty_nested_executions_at_once_keep_their_order(engine: Engine)
     nested = await nested_of(engine, handle.id)
     assert Counter(row["status"] for row in nested) == {"COMPLETED": 20}
     assert [seq for seq, _ in record.events] == list(range(1, len(record.events) + 1))
+
+
+def nesting_beside_a_chain(graph_id: str, size: int) -> GraphDefinition:
+    """Return a graph that executes another one while it makes many calls, so that runs hand over meanwhile."""
+    nodes: dict[str, Any] = {f"n{k}": (PROBE, {}) for k in range(size)}
+    nodes |= {"agent": (AGENT, {"graph_id": graph_id, "inputs": {"x": 1}}), "out": (OUTPUT, {"name": "y"})}
+    links = [f"n{k}.out -> n{k + 1}.value" for k in range(size - 1)]
+    return make_graph(nodes, [*links, "agent.again -> out.value"])
+
+
+async def test_the_end_of_what_is_nested_is_heard_by_a_later_run(engine: Engine) -> None:
+    gate = make_gate(engine)
+    graph_id, _ = await engine.save(doubling(name="wait"))
+    async with engine.worker():
+        handle = await engine.start(nesting_beside_a_chain(graph_id, 30), limits=limited(events_per_run=60))
+        await eventually(lambda: len(engine.probe.calls) > 30)
+        assert len(await runs_of(engine.client, handle.id)) > 1
+        gate.set()
+        record = await engine.end(handle)
+    assert record.outputs["y"] == [1]
+
+
+async def test_a_stop_of_a_later_run_goes_down_too(engine: Engine) -> None:
+    make_gate(engine)
+    graph_id, _ = await engine.save(doubling(name="wait"))
+    async with engine.worker():
+        handle = await engine.start(nesting_beside_a_chain(graph_id, 30), limits=limited(events_per_run=60))
+        await eventually(lambda: len(engine.probe.calls) > 30)
+        [nested] = await nested_of(engine, handle.id)
+        async with asyncio.timeout(5):
+            await handle.cancel()
+            record = await engine.end(handle)
+            await eventually(partial(_has_status, engine, str(nested["id"]), "CANCELLED"))
+    assert record.status == "CANCELLED"

@@ -353,9 +353,8 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
     origins, plans, values = Origins(pool), PlanCache(pool, engine.registry), ValueCache(ValueStore(pool))
     nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool), signatures)
     seeding = Seeding(pool, values, signatures)
-    return PostgresEngineActivities(
-        pool, origins, plans, values, holds={NestedGraphBlock: nested}, seeding=seeding
-    )
+    holds = {NestedGraphBlock: nested}
+    return PostgresEngineActivities(engine.client, pool, origins, plans, values, holds=holds, seeding=seeding)
 
 
 async def add_active_version(engine: Engine, graph_id: str) -> None:

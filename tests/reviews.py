@@ -32,7 +32,8 @@ async def asked(client: httpx.AsyncClient, execution_id: str) -> dict[str, Any]:
     """Wait until an execution asks; return its review."""
     items = await eventually(lambda: reviews_of(client, execution_id), timeout_seconds=30)
     assert len(items) == 1
-    return items[0]
+    review: dict[str, Any] = items[0]
+    return review
 
 
 async def answer(client: httpx.AsyncClient, review: dict[str, Any], **body: Any) -> httpx.Response:

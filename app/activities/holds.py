@@ -12,7 +12,7 @@ from app.models.recording import Changes
 
 
 class Hold(Protocol):
-    """One kind of such waits. Writes nothing itself: what it adds to the changes is written with the wave's record."""
+    """One kind of such waits. May be repeated in all it does; what it adds to the changes the wave records."""
 
     async def begin(
         self, run: NodeRun, given: BlockInput, request: WaveRequest, changes: Changes
@@ -32,5 +32,5 @@ class Hold(Protocol):
             BlockError: The node execution fails; `run` may hold what it has emitted before.
         """
 
-    def remind(self, run: NodeRun, changes: Changes) -> None:
-        """Tell those concerned that it still waits."""
+    async def remind(self, run: NodeRun, changes: Changes) -> None:
+        """Tell those concerned that it still waits, if it does."""

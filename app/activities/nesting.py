@@ -177,7 +177,7 @@ class NestedGraphs:
                 if pin == OUTPUT_PIN:
                     await run.pass_on(plan.nodes[number].output_name, envelope)
 
-    def remind(self, run: NodeRun, changes: Changes) -> None:
+    async def remind(self, run: NodeRun, changes: Changes) -> None:
         """Do nothing: nobody is waited for."""
 
 

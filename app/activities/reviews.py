@@ -17,7 +17,7 @@ from app.blocks.json_values import to_json
 from app.graph.envelope import is_reference
 from app.models.event_types import EventType
 from app.models.recording import Changes, EventRecord
-from app.models.review_writes import Outcome, ReviewRecord, ReviewStatus, claim_review
+from app.models.review_writes import Outcome, ReviewRecord, ReviewStatus, close_review, find_outcome
 
 TIMED_OUT_PIN = "timed_out"
 
@@ -69,8 +69,8 @@ class Reviews:
         Raises:
             BlockError: Nobody has answered, and the graph does not handle that.
         """
-        outcome = await self._claim(run, release)
-        if outcome is None or outcome.status is ReviewStatus.WITHDRAWN:
+        outcome = await self._find(run, _wanted(release))
+        if outcome is None or outcome.status in (ReviewStatus.OPEN, ReviewStatus.WITHDRAWN):
             return None
         block = _block_of(run)
         if outcome.answer is None:
@@ -85,22 +85,27 @@ class Reviews:
             emitted = block.run(given, Verdict(answer["approved"], data, answer["message"]))
         return list(_checked(block, emitted))
 
-    def remind(self, run: NodeRun, changes: Changes) -> None:
-        """Tell those who follow the execution's events that nobody has answered yet."""
-        _tell(run, changes, EventType.REVIEW_REMINDER)
+    async def remind(self, run: NodeRun, changes: Changes) -> None:
+        """Tell those who follow the execution's events that nobody has answered yet, unless somebody has."""
+        outcome = await self._find(run, None)
+        if outcome is not None and outcome.status is ReviewStatus.OPEN:
+            _tell(run, changes, EventType.REVIEW_REMINDER)
 
-    async def _claim(self, run: NodeRun, release: Release) -> Outcome | None:
-        if release.decision is not None:
-            wanted = Outcome(ReviewStatus.ANSWERED, answer_of(release.decision))
-        elif release.is_timeout:
-            wanted = Outcome(ReviewStatus.TIMED_OUT, None)
-        else:
-            return None
+    async def _find(self, run: NodeRun, wanted: Outcome | None) -> Outcome | None:
+        """Return what has come of a review, or None when there is none; if it is open, close it as wanted first."""
         identity = node_execution_id(run.execution_id, run.number, run.n)
+        key = {"execution_id": run.execution_id, "owner": run.shelf.owner}
         async with self._pool.acquire() as connection:
-            return await claim_review(
-                connection, identity, wanted, execution_id=run.execution_id, owner=run.shelf.owner
-            )
+            if wanted is not None:
+                await close_review(connection, identity, wanted, **key)
+            return await find_outcome(connection, identity, **key)
+
+
+def _wanted(release: Release) -> Outcome | None:
+    """Return what a release closes a review with; None when it only says that there is something to be seen."""
+    if release.decision is not None:
+        return Outcome(ReviewStatus.ANSWERED, answer_of(release.decision))
+    return Outcome(ReviewStatus.TIMED_OUT, None) if release.is_timeout else None
 
 
 def answer_of(decision: Decision) -> dict[str, Any]:

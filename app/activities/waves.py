@@ -91,7 +91,7 @@ class Wave:
         for release in self._request.releases:
             await self._release(release)
         for reminder in self._request.reminders:
-            self._remind(reminder)
+            await self._remind(reminder)
         turn = began
         while not self._request.is_paused and not self._is_full(began):
             if firing := self._scheduler.take_in_wave():
@@ -188,9 +188,9 @@ class Wave:
         for pin, value in emitted:
             run.emit(pin, value)
 
-    def _remind(self, reminder: Reminder) -> None:
+    async def _remind(self, reminder: Reminder) -> None:
         run = self._make_run(reminder.node, reminder.n, {})
-        self._hold_of(run).remind(run, self.changes)
+        await self._hold_of(run).remind(run, self.changes)
 
     def _hold_of(self, run: NodeRun) -> Hold:
         for block_class, hold in self._holds.items():

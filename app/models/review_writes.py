@@ -1,4 +1,4 @@
-"""The writes of activities about reviews: asked, claimed by an answer or a time-out, withdrawn. Plain asyncpg.
+"""The writes of activities about reviews: asked, closed by an answer or a time-out, withdrawn. Plain asyncpg.
 
 A review that is open is closed once, under its row's lock. Who closes it first decides what came of it: an answer over
 REST, or what a wave was told.
@@ -55,7 +55,7 @@ VALUES ($1, $2, $3, $4, $5, $6, 'open', $7::text::json, $8, $9)
 ON CONFLICT (id) DO NOTHING
 """
 
-_CLAIM = """
+_CLOSE = """
 UPDATE reviews SET status = $4, answer = $5::text::json, closed_at = now()
 WHERE id = $1 AND execution_id = $2 AND user_id = $3 AND status = 'open'
 """
@@ -88,22 +88,24 @@ async def insert_reviews(
     await connection.executemany(_INSERT, rows)
 
 
-async def claim_review(
+async def close_review(
     connection: asyncpg.Connection[Any],
     review_id: uuid.UUID,
     outcome: Outcome,
     *,
     execution_id: str,
     owner: str,
-) -> Outcome | None:
-    """Close a review, unless that is done; return what has come of it, or None when there is no such review.
-
-    Waits for whoever is just answering it. So what this returns never changes again, and a repeat returns the same.
-    """
-    key = (review_id, execution_id, owner)
+) -> None:
+    """Close a review, unless that is done. Waits for whoever is just answering it."""
     answer = None if outcome.answer is None else json.dumps(outcome.answer)
-    await connection.execute(_CLAIM, *key, outcome.status, answer)
-    row = await connection.fetchrow(_READ, *key)
+    await connection.execute(_CLOSE, review_id, execution_id, owner, outcome.status, answer)
+
+
+async def find_outcome(
+    connection: asyncpg.Connection[Any], review_id: uuid.UUID, *, execution_id: str, owner: str
+) -> Outcome | None:
+    """Return what has come of a review so far, or None when there is no such review."""
+    row = await connection.fetchrow(_READ, review_id, execution_id, owner)
     return Outcome(ReviewStatus(row["status"]), row["answer"]) if row else None
 
 

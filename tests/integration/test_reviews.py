@@ -148,6 +148,42 @@ async def test_a_signal_that_was_not_answered_for_yields_to_the_recorded_answer(
     assert (await reviews_of(alice, review["execution_id"]))[0]["answered_by"] == ended["user_id"]
 
 
+async def test_nobody_is_reminded_of_what_has_been_answered(
+    alice: httpx.AsyncClient, engine: Engine, client: Client
+) -> None:
+    async with engine.worker():
+        review = await ask(alice, remind_after_seconds=2)
+    assert (await answer(alice, review, approved=True)).status_code == 200
+    handle = client.get_workflow_handle(review["execution_id"])
+
+    async def is_due() -> bool:
+        history = await handle.fetch_history()
+        return any(event.HasField("timer_fired_event_attributes") for event in history.events)
+
+    await eventually(is_due)
+    async with engine.worker():
+        await wait(alice, review["execution_id"])
+    assert "review_reminder" not in await types_of(alice, review["execution_id"])
+
+
+async def test_a_release_that_says_nothing_has_the_review_looked_at(
+    alice: httpx.AsyncClient, engine: Engine, client: Client, worker: None
+) -> None:
+    open_one, closed_one = await ask(alice), await ask(alice)
+    given = {"approved": True, "by": "somebody", "message": "", "data": None}
+    await engine.pool.execute(
+        "UPDATE reviews SET status = 'answered', answer = $2, closed_at = now() WHERE id = $1",
+        closed_one["node_execution_id"],
+        given,
+    )
+    for review in (open_one, closed_one):
+        await client.get_workflow_handle(review["execution_id"]).signal(RELEASE_SIGNAL, Release(0, 1))
+
+    assert (await wait(alice, closed_one["execution_id"]))["outputs"] == {"approved_data": [1]}
+    assert (await answer(alice, open_one, approved=False)).status_code == 200
+    assert (await wait(alice, open_one["execution_id"]))["outputs"] == {"rejected_data": [1]}
+
+
 async def test_a_review_of_somebody_else_looks_like_none(
     alice: httpx.AsyncClient, bob: httpx.AsyncClient, worker: None
 ) -> None:
@@ -340,7 +376,8 @@ async def test_while_temporal_is_away_nothing_is_answered(
         await stack.temporal.start()
 
     async def is_taken() -> bool:
-        return (await answer(alice, review, approved=False)).status_code == 200
+        given = await answer(alice, review, approved=False)
+        return given.status_code == 200
 
     await eventually(is_taken, timeout_seconds=30)
     async with engine.worker():

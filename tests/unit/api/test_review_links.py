@@ -33,8 +33,9 @@ def test_a_link_is_the_same_each_time_and_fits_into_an_address() -> None:
 
 
 def test_a_link_of_an_older_key_is_read_until_the_key_is_removed() -> None:
-    token = LinkSigner([OLD]).write(make_link())
-    assert LinkSigner([NEW, OLD]).read(token)
+    link = make_link()
+    token = LinkSigner([OLD]).write(link)
+    assert LinkSigner([NEW, OLD]).read(token) == link
     with pytest.raises(NotFound):
         LinkSigner([NEW]).read(token)
 

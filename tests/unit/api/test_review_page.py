@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from app.api.review_page import SHOWN_CHARACTERS, notice_page, question_page
 from app.api.schemas.reviews import QuestionView
@@ -16,7 +17,7 @@ from app.models.review_writes import ReviewStatus
 HOSTILE = "</textarea></pre></title><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;"
 
 
-def page(**changes: Any) -> Any:
+def page(**changes: Any) -> Response:
     fields = {
         "name": "Send it?",
         "instructions": "",
@@ -28,6 +29,10 @@ def page(**changes: Any) -> Any:
         "status": ReviewStatus.OPEN,
     }
     return question_page(QuestionView(**{**fields, **changes}))
+
+
+def html_of(response: Response) -> str:
+    return bytes(response.body).decode()
 
 
 class Tags(HTMLParser):
@@ -48,9 +53,9 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("editable", [True, False])
 def test_nothing_that_is_shown_becomes_part_of_the_page(editable: bool) -> None:
-    plain = Tags(page(editable=editable, instructions="x").body.decode())
+    plain = Tags(html_of(page(editable=editable, instructions="x")))
     hostile = Tags(
-        page(name=HOSTILE, instructions=HOSTILE, data={HOSTILE: [HOSTILE]}, editable=editable).body.decode()
+        html_of(page(name=HOSTILE, instructions=HOSTILE, data={HOSTILE: [HOSTILE]}, editable=editable))
     )
     assert hostile.tags == plain.tags
     assert hostile.attributes == plain.attributes
@@ -64,16 +69,16 @@ def test_the_page_allows_no_script_no_frame_and_no_other_host() -> None:
     assert rules["default-src"] == rules["frame-ancestors"] == rules["base-uri"] == ["'none'"]
     assert rules["form-action"] == ["'self'"]
     assert "script-src" not in rules
-    style = re.search("<style>(.*)</style>", given.body.decode())
+    style = re.search("<style>(.*)</style>", html_of(given))
     assert style is not None
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
     assert rules["style-src"] == [f"'sha256-{digest}'"]
     assert given.headers["referrer-policy"] == "no-referrer"
-    assert "script" not in Tags(given.body.decode()).tags
+    assert "script" not in Tags(html_of(given)).tags
 
 
 def test_a_value_that_is_too_long_is_cut_and_cannot_be_edited_on_the_page() -> None:
-    text = page(data="x" * (SHOWN_CHARACTERS + 1)).body.decode()
+    text = html_of(page(data="x" * (SHOWN_CHARACTERS + 1)))
     assert "This is not all of it" in text
     assert 'name="data"' not in text
 
@@ -85,4 +90,4 @@ def test_half_a_surrogate_pair_does_not_break_the_page() -> None:
 def test_a_notice_says_what_it_is_told() -> None:
     given = notice_page(HOSTILE, status_code=409)
     assert given.status_code == 409
-    assert "script" not in Tags(given.body.decode()).tags
+    assert "script" not in Tags(html_of(given)).tags

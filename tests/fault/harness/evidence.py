@@ -33,6 +33,8 @@ class Witness:
     """The status that a stop was answered with."""
     streamed: Sequence[Document] | None = None
     """The events of the stream, if it was followed."""
+    rerun: Witness | None = None
+    """Of the execution by which this one was run again."""
 
     def see(self, status: str) -> None:
         """Note an answered status."""
@@ -59,6 +61,11 @@ class Evidence:
     def name(self) -> str:
         """Return what it is called in messages."""
         return f"{self.witness.execution_id} ({self.witness.case.shapes})"
+
+    @property
+    def own_nodes(self) -> list[Document]:
+        """Return the node executions that it has made itself; a rerun takes the others over."""
+        return [row for row in self.nodes if not row["reused"]]
 
     @property
     def is_stopped(self) -> bool:
@@ -101,7 +108,7 @@ class Evidence:
         attempts, numbers = self.attempts(), self.numbers()
         return sum(
             attempts.get(f"{row['node_id']}#{numbers[row['id']]}", 0) > row["attempt"]
-            for row in self.nodes
+            for row in self.own_nodes
             if row["status"] == "COMPLETED"
         )
 

@@ -60,12 +60,12 @@ def its_nodes_have_ended(evidence: Evidence) -> Iterator[str]:
         if event["type"] in ENDS_OF_NODES
     }
     begun = set(evidence.numbers())
-    rows = {row["id"]: row["status"] for row in evidence.nodes}
-    if len(rows) != len(evidence.nodes):
+    rows = {row["id"]: row["status"] for row in evidence.own_nodes}
+    if len(rows) != len(evidence.own_nodes):
         yield "a node execution is listed twice"
     if begun - set(rows) or set(rows) - begun:
         yield f"the log tells of {len(begun)} node executions, {len(rows)} are recorded"
-    for row in evidence.nodes:
+    for row in evidence.own_nodes:
         if row["status"] != told.get(row["id"]):
             yield f"{row['node_id']} is {row['status']}; the log says {told.get(row['id'])}"
 
@@ -77,7 +77,7 @@ def its_stats_agree_with_its_rows(evidence: Evidence) -> Iterator[str]:
         "node_executions": len(evidence.nodes),
         "completed": statuses["COMPLETED"],
         "failed": statuses["FAILED"],
-        "retries": sum(row["attempt"] - 1 for row in evidence.nodes),
+        "retries": sum(row["attempt"] - 1 for row in evidence.own_nodes),
     }
     stats = {name: evidence.record["stats"][name] for name in counted}
     if stats != counted:
@@ -140,7 +140,7 @@ def no_recorded_completion_is_made_again(evidence: Evidence) -> Iterator[str]:
 def no_attempt_asks_twice(evidence: Evidence) -> Iterator[str]:
     """A node execution makes one request per attempt at most, one in all if it is never repeated, and one at least."""
     attempts, numbers = evidence.attempts(), evidence.numbers()
-    for row in evidence.nodes:
+    for row in evidence.own_nodes:
         n = numbers[row["id"]]
         count = len(evidence.effects_of(row, n))
         most: float = attempts.get(f"{row['node_id']}#{n}", math.inf)
@@ -156,6 +156,14 @@ def no_attempt_asks_twice(evidence: Evidence) -> Iterator[str]:
         )
         if is_asking and row["status"] == "COMPLETED" and not count:
             yield f"{row['node_id']}#{n} is completed and never made its request"
+
+
+def what_is_taken_over_is_not_made_again(evidence: Evidence) -> Iterator[str]:
+    """A rerun makes no request of a node whose executions it has taken over."""
+    taken_over = {row["node_id"] for row in evidence.nodes} - {row["node_id"] for row in evidence.own_nodes}
+    again = {effect.key.split(":")[1] for effect in evidence.effects} & taken_over
+    if again:
+        yield f"it has taken over what {', '.join(sorted(again))} did, and asked again"
 
 
 def temporal_agrees(evidence: Evidence) -> Iterator[str]:
@@ -190,6 +198,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     it_gives_what_it_gives_without_faults,
     no_recorded_completion_is_made_again,
     no_attempt_asks_twice,
+    what_is_taken_over_is_not_made_again,
     temporal_agrees,
     its_stream_is_its_log,
     its_stop_was_true,

@@ -27,9 +27,11 @@ class Journey:
     gives_up: bool = False
     """Whether it takes the first refusal of its start for an answer."""
     deed: str = ""
-    """`stop`, `pause` (and resume later), or nothing."""
+    """`stop`, `pause` (and resume later), `rerun` (once it has ended), or nothing."""
     deed_seconds: float = 0.0
     """When it does that, from its start."""
+    rerun_from: float = 0.0
+    """From which node it is run again: from the first at 0, from the last at 1."""
 
 
 def plan_journeys(random: Random, count: int, *, cases: int) -> Sequence[Journey]:
@@ -40,8 +42,9 @@ def plan_journeys(random: Random, count: int, *, cases: int) -> Sequence[Journey
             after_seconds=random.uniform(0, 6),
             is_followed=random.random() < 0.4,
             gives_up=random.random() < 0.1,
-            deed=random.choice(["", "", "", "", "", "", "pause", "pause", "stop"]),
+            deed=random.choice(["", "", "", "", "", "pause", "pause", "stop", "rerun"]),
             deed_seconds=random.uniform(0.05, 2.5),
+            rerun_from=random.random(),
         )
         for _ in range(count)
     ]
@@ -62,9 +65,11 @@ async def travel(client: Client, journey: Journey, witness: Witness, graph_id: s
         together.create_task(_watch(client, path, witness))
         if journey.is_followed:
             together.create_task(_follow(client, witness))
-        if journey.deed:
+        if journey.deed in {"stop", "pause"}:
             await asyncio.sleep(journey.deed_seconds)
             await (_stop if journey.deed == "stop" else _pause)(client, path, witness)
+    if journey.deed == "rerun":
+        await _rerun(client, journey, path, witness)
 
 
 async def _start(client: Client, journey: Journey, witness: Witness, graph_id: str) -> bool:
@@ -115,3 +120,19 @@ async def _pause(client: Client, path: str, _: Witness) -> None:
         response = await client.ask("POST", f"{path}/{deed}")
         assert response.status_code in {200, 409}, f"{deed}: {response.status_code} {response.text}"
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _rerun(client: Client, journey: Journey, path: str, witness: Witness) -> None:
+    """Run it again from one of its nodes, with all that follows from it; the rest is taken over."""
+    nodes = witness.case.body["nodes"]
+    node = nodes[min(int(journey.rerun_from * len(nodes)), len(nodes) - 1)]["id"]
+    key = f"{witness.key}-again"
+    response = await client.ask(
+        "POST",
+        f"{path}/rerun",
+        json={"from_nodes": [node], "confirm": True},
+        headers={"Idempotency-Key": key},
+    )
+    assert response.status_code == 200, f"A rerun was answered {response.status_code}: {response.text}"
+    witness.rerun = Witness(witness.case, key, response.json()["id"])
+    await _watch(client, f"/api/executions/{witness.rerun.execution_id}", witness.rerun)

@@ -188,7 +188,7 @@ async def _run_with_faults(
     for witness, result in zip(witnesses, results, strict=True):
         if isinstance(result, Exception):
             report.blame("a client is served", f"{witness.execution_id or witness.key}: {result!r}")
-    return witnesses
+    return [*witnesses, *(witness.rerun for witness in witnesses if witness.rerun is not None)]
 
 
 async def _gather(

@@ -181,7 +181,11 @@ class GraphExecutionWorkflow:
         await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._walk.is_engaged)
         if self._walk.is_engaged or self._dump() != state:
             return True
-        return workflow.continue_as_new(replace(self._start, state=stored))
+        # Builds are pinned to a run: between two runs is the moment to move to a newer one.
+        return workflow.continue_as_new(
+            replace(self._start, state=stored),
+            initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
+        )
 
     def _dump(self) -> dict[str, Any]:
         return {

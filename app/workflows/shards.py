@@ -52,7 +52,8 @@ class Shards:
         self._plan = plan
         self._shards: dict[int, _Shard] = {}
         self._returned: list[int] = []
-        self._made = 0
+        self.made = 0
+        """How many there have been in this execution: numbers are used once over all its runs."""
         self._is_winding_up = False
 
     def __len__(self) -> int:
@@ -89,10 +90,9 @@ class Shards:
             firings.append(firing)
         if not firings:
             return 0
-        self._made += 1
-        number = self._made
-        # The run's id: numbers begin anew in every run.
-        shard_id = f"{self._execution.execution_id}/shard/{workflow.info().run_id[:8]}-{number}"
+        self.made += 1
+        number = self.made
+        shard_id = f"{self._execution.execution_id}/shard/{number}"
         task = asyncio.create_task(
             self._carry(number, shard_id, firings, [call_of(firing) for firing in firings])
         )

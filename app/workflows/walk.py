@@ -79,6 +79,7 @@ class Walk:
             self._timers.load(state["timers"])
             self.holds.load(state["holds"])
             self._calls.doubtful.update((node, n) for node, n in state["doubtful"])
+            self._shards.made = state["shards"]
         self._run_length.begin()
 
     def dump(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class Walk:
             "timers": self._timers.dump(),
             "holds": self.holds.dump(),
             "doubtful": sorted(self._calls.doubtful),
+            "shards": self._shards.made,
         }
 
     @property

@@ -10,12 +10,13 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 
+from app.activities.contracts import RELEASE_SIGNAL, SHARD_NAME, Decision, Release
 from app.blocks.context import BlockContext
 from tests.engine import Engine, Many, limited, make_engine, make_graph, refuses, unavailable_until
 from tests.stack import Stack, eventually, run_stack
@@ -127,6 +128,76 @@ async def capped_loop(engine: Engine) -> Handle:
     return await engine.start(graph, limits=limited(max_node_executions=6_000))
 
 
+async def handed_over(engine: Engine) -> Handle:
+    """A chain beside a timer, over several runs."""
+    chain: dict[str, Any] = {"n0": (PROBE, {"value": 1})} | {f"n{k}": (PROBE, {}) for k in range(1, 30)}
+    timer = {"wait": ("countdown_timer_block", {"seconds": 2}), "out": (OUTPUT, {"name": "rang"})}
+    links = [f"n{k}.out -> n{k + 1}.value" for k in range(29)]
+    graph = make_graph(chain | timer, [*links, "wait.output_message -> out.value"])
+    return await engine.start(graph, limits=limited(events_per_run=60))
+
+
+async def fan_in_shards(engine: Engine) -> Handle:
+    """A fan-out so large that shards carry it."""
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(300))
+    graph = make_graph({"many": (PROBE, {"name": "many"}), "each": (PROBE, {})}, ["many.out -> each.value"])
+    return await engine.start(graph, limits=limited(shard_size=20, window=5))
+
+
+async def very_many_items(engine: Engine) -> Handle:
+    """A generator whose emissions come in folded lists."""
+    graph = make_graph(
+        {
+            "items": ("step_through_items_block", {"items": list(range(3_000))}),
+            "add": (ADD, {"operation": "Add", "b": 1}),
+        },
+        ["items.item -> add.a"],
+    )
+    return await engine.start(graph)
+
+
+async def answered_review(engine: Engine) -> Handle:
+    """Nothing can run until a person has answered."""
+    graph = make_graph(
+        {
+            "review": ("human_in_the_loop_block", {"data": 1, "name": "Well?", "remind_after_seconds": 1}),
+            "out": (OUTPUT, {"name": "approved"}),
+        },
+        ["review.approved_data -> out.value"],
+    )
+    handle = await engine.start(graph)
+    await eventually(lambda: _has_event(engine, handle.id, "review_reminder"))
+    await handle.signal(RELEASE_SIGNAL, Release(0, 1, decision=Decision(approved=True, by="owner")))
+    return handle
+
+
+async def nested_execution(engine: Engine) -> Handle:
+    """A node executes another graph."""
+    inner, _ = await engine.save(
+        make_graph({"a": (PROBE, {"value": 1}), "y": (OUTPUT, {"name": "y"})}, ["a.out -> y.value"])
+    )
+    nested = {"graph_id": inner, "graph_version": 1}
+    graph = make_graph(
+        {"agent": ("agent_executor_block", nested), "out": (OUTPUT, {"name": "y"})}, ["agent.y -> out.value"]
+    )
+    return await engine.start(graph)
+
+
+async def overdue(engine: Engine) -> Handle:
+    """A block runs when the execution's time is up."""
+    _gate(engine)
+    return await engine.start(
+        make_graph({"a": (PROBE, {"name": "gate"})}, []), limits=limited(timeout_seconds=1.0)
+    )
+
+
+async def _has_event(engine: Engine, execution_id: str, kind: str) -> bool:
+    rows = await engine.pool.fetch(
+        "SELECT FROM execution_events WHERE execution_id = $1 AND type = $2", execution_id, kind
+    )
+    return bool(rows)
+
+
 def _gate(engine: Engine) -> asyncio.Event:
     gate = asyncio.Event()
 
@@ -148,6 +219,12 @@ SHAPES: tuple[Shape, ...] = (
     paused_and_resumed,
     stopped_in_the_middle,
     capped_loop,
+    handed_over,
+    fan_in_shards,
+    very_many_items,
+    answered_review,
+    nested_execution,
+    overdue,
 )
 
 
@@ -158,10 +235,27 @@ async def record(stack: Stack, shapes: tuple[Shape, ...]) -> None:
         async with make_engine(client, stack.database_url) as engine, engine.worker():
             handle = await shape(engine)
             await engine.end(handle)
-            history = await handle.fetch_history()
+            histories = [history async for history in _histories(client, handle.id)]
         HISTORIES.mkdir(exist_ok=True)
-        document = _without_traces(json.loads(history.to_json()))
-        (HISTORIES / f"{shape.__name__}.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
+        for number, history in enumerate(histories):
+            document = _without_traces(json.loads(history.to_json()))
+            name = f"{shape.__name__}.{number}" if number else shape.__name__
+            (HISTORIES / f"{name}.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
+
+
+async def _histories(client: Client, execution_id: str) -> AsyncIterator[WorkflowHistory]:
+    """Give the last, the first and one middle run of an execution, and one of its shards."""
+    runs: list[str] = []
+    run_id: str | None = (await client.get_workflow_handle(execution_id).describe()).run_id
+    while run_id:
+        runs.append(run_id)
+        history = await client.get_workflow_handle(execution_id, run_id=run_id).fetch_history()
+        run_id = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+    for run in dict.fromkeys((runs[0], runs[-1], runs[len(runs) // 2])):
+        yield await client.get_workflow_handle(execution_id, run_id=run).fetch_history()
+    query = f"ParentWorkflowId = '{execution_id}' AND WorkflowType = '{SHARD_NAME}'"
+    async for shard in client.list_workflows(query, limit=1):
+        yield await client.get_workflow_handle(shard.id).fetch_history()
 
 
 def _without_traces(document: Any) -> Any:

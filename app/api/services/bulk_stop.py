@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -90,7 +91,9 @@ class BulkStopping:
         left = await self._until_ended(owner, asked, deadline)
         if left and time.monotonic() < deadline:
             log.warning("stop_terminated", executions=len(left))
-            done = await _all(left, lambda id: self._terminate(client, owner, id), deadline=deadline)
+            # In any order: without a worker nothing ends in the record, and repeats are to reach what this one does not.
+            order = random.sample(list(left), len(left))
+            done = await _all(order, lambda id: self._terminate(client, owner, id), deadline=deadline)
             left -= set(done)
         return BulkStop(
             matched=max(matched, len(found)),

@@ -91,7 +91,7 @@ class BulkStopping:
         left = await self._until_ended(owner, asked, deadline)
         if left and time.monotonic() < deadline:
             log.warning("stop_terminated", executions=len(left))
-            # In any order: without a worker nothing ends in the record, and repeats are to reach what this one does not.
+            # In any order: without a worker nothing ends in the record, so a repeat is to reach other ones.
             order = random.sample(list(left), len(left))
             done = await _all(order, lambda id: self._terminate(client, owner, id), deadline=deadline)
             left -= set(done)

@@ -18,10 +18,12 @@ SELECT n.id FROM node_executions n JOIN executions e ON e.id = n.execution_id
 WHERE n.execution_id = $1 AND e.user_id = $2 ORDER BY n.seq, n.id
 """
 
+# Found by their ids first, so that the planner never thinks of going through the whole execution for each batch.
 _LOAD = """
+WITH found AS MATERIALIZED (SELECT * FROM node_executions WHERE id = ANY($1::uuid[]))
 SELECT n.id, n.node_id, n.n, n.status, n.inputs, n.outputs
-FROM node_executions n JOIN executions e ON e.id = n.execution_id
-WHERE n.id = ANY($1::uuid[]) AND n.execution_id = $2 AND e.user_id = $3 ORDER BY n.seq, n.id
+FROM found n JOIN executions e ON e.id = n.execution_id
+WHERE n.execution_id = $2 AND e.user_id = $3 ORDER BY n.seq, n.id
 """
 
 _COPY = """
@@ -31,6 +33,8 @@ WITH held AS MATERIALIZED (
     FOR UPDATE
 ), original AS (
     SELECT id, event_seq FROM executions WHERE id = $3 AND user_id = $2
+), found AS MATERIALIZED (
+    SELECT * FROM node_executions WHERE id = ANY($4::uuid[])
 ), copied AS (
     INSERT INTO node_executions (
         execution_id, id, node, node_id, block_id, n, status, inputs, outputs, error, attempt, cost,
@@ -39,7 +43,7 @@ WITH held AS MATERIALIZED (
     SELECT held.id, given.id, given.node, old.node_id, old.block_id, old.n, old.status, old.inputs, old.outputs,
         old.error, old.attempt, 0, old.started_at, old.ended_at, old.seq - original.event_seq - 1, TRUE
     FROM held, original, unnest($4::uuid[], $5::uuid[], $6::int[]) AS given(old_id, id, node)
-    JOIN node_executions old ON old.id = given.old_id
+    JOIN found old ON old.id = given.old_id
     WHERE old.execution_id = $3
     ON CONFLICT DO NOTHING
 )

@@ -11,7 +11,7 @@ from temporalio.client import Client
 
 from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
 from tests.e2e.rest import assert_whole_log, events_of, get, graph, node, nodes_of, save, start, wait
-from tests.engine import Engine
+from tests.engine import Engine, limited, make_graph
 from tests.reviews import answer, asked, asking, reviews_of
 from tests.stack import Stack, eventually
 
@@ -348,6 +348,33 @@ async def test_each_firing_asks_for_itself(alice: httpx.AsyncClient, worker: Non
     for row in sorted(rows, key=lambda row: str(row["data"]), reverse=True):
         assert (await answer(alice, row, approved=True)).status_code == 200
     assert (await wait(alice, execution["id"]))["outputs"] == {"approved": ["a", "b", "c"]}
+
+
+async def test_reviews_go_on_from_one_workflow_run_to_the_next(engine: Engine) -> None:
+    nodes: dict[str, Any] = {f"n{k}": ("probe", {"value": k}) for k in range(25)}
+    nodes |= {
+        "asked": ("human_in_the_loop_block", {"data": 1, "name": "?", "timeout_seconds": 600}),
+        "late": ("human_in_the_loop_block", {"data": 2, "name": "?", "timeout_seconds": 5}),
+        "answered": ("agent_output_block", {"name": "answered"}),
+        "missed": ("agent_output_block", {"name": "missed"}),
+    }
+    links = [f"n{k}.out -> n{k + 1}.value" for k in range(24)]
+    links += ["asked.approved_data -> answered.value", "late.timed_out -> missed.value"]
+    async with engine.worker():
+        handle = await engine.start(make_graph(nodes, links), limits=limited(events_per_run=60))
+        first = (await handle.describe()).run_id
+
+        async def is_long_under_way() -> bool:
+            done = len(engine.probe.calls) == 25
+            return done and (await handle.describe()).run_id != first
+
+        await eventually(is_long_under_way, timeout_seconds=60)
+        decision = Decision(approved=True, by="somebody")
+        await engine.client.get_workflow_handle(handle.id).signal(
+            RELEASE_SIGNAL, Release(25, 1, decision=decision)
+        )
+        record = await engine.end(handle)
+    assert (record.status, record.outputs["answered"], record.outputs["missed"]) == ("COMPLETED", [1], [2])
 
 
 async def test_a_review_that_cannot_be_asked_fails(alice: httpx.AsyncClient, worker: None) -> None:

@@ -271,3 +271,44 @@ async def test_a_rerun_of_what_is_deleted_meanwhile_fails_and_calls_nothing(engi
         "message": "The execution that was to be run again has been deleted.",
     }
     assert called(engine) == {}
+
+
+async def test_a_timer_that_has_gone_off_is_not_set_again(engine: Engine) -> None:
+    engine.probe.functions["bad"] = refuses
+    graph = make_graph(
+        {
+            "timer": ("countdown_timer_block", {"input_message": "ding", "seconds": 0, "repeat": 3}),
+            "each": (PROBE, {"name": "each"}),
+            "bad": (PROBE, {"name": "bad"}),
+            "out": (OUTPUT, {"name": "y"}),
+        },
+        ["timer.output_message -> each.value", "each.out -> bad.value", "bad.out -> out.value"],
+    )
+    async with engine.worker():
+        original = await engine.start(graph)
+        assert (await engine.end(original)).status == "FAILED"
+        assert called(engine) == {"each": 3, "bad": 3}
+        del engine.probe.functions["bad"]
+        handle = await rerun(engine, original.id)
+        record = await engine.end(handle)
+        assert called(engine) == {"bad": 3}
+    assert record.outputs == {"y": ["ding"] * 3}
+    assert [row["is_reused"] for row in record.of("timer") + record.of("each")] == [True] * 4
+    history = await handle.fetch_history()
+    assert not [event for event in history.events if event.HasField("timer_fired_event_attributes")]
+
+
+async def test_of_another_users_execution_nothing_is_taken_over(engine: Engine) -> None:
+    async with engine.worker():
+        original = await engine.start(chain(2), owner="somebody")
+        await engine.end(original)
+        called(engine)
+        graph_id, plan_hash = await engine.save(chain(2))
+        stranger = await rerun(
+            engine, original.id, nodes=[1], user_id="owner", graph_id=graph_id, plan_hash=plan_hash
+        )
+        record = await engine.end(stranger)
+    assert record.error is not None
+    assert record.error["code"] == "NOT_FOUND"
+    assert record.nodes == []
+    assert called(engine) == {}

@@ -142,6 +142,10 @@ class Holds:
             held.is_released = True
             self.releases.append(replace(release, inputs=list(held.firing.inputs.items())))
 
+    def drop_early(self) -> None:
+        """Forget the releases of what is not held, now that all is known that is."""
+        self._early.clear()
+
     def take_releases(self) -> list[Release]:
         """Return what is over, once."""
         releases, self.releases = self.releases, []

@@ -282,3 +282,4 @@ class Walk:
         self._unsent_seconds += result.seconds
         for step in result.steps:
             repeat(step, self.scheduler, self._plan, self._timers, self.holds)
+        holds.drop_early()

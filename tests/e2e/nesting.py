@@ -34,7 +34,7 @@ async def nested_in(client: httpx.AsyncClient, execution_id: str) -> dict[str, A
         items: list[dict[str, Any]] = response.json()["items"]
         return items[0] if items else None
 
-    found = await eventually(find, timeout_seconds=15)
+    found: dict[str, Any] | None = await eventually(find)
     assert found is not None
     return found
 

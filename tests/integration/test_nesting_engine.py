@@ -8,6 +8,7 @@ from typing import Any
 
 from app.activities.contracts import BeginRequest, ExecutionRef, ExecutionStart, WaveRequest
 from app.activities.engine import PostgresEngineActivities
+from app.activities.holds import Hold
 from app.activities.nesting import NestedGraphs
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
@@ -15,7 +16,7 @@ from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
-from app.blocks.base import NestedGraphBlock
+from app.blocks.base import Block, NestedGraphBlock
 from app.graph.definition import GraphDefinition
 from app.graph.plan import plan_from_json
 from app.graph.scheduler import Scheduler
@@ -353,7 +354,7 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
     origins, plans, values = Origins(pool), PlanCache(pool, engine.registry), ValueCache(ValueStore(pool))
     nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool), signatures)
     seeding = Seeding(pool, values, signatures)
-    holds = {NestedGraphBlock: nested}
+    holds: dict[type[Block], Hold] = {NestedGraphBlock: nested}
     return PostgresEngineActivities(engine.client, pool, origins, plans, values, holds=holds, seeding=seeding)
 
 

@@ -52,7 +52,7 @@ class Rerun:
 
     execution_id: str
     nodes: list[int] | None = None
-    """The nodes of the new plan that are executed again; what the others gave is reused. None: from what failed."""
+    """Nodes of the new plan that are executed again, with all that follows from them. None: from what failed."""
 
 
 @dataclass(frozen=True)

@@ -302,7 +302,12 @@ def test_very_many_values_wait_in_folded_lists_unless_they_are_asked_for() -> No
     feed(waiting, recorded)
     assert ids(walker.version, waiting.may_run) == {"each"}
     lists: list[list[Emission]] = []
-    state = waiting.snapshot(lambda emissions: lists.append(emissions) or make_reference("list", 1))  # type: ignore[func-returns-value]
+
+    def store(emissions: list[Emission]) -> list[Any]:
+        lists.append(emissions)
+        return make_reference("list", 1)
+
+    state = waiting.snapshot(store)
     assert state["dispatched"] == UNFOLDED_AT_MOST + 1
     assert [len(emissions) for emissions in lists] == [FOLD_LENGTH, FOLD_LENGTH, 5]
     whole = make()

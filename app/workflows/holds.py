@@ -26,6 +26,9 @@ with workflow.unsafe.imports_passed_through():
 
 Key = tuple[int, int]
 
+MAX_RELEASES = 20
+"""A wave carries out so many at once: each may emit tens of kilobytes."""
+
 
 @dataclass(slots=True)
 class _Held:
@@ -147,8 +150,8 @@ class Holds:
         self._early.clear()
 
     def take_releases(self) -> list[Release]:
-        """Return what is over, once."""
-        releases, self.releases = self.releases, []
+        """Return what is over, once; of very much the first part."""
+        releases, self.releases = self.releases[:MAX_RELEASES], self.releases[MAX_RELEASES:]
         return releases
 
     def take_reminders(self) -> list[Reminder]:

@@ -16,6 +16,8 @@ with workflow.unsafe.imports_passed_through():
 
 
 TITLE_LIMIT = 120
+MAX_RINGS = 50
+"""A wave carries out so many at once: each may emit tens of kilobytes."""
 
 
 @dataclass(slots=True)
@@ -63,8 +65,8 @@ class Timers:
             running.due = workflow.now() + timedelta(seconds=running.seconds)
 
     def take_rings(self) -> list[Ring]:
-        """Return what has gone off, once."""
-        rings, self.rings = self.rings, []
+        """Return what has gone off, once; of very much the first part."""
+        rings, self.rings = self.rings[:MAX_RINGS], self.rings[MAX_RINGS:]
         return rings
 
     def forget(self, node: int, n: int) -> None:

@@ -49,12 +49,8 @@ class Case:
 CASES: tuple[Callable[[], Case], ...] = (
     lambda: Case("10,000 nodes in layers, pure", pure_layers(10_000), 10_000),
     lambda: Case("10,000 nodes in layers, every tenth remote", mixed_layers(10_000), 10_000),
-    lambda: Case(
-        "loop of 100,000 items, pure", pure_loop(), 2 * ITEMS + 2, {"items": list(range(ITEMS))}
-    ),
-    lambda: Case(
-        "fan-out of 5,000 items, remote", remote_items(), 5_002, {"items": list(range(5_000))}
-    ),
+    lambda: Case("loop of 100,000 items, pure", pure_loop(), 2 * ITEMS + 2, {"items": list(range(ITEMS))}),
+    lambda: Case("fan-out of 5,000 items, remote", remote_items(), 5_002, {"items": list(range(5_000))}),
     lambda: Case("1 MB through a chain of 5", value_chain(5), 6, {"value": "x" * MIB}),
     lambda: Case("1 MB to 100 remote nodes", value_fan(100), 101, {"value": "x" * MIB}),
 )

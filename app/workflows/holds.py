@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
 
 Key = tuple[int, int]
 
+TIMEOUT_MARGIN = timedelta(minutes=1)
 MAX_RELEASES = 20
 """A wave carries out so many at once: each may emit tens of kilobytes."""
 
@@ -95,6 +96,7 @@ class Holds:
                 id=execution_id,
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 cancellation_type=ChildWorkflowCancellationType.ABANDON,
+                execution_timeout=_net_below(start.limits.timeout_seconds),
                 **execution_options(start),
             )
         except WorkflowAlreadyStartedError:
@@ -226,6 +228,11 @@ async def _tell(message: Awaitable[None]) -> None:
         await message
     except FailureError as error:
         workflow.logger.info("A nested execution was not told: %s", error)
+
+
+def _net_below(timeout_seconds: float | None) -> timedelta | None:
+    """Return when Temporal ends what has not ended by itself."""
+    return None if timeout_seconds is None else timedelta(seconds=timeout_seconds) + TIMEOUT_MARGIN
 
 
 def _after(seconds: float | None) -> datetime | None:

@@ -20,7 +20,10 @@ from app.graph.pins import PinNameInvalid
 from tests.unit.graph.small_blocks import SIGNATURES, graph, node
 
 IDS = [uuid.UUID(int=number) for number in range(1, MAX_NESTED + 3)]
-ADDING: tuple[dict[str, Any], dict[str, Any]] = ({"properties": {"x": {}, "spare": {}}, "required": ["x"]}, {"properties": {"y": {}}})
+ADDING: tuple[dict[str, Any], dict[str, Any]] = (
+    {"properties": {"x": {}, "spare": {}}, "required": ["x"]},
+    {"properties": {"y": {}}},
+)
 
 
 def nested(

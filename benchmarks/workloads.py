@@ -89,25 +89,25 @@ def pure_layers(size: int) -> Graph:
 
 
 def mixed_layers(size: int) -> Graph:
-    """Return layers of calculators in which every tenth node is fed by a clock of the layer before."""
-    graph = pure_layers(size)
-    nodes, links = graph["nodes"], graph["links"]
-    for number in range(0, size, 10):
-        nodes[number] = _node(f"n{number}", "get_current_time_block", trigger="start")
-    clocks = {f"n{number}" for number in range(0, size, 10)}
-    kept = []
-    for link in links:
-        if link["source_id"] in clocks:
-            link = {**link, "source_name": "time"}
-        if link["sink_id"] in clocks:
-            if link["sink_name"] == "b":
-                continue
-            link = {**link, "sink_name": "trigger"}
-        kept.append(link)
-    for number in range(0, size, 10):
-        if number >= WIDTH:
-            del nodes[number]["input_default"]["trigger"]
-    return _graph(nodes, kept)
+    """Return layers of calculators in which every tenth node is a clock, set off by the layer before."""
+    nodes, links = [], []
+    for number in range(size):
+        layer, place = divmod(number, WIDTH)
+        is_clock = number % 10 == 0
+        constants: dict[str, Any]
+        if is_clock:
+            constants = {"trigger": "start"} if layer == 0 else {}
+            nodes.append(_node(f"n{number}", "get_current_time_block", **constants))
+        else:
+            constants = {"a": 0, "b": 1} if layer == 0 else {"b": 1}
+            nodes.append(_node(f"n{number}", "calculator_block", operation="Add", **constants))
+        if layer:
+            above = number - WIDTH
+            pin = "time" if above % 10 == 0 else "result"
+            links.append(_link(f"n{above}.{pin}", f"n{number}.{'trigger' if is_clock else 'a'}"))
+            if place % 10 == 1:
+                links.append(_link(f"n{above - 1}.time", f"n{number}.b"))
+    return _graph(nodes, links)
 
 
 def pure_loop() -> Graph:

@@ -20,6 +20,8 @@ from tests.stack import Stack
 WORKERS = 2
 APIS = 2
 HEARTBEAT_SECONDS = 3
+EVENTS_PER_RUN = (3_000, 50)
+"""By API: what the second one starts hands over from run to run."""
 JWT_SECRET = "a secret of the fault suite that is long enough for HS256"
 LINKS = ("api-postgres", "worker-postgres", "api-temporal", "worker-temporal", "worker-web")
 
@@ -93,6 +95,7 @@ class System:
             "PERDURE_PORT": str(self.api_ports[number]),
             "PERDURE_JWT_SECRET": JWT_SECRET,
             "PERDURE_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+            "PERDURE_EVENTS_PER_RUN": str(EVENTS_PER_RUN[number]),
             "PERDURE_INITIAL_CREDITS": "1000000",
             "PERDURE_RATE_LIMIT": "1000000/minute",
         }

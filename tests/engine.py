@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -169,6 +169,7 @@ class Engine:
         limits: ExecutionLimits = FAST,
         owner: str = OWNER,
         user: str | None = None,
+        task_timeout: timedelta | None = None,
     ) -> WorkflowHandle[Any, int]:
         """Save a graph for its owner, and start an execution of it, as its owner unless another user is named."""
         graph_id, plan_hash = await self.save(graph, owner)
@@ -190,6 +191,7 @@ class Engine:
             task_queue=self.task_queue,
             result_type=int,
             priority=make_priority(start.user_id),
+            task_timeout=task_timeout,
         )
 
     async def run(

@@ -75,9 +75,9 @@ class GraphExecutionWorkflow:
                 # Not a failure of the graph: the workflow task fails, and the execution goes on after a fix.
                 raise RuntimeError("A helper activity gave up") from caught
             await self._walk.cancel()
-            await self._finish("CANCELLED")
+            await self._end("CANCELLED")
             raise asyncio.CancelledError from caught
-        await self._finish("FAILED" if error else "COMPLETED", error)
+        await self._end("FAILED" if error else "COMPLETED", error)
         if error:
             raise ApplicationError(error.message, type=error.code, non_retryable=True)
         return self._walk.scheduler.settled
@@ -195,7 +195,17 @@ class GraphExecutionWorkflow:
             "deadline": self._deadline.isoformat() if self._deadline else None,
         }
 
-    async def _finish(self, status: str, error: ErrorRecord | None = None) -> None:
+    async def _end(self, status: str, error: ErrorRecord | None = None) -> None:
+        """Record the end. A stop that comes now is too late: record and workflow have to tell of the same end."""
+        ending = asyncio.create_task(self._finish(status, error))
+        while not ending.done():
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                workflow.logger.info("A stop came while the end was being recorded")
+        ending.result()
+
+    async def _finish(self, status: str, error: ErrorRecord | None) -> None:
         self._steering.is_ended = True
         request = FinishRequest(
             execution_id=self._execution.execution_id,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 
 from app.activities.node_runs import node_execution_id
 from app.blocks.context import BlockContext
@@ -294,3 +297,51 @@ async def test_a_completion_that_was_recorded_is_never_run_again(engine: Engine)
     assert record.status == "COMPLETED"
     assert record.outputs == {"y": [42]}
     assert len(engine.probe.calls) == 1
+
+
+async def test_a_stop_that_comes_while_the_end_is_written_changes_nothing(engine: Engine) -> None:
+    async with engine.pool.acquire() as holder, _ends_wait_for(holder), engine.worker():
+        handle = await engine.start(chain(3), task_timeout=timedelta(seconds=2))
+        await eventually(lambda: _waits_for_the_lock(engine))
+        await handle.cancel()
+        await eventually(lambda: _has_heard_of_the_stop(handle))
+        await holder.execute("SELECT pg_advisory_unlock($1)", END_LOCK)
+        record = await engine.end(handle)
+        description = await handle.describe()
+    assert record.status == "COMPLETED"
+    assert description.status is WorkflowExecutionStatus.COMPLETED
+
+
+END_LOCK = 4_711
+
+
+@contextlib.asynccontextmanager
+async def _ends_wait_for(holder: Any) -> AsyncIterator[None]:
+    """Have the end of every execution wait until a lock is given back."""
+    await holder.execute(
+        f"""
+        CREATE FUNCTION wait_at_the_end() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_xact_lock({END_LOCK}); RETURN NEW; END $$;
+        CREATE TRIGGER wait_at_the_end BEFORE UPDATE ON executions FOR EACH ROW
+        WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION wait_at_the_end();
+        SELECT pg_advisory_lock({END_LOCK});
+        """
+    )
+    try:
+        yield
+    finally:
+        await holder.execute("DROP FUNCTION wait_at_the_end CASCADE; SELECT pg_advisory_unlock_all()")
+
+
+async def _waits_for_the_lock(engine: Engine) -> bool:
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
+    return bool(await engine.pool.fetchval(query, END_LOCK))
+
+
+async def _has_heard_of_the_stop(handle: WorkflowHandle[Any, Any]) -> bool:
+    asked = False
+    for event in (await handle.fetch_history()).events:
+        asked = asked or event.HasField("workflow_execution_cancel_requested_event_attributes")
+        if asked and event.HasField("workflow_task_completed_event_attributes"):
+            return True
+    return False

@@ -169,9 +169,6 @@ def what_is_taken_over_is_not_made_again(evidence: Evidence) -> Iterator[str]:
 def temporal_agrees(evidence: Evidence) -> Iterator[str]:
     """Temporal has closed the workflow as the record says."""
     allowed = TEMPORAL_STATUSES.get(evidence.record["status"], set())
-    if evidence.is_stopped:
-        # A stop that comes while the end is being written cancels the workflow, and what was written stands.
-        allowed = {*allowed, "CANCELED"}
     if evidence.temporal_status not in allowed:
         yield f"it is {evidence.record['status']} on record and {evidence.temporal_status} in Temporal"
 

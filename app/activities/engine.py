@@ -32,6 +32,7 @@ from app.activities.origins import Origin, Origins
 from app.activities.parents import release_parent
 from app.activities.plans import PlanCache
 from app.activities.seeding import Seeding
+from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
 from app.activities.waves import Wave
 from app.blocks.base import Block
@@ -39,7 +40,7 @@ from app.errors import NotFound
 from app.graph.packing import count_parts, pack, part_of
 from app.models import execution_writes
 from app.models.execution_writes import NewExecution
-from app.models.recording import Changes
+from app.models.recording import Changes, ValueCollected
 
 RUN_INPUTS_KEPT = 512
 
@@ -84,17 +85,20 @@ class PostgresEngineActivities(EngineActivities):
     async def begin(self, request: BeginRequest) -> BeginResult:
         """Record that the execution has begun, check its owner, and return the plan."""
         start = request.start
-        async with self._pool.acquire() as connection:
-            is_owned = await execution_writes.begin_execution(
-                connection, new_execution(request.execution_id, start)
-            )
-        if not is_owned:
-            return BeginResult(refusal=ErrorRecord("NOT_FOUND", "The graph version does not exist"))
         try:
+            async with self._pool.acquire() as connection:
+                is_owned = await execution_writes.begin_execution(
+                    connection, new_execution(request.execution_id, start)
+                )
+            if not is_owned:
+                return BeginResult(refusal=ErrorRecord("NOT_FOUND", "The graph version does not exist"))
             plan = await self._plans.require(start.plan_hash)
-        except NotFound as error:
+            opened = await Shelf(start.user_id, self._values).open({"inputs": start.inputs})
+        except (NotFound, ValueMissing) as error:
             return BeginResult(refusal=ErrorRecord(error.code, error.message))
-        opened = await Shelf(start.user_id, self._values).open({"inputs": start.inputs})
+        except ValueCollected:
+            # Accepted, but begun so late that nobody remembers with what.
+            return BeginResult(refusal=ErrorRecord(ValueMissing.code, "The inputs are no longer stored"))
         self._keep_run_inputs(request.execution_id, opened["inputs"])
         self._origins.put(request.execution_id, Origin(start.user_id, start.graph_id, start.plan_hash))
         log.debug("execution_began", execution_id=request.execution_id)
@@ -153,11 +157,15 @@ class PostgresEngineActivities(EngineActivities):
         async with self._pool.acquire() as connection:
             await execution_writes.record_with_nested(connection, execution_id, changes, owner=owner)
 
-    async def _load_run_inputs(self, execution_id: str, owner: str, shelf: Shelf) -> Mapping[str, Any]:
+    async def _load_run_inputs(self, execution_id: str, owner: str, shelf: Shelf) -> Mapping[str, Any] | None:
+        """Return the inputs of an execution, or None when they are not stored any more."""
         if execution_id not in self._run_inputs:
             async with self._pool.acquire() as connection:
                 envelope = await execution_writes.require_inputs(connection, execution_id, owner=owner)
-            opened = await shelf.open({"inputs": envelope})
+            try:
+                opened = await shelf.open({"inputs": envelope})
+            except ValueMissing:
+                return None
             self._keep_run_inputs(execution_id, opened["inputs"])
         self._run_inputs.move_to_end(execution_id)
         return self._run_inputs[execution_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ from app.graph.signature import Kind
 from app.graph.status import Status
 from app.models import execution_writes
 from app.models.execution_writes import Closing, NewExecution
-from app.models.recording import Changes
+from app.models.recording import Changes, ValueCollected
 
 NAMED_AT_MOST = 100
 """How many nodes the report names of each kind; it counts the rest."""
@@ -42,8 +43,9 @@ async def finish_execution(
     async with connection.transaction():
         is_open = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
         if is_open is None:
-            await execution_writes.insert_execution(connection, new)
-        elif not is_open:
+            await _insert(connection, new)
+            is_open = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
+        if not is_open:
             return
         changes = Changes()
         outputs: dict[str, list[Envelope]] = {}
@@ -57,6 +59,15 @@ async def finish_execution(
             report = _report(request, plan, fired={node for node, _, _ in results})
         closing = Closing(Status(request.status), _error_of(request.error, plan), outputs, report)
         await execution_writes.close_execution(connection, new.id, closing, changes, owner=new.user_id)
+
+
+async def _insert(connection: asyncpg.Connection[Any], new: NewExecution) -> None:
+    try:
+        async with connection.transaction():
+            await execution_writes.insert_execution(connection, new)
+    except ValueCollected:
+        # It begins so late that its inputs are gone; that it ended is written down all the same.
+        await execution_writes.insert_execution(connection, replace(new, inputs=make_inline({})))
 
 
 def gather_outputs(

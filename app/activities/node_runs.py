@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -98,6 +98,12 @@ class NodeRun:
                 emission.append([route.number, envelope if picked is value else self._wrap(picked)])
         if emission:
             self.emissions.append(emission)
+
+    def forget(self, hashes: Collection[str]) -> None:
+        """Refer no more to linked values that are not stored: the record shows null in their place."""
+        for pin, envelope in self.given.items():
+            if is_reference(envelope) and envelope[0] in hashes:
+                self.given[pin] = make_inline(None)
 
     def fold(self) -> list[Emission]:
         """Return the emissions as they travel: of very many the first ones, then stored lists.

@@ -13,6 +13,7 @@ import structlog
 from app.activities.contracts import ExecutionStart, Rerun, SeedRequest, StoredState
 from app.activities.feeding import Offered, OriginalDeleted, feed
 from app.activities.node_runs import dump, node_execution_id
+from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
 from app.graph.changes import Version, Walked, find_cone
 from app.graph.envelope import Envelope
@@ -54,8 +55,8 @@ class Seeding:
         shelf = Shelf(owner, self._values)
         try:
             return await self._prepare(request, shelf)
-        except OriginalDeleted as error:
-            # Without the record nobody can say what has been done before, so nothing is done at all.
+        except (OriginalDeleted, ValueMissing) as error:
+            # Without the whole record nobody can say what has been done before, so nothing is done at all.
             scheduler = Scheduler((await self._load(request.start.plan_hash)).plan, max_node_executions=0)
             scheduler.failure = Failure(None, error.code, error.message)
             return await self._store(request, shelf, scheduler.snapshot(), [])

@@ -5,7 +5,7 @@ A body is brought to its place before the record that refers to it is written. W
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -21,6 +21,11 @@ class ValueMissing(BlockError):
     """A stored value is no longer there."""
 
     code = "VALUE_MISSING"
+
+    def __init__(self, message: str | None = None, *, hashes: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.hashes = frozenset(hashes)
+        """What is not even listed, so that no record may refer to it."""
 
 
 class ValueStore:
@@ -73,8 +78,8 @@ class ValueStore:
             ObjectsAway: The object store cannot be reached.
         """
         bodies = await find_bodies(self._pool, owner, hashes)
-        if len(bodies) < len(set(hashes)):
-            raise ValueMissing
+        if missing := set(hashes) - bodies.keys():
+            raise ValueMissing(hashes=missing)
         try:
             return await read_texts(bodies, self._objects)
         except ValueLost as error:

@@ -24,6 +24,7 @@ from app.activities.contracts import (
 from app.activities.holds import Hold
 from app.activities.node_runs import NodeRun, dump
 from app.activities.plans import LoadedPlan
+from app.activities.value_store import ValueMissing
 from app.activities.values import MAX_VALUE_BYTES, Shelf
 from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
 from app.blocks.calling import prepare, run_pure
@@ -52,7 +53,7 @@ class Wave:
         request: WaveRequest,
         plan: LoadedPlan,
         *,
-        run_inputs: Mapping[str, Any],
+        run_inputs: Mapping[str, Any] | None,
         shelf: Shelf,
         holds: Mapping[type[Block], Hold],
     ) -> None:
@@ -61,7 +62,7 @@ class Wave:
         Args:
             request: What the workflow asked for.
             plan: The plan it walks.
-            run_inputs: The inputs of the execution by name.
+            run_inputs: The inputs of the execution by name; None when they are not stored any more.
             shelf: The owner's values.
             holds: What waits for something outside, by class of block.
         """
@@ -232,14 +233,21 @@ class Wave:
         return NodeRun(self._request.execution.execution_id, number, n, node, given, self._shelf)
 
     def _run_inputs_of(self, name: object, *, takes_all: bool) -> dict[str, Envelope]:
+        run_inputs = self._run_inputs or {}
         if takes_all:
-            return {pin: self._shelf.wrap(value)[0] for pin, value in self._run_inputs.items()}
-        if isinstance(name, str) and name in self._run_inputs:
-            return {"value": self._shelf.wrap(self._run_inputs[name])[0]}
+            return {pin: self._shelf.wrap(value)[0] for pin, value in run_inputs.items()}
+        if isinstance(name, str) and name in run_inputs:
+            return {"value": self._shelf.wrap(run_inputs[name])[0]}
         return {}
 
     async def _open(self, run: NodeRun) -> dict[str, Any]:
-        return await self._shelf.open(run.given)
+        if self._run_inputs is None and run.node.block.kind is Kind.INPUT and not run.given:
+            raise ValueMissing
+        try:
+            return await self._shelf.open(run.given)
+        except ValueMissing as error:
+            run.forget(error.hashes)
+            raise
 
     # -- what only needs writing down
 

@@ -29,6 +29,7 @@ ON CONFLICT (id) DO NOTHING
 _OWNS = """
 SELECT EXISTS (
     SELECT FROM graphs g JOIN graph_versions v ON v.graph_id = g.id
+    JOIN executions e ON e.id = $5 AND e.user_id = g.user_id
     WHERE g.id = $1 AND g.user_id = $2 AND v.version = $3 AND v.plan_hash = $4
 )
 """
@@ -116,12 +117,17 @@ async def begin_execution(connection: asyncpg.Connection[Any], new: NewExecution
     """Record that an execution has begun.
 
     Returns:
-        Whether its user owns the graph version that it runs.
+        Whether the record and the graph version that it runs are its user's.
+
+    Raises:
+        ValueCollected: Its inputs are no longer stored.
     """
     await insert_execution(connection, new)
     event = EventRecord("begin", EventType.EXECUTION_STARTED, json.dumps({"status": Status.RUNNING}))
     await record(connection, new.id, Changes(events=[event], status=Status.RUNNING), owner=new.user_id)
-    is_owned = await connection.fetchval(_OWNS, new.graph_id, new.user_id, new.graph_version, new.plan_hash)
+    is_owned = await connection.fetchval(
+        _OWNS, new.graph_id, new.user_id, new.graph_version, new.plan_hash, new.id
+    )
     return bool(is_owned)
 
 

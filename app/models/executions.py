@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import NotFound
-from app.graph.envelope import Envelope, is_reference
+from app.graph.envelope import Envelope
 from app.graph.status import Status
 from app.models import values
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
@@ -263,4 +263,4 @@ def outputs_of(execution: Execution) -> Iterator[Envelope]:
 
 
 def _size(execution: Execution) -> int:
-    return sum(envelope[1] for envelope in envelopes_of(execution) if is_reference(envelope))
+    return values.count_referenced_bytes(envelopes_of(execution))

@@ -139,6 +139,11 @@ async def require_body(session: AsyncSession, owner: str, execution_id: uuid.UUI
     return Body(*row)
 
 
+def count_referenced_bytes(envelopes: Iterable[Envelope]) -> int:
+    """Return the bytes of the stored values behind some envelopes, each counted wherever it stands."""
+    return sum(envelope[1] for envelope in envelopes if is_reference(envelope))
+
+
 Opener = Callable[[Envelope], Any]
 """Returns what is shown of an envelope."""
 

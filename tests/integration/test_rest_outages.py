@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import httpx
 from temporalio.client import Client
@@ -56,7 +57,7 @@ async def test_the_api_starts_without_temporal_and_works_once_it_is_there(
 
 
 async def test_while_temporal_is_dead_nothing_is_started_and_records_are_read(
-    alice: httpx.AsyncClient, stack: Stack, engine: Engine
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient, stack: Stack, engine: Engine
 ) -> None:
     graph_id = await save(alice, sums(2))
     earlier = await start(alice, graph_id)
@@ -71,8 +72,22 @@ async def test_while_temporal_is_dead_nothing_is_started_and_records_are_read(
         assert (await alice.post(f"/api/executions/{earlier['id']}/pause")).status_code == 503
         assert (await alice.post("/api/blocks/calculator_block/execute", json={})).status_code == 503
         assert len((await alice.get("/api/executions")).json()["items"]) == 1
+        # Whether there is an execution without a record nobody can say; whose one with a record is, nobody says.
+        for caller, execution_id in (
+            (alice, str(uuid.uuid4())),
+            (bob, earlier["id"]),
+            (bob, str(uuid.uuid4())),
+        ):
+            for path in ("", "/results", "/nodes", "/events"):
+                unknown = await caller.get(f"/api/executions/{execution_id}{path}")
+                assert (unknown.status_code, unknown.json()["error"]["error_code"]) == (
+                    503,
+                    "ENGINE_UNAVAILABLE",
+                ), path
     finally:
         await stack.temporal.start()
+    nobodys = await bob.get(f"/api/executions/{uuid.uuid4()}")
+    assert nobodys.status_code == (await bob.get(f"/api/executions/{earlier['id']}")).status_code == 404
 
     async def started() -> str:
         response = await alice.post(f"/api/graphs/{graph_id}/execute", json={}, headers=headers)

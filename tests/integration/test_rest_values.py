@@ -100,6 +100,47 @@ async def test_outputs_and_node_executions_refer_to_the_same_values(alice: httpx
 
 
 @pytest.mark.usefixtures("worker")
+async def test_more_values_than_one_answer_may_hold_are_referred_to(
+    engine: Engine, alice: httpx.AsyncClient
+) -> None:
+    """What only reads one execution says how to ask; lists, and answers to what was done, just refer."""
+    execution = await start(alice, {"text": "x" * 9_000_000})
+    path = f"/api/executions/{execution['id']}"
+
+    async def has_ended() -> bool:
+        return await engine.find_status(execution["id"]) == "COMPLETED"
+
+    await eventually(has_ended)
+    assert (await alice.get(path)).status_code == 200
+    (envelope,) = (
+        await engine.pool.fetchval("SELECT outputs FROM executions WHERE id = $1", execution["id"])
+    )["text"]
+    await engine.pool.execute(
+        "UPDATE executions SET outputs = $2 WHERE id = $1", execution["id"], {"text": [envelope] * 4}
+    )
+    await engine.pool.execute(
+        "UPDATE node_executions SET outputs = $2 WHERE execution_id = $1 AND node_id = 'in'",
+        execution["id"],
+        [["result", envelope]] * 4,
+    )
+    reference = {"$ref": envelope[0], "size": 9_000_002}
+
+    for where in (path, f"{path}/results"):
+        refused = await alice.get(where)
+        assert refused.status_code == 413
+        error = refused.json()["error"]
+        assert error["error_code"] == "PAYLOAD_TOO_LARGE"
+        assert (error["details"]["parameter"], error["details"]["limit"]) == ("refs", 32 * 1024 * 1024)
+        assert error["details"]["bytes"] >= 4 * 9_000_002
+        assert (await alice.get(f"{where}?refs=true")).json()["outputs"] == {"text": [reference] * 4}
+    listed = (await alice.get("/api/executions")).json()["items"]
+    stopped = (await alice.post(f"{path}/stop")).json()
+    (node,) = (await alice.get(f"{path}/nodes?node_id=in")).json()["items"]
+    for shown in (listed[0]["outputs"]["text"], stopped["outputs"]["text"], node["outputs"]["result"]):
+        assert shown == [reference] * 4
+
+
+@pytest.mark.usefixtures("worker")
 async def test_the_values_of_a_deleted_execution_are_collected(
     engine: Engine, alice: httpx.AsyncClient
 ) -> None:

@@ -102,11 +102,11 @@ async def list_executions(
     return PageView(items=page.items, next_cursor=page.next_cursor)
 
 
-@router.get("/executions/{execution_id}", responses=responses(404))
+@router.get("/executions/{execution_id}", responses=responses(404, 413))
 async def get_execution(
     execution_id: Id, caller: CallerDep, api: ResourcesDep, refs: Refs = False
 ) -> ExecutionView:
-    """Return one execution."""
+    """Return one execution. With more than 32 MiB of large values it is to be had with `refs` only."""
     return await api.views.view(await api.records.require(caller.user_id, execution_id), refs=refs)
 
 
@@ -124,11 +124,14 @@ async def delete_execution(execution_id: Id, caller: CallerDep, api: ResourcesDe
     return Response(status_code=204)
 
 
-@router.get("/executions/{execution_id}/results", responses=responses(404, 409))
+@router.get("/executions/{execution_id}/results", responses=responses(404, 409, 413))
 async def get_results(
     execution_id: Id, caller: CallerDep, api: ResourcesDep, refs: Refs = False
 ) -> ResultsView:
-    """Return how an execution ended. While it is running there is nothing to return."""
+    """Return how an execution ended. While it is running there is nothing to return.
+
+    With more than 32 MiB of large outputs it is to be had with `refs` only.
+    """
     execution = await api.records.require(caller.user_id, execution_id)
     return await api.views.view_results(require_ended(execution), refs=refs)
 
@@ -187,7 +190,7 @@ async def stop_execution_of_graph(
     graph_id: Id, execution_id: Id, caller: CallerDep, api: ResourcesDep
 ) -> ExecutionView:
     """Stop an execution. One that has ended stays as it is."""
-    return await api.views.view(await api.control.stop(caller.user_id, execution_id, graph_id=graph_id))
+    return await api.views.view_done(await api.control.stop(caller.user_id, execution_id, graph_id=graph_id))
 
 
 @router.post("/executions/stop", responses=responses())
@@ -206,19 +209,19 @@ async def stop_executions(body: BulkStopBody, caller: CallerDep, api: ResourcesD
 @router.post("/executions/{execution_id}/stop", responses=responses(404))
 async def stop_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
     """Stop an execution. One that has ended stays as it is."""
-    return await api.views.view(await api.control.stop(caller.user_id, execution_id))
+    return await api.views.view_done(await api.control.stop(caller.user_id, execution_id))
 
 
 @router.post("/executions/{execution_id}/pause", responses=responses(404, 409))
 async def pause_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
     """Start no further node execution. Those that run go on to their end."""
-    return await api.views.view(await api.control.pause(caller.user_id, execution_id))
+    return await api.views.view_done(await api.control.pause(caller.user_id, execution_id))
 
 
 @router.post("/executions/{execution_id}/resume", responses=responses(404, 409))
 async def resume_execution(execution_id: Id, caller: CallerDep, api: ResourcesDep) -> ExecutionView:
     """Go on where the execution was paused."""
-    return await api.views.view(await api.control.resume(caller.user_id, execution_id))
+    return await api.views.view_done(await api.control.resume(caller.user_id, execution_id))
 
 
 async def _execute(
@@ -230,4 +233,4 @@ async def _execute(
         response.headers["Idempotent-Replayed"] = "true"
     if wait:
         execution = await api.waiting.until_ended(request.owner, execution.id, min(wait, MAX_WAIT_SECONDS))
-    return await api.views.view(execution)
+    return await api.views.view_done(execution)

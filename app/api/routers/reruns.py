@@ -68,7 +68,7 @@ async def rerun_execution(
     started = await api.rerunning.rerun(request)
     if started.is_replayed:
         response.headers["Idempotent-Replayed"] = "true"
-    return await api.views.view(started.execution)
+    return await api.views.view_done(started.execution)
 
 
 def _counts(counts: Mapping[str, int]) -> list[NodeCountView]:

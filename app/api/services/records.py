@@ -7,6 +7,7 @@ import uuid
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
 from temporalio.common import ActivityIDConflictPolicy
 from temporalio.service import RPCError
@@ -17,6 +18,7 @@ from app.activities.starts import describe_execution, read_start
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.database import Sessions
 from app.errors import Conflict, EngineUnavailable, NotFound
+from app.graph.envelope import make_inline
 from app.graph.status import TERMINAL, Status
 from app.models import executions
 from app.models.tables import Execution
@@ -73,6 +75,7 @@ class ExecutionRecords:
 
         Raises:
             NotFound: The owner has no such execution.
+            EngineUnavailable: No record of it is there, and Temporal cannot be asked.
         """
         async with self._sessions() as session:
             execution = await executions.get_execution_of_any_age(session, owner, execution_id)
@@ -136,17 +139,29 @@ class ExecutionRecords:
 
         Raises:
             NotFound: Temporal does not know it either, or it is somebody else's.
+            EngineUnavailable: Temporal cannot be asked, so nobody knows. It makes no difference whose it is.
         """
+        client = await self._engine.client()
         try:
-            client = await self._engine.client()
             with engine_errors():
                 async with asyncio.timeout(JUDGE_TIMEOUT_SECONDS):
                     start, run_id = await _read_start(client, execution_id, owner)
-        except (EngineUnavailable, ValueError) as error:
+        except ValueError as error:
             raise NotFound from error
-        async with self._sessions.begin() as session:
-            await executions.insert_queued(session, _row_of(execution_id, start, run_id))
+        except RPCError as error:
+            raise EngineUnavailable from error
+        await self._insert(_row_of(execution_id, start, run_id))
         return await self.read(owner, execution_id)
+
+    async def _insert(self, row: Execution) -> None:
+        try:
+            async with self._sessions.begin() as session:
+                await executions.insert_queued(session, row)
+        except IntegrityError:
+            # Its inputs have been collected; the first worker that sees it ends it for that.
+            row.inputs = make_inline({})
+            async with self._sessions.begin() as session:
+                await executions.insert_queued(session, row)
 
 
 async def _read_start(client: Client, execution_id: uuid.UUID, owner: str) -> tuple[ExecutionStart, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -19,14 +19,18 @@ from app.api.schemas.executions import (
 from app.api.schemas.page import PageView
 from app.api.services.values import Values
 from app.database import Sessions
+from app.errors import PayloadTooLarge
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models import events, executions, node_executions
 from app.models.executions import ExecutionFilter, NodeCounts
 from app.models.page import Page
 from app.models.tables import Execution, NodeExecution
-from app.models.values import Opener, open_with, show_reference
+from app.models.values import Opener, count_referenced_bytes, open_with, show_reference
 from app.temporal import workflow_web_url
+
+MAX_OPENED_BYTES = 32 * 1024 * 1024
+"""No execution or node execution is shown with more than that of stored values; they are referred to instead."""
 
 
 class Views:
@@ -54,8 +58,18 @@ class Views:
         self._temporal_namespace = temporal_namespace
 
     async def view(self, execution: Execution, *, refs: bool = False) -> ExecutionView:
-        """Return one execution as it goes out; with `refs`, large values are only referred to."""
+        """Return one execution as it goes out; with `refs`, large values are only referred to.
+
+        Raises:
+            PayloadTooLarge: Without, it would be too much.
+        """
+        if not refs:
+            _require_openable(executions.envelopes_of(execution))
         return (await self._view_all(execution.user_id, [execution], refs=refs))[0]
+
+    async def view_done(self, execution: Execution) -> ExecutionView:
+        """Return an execution with which something has just been done: that must not fail for what it holds."""
+        return (await self._view_all(execution.user_id, [execution], refs=False))[0]
 
     async def view_list(
         self, owner: str, wanted: ExecutionFilter, *, cursor: str | None, limit: int, refs: bool = False
@@ -68,10 +82,18 @@ class Views:
         return Page(await self._view_all(owner, page.items, refs=refs), page.next_cursor)
 
     async def view_results(self, execution: Execution, *, refs: bool = False) -> ResultsView:
-        """Return how an execution ended."""
-        opener = await self._opener(execution.user_id, executions.outputs_of(execution), refs=refs)
+        """Return how an execution ended.
+
+        Raises:
+            PayloadTooLarge: Without `refs` it would be too much.
+        """
+        if not refs:
+            _require_openable(executions.outputs_of(execution))
+        opener = await self._opener(execution.user_id, [list(executions.outputs_of(execution))], refs=refs)
         return ResultsView(
-            status=Status(execution.status), outputs=_outputs(execution, opener), error=execution.error
+            status=Status(execution.status),
+            outputs=_outputs(execution, opener(executions.outputs_of(execution))),
+            error=execution.error,
         )
 
     async def view_nodes(
@@ -99,9 +121,11 @@ class Views:
             )
             firings = [(row.node, row.n) for row in page.items]
             nested = await executions.find_nested_ids(session, owner, execution_id, firings)
-        envelopes = chain.from_iterable(map(node_executions.envelopes_of, page.items))
-        opener = await self._opener(owner, envelopes, refs=refs)
-        items = [_node_view(row, opener, nested.get((row.node, row.n))) for row in page.items]
+        opener = await self._opener(owner, map(node_executions.envelopes_of, page.items), refs=refs)
+        items = [
+            _node_view(row, opener(node_executions.envelopes_of(row)), nested.get((row.node, row.n)))
+            for row in page.items
+        ]
         return Page(items, page.next_cursor)
 
     async def view_events(
@@ -113,8 +137,13 @@ class Views:
         items = [EventView(seq=row.seq, type=row.type, data=row.data, at=row.at) for row in rows[:limit]]
         return PageView(items=items, next_cursor=str(items[-1].seq) if len(rows) > limit else None)
 
-    async def _opener(self, owner: str, envelopes: Iterable[Envelope], *, refs: bool) -> Opener:
-        return show_reference if refs else open_with(await self._values.find(owner, envelopes))
+    async def _opener(
+        self, owner: str, rows: Iterable[Iterable[Envelope]], *, refs: bool
+    ) -> Callable[[Iterable[Envelope]], Opener]:
+        """Return what tells how a row, given by its envelopes, is shown: one that would be too much is not opened."""
+        wanted = [] if refs else [given for given in map(list, rows) if _is_openable(given)]
+        opened = open_with(await self._values.find(owner, chain.from_iterable(wanted)))
+        return lambda given: show_reference if refs or not _is_openable(given) else opened
 
     async def _view_all(self, owner: str, rows: Sequence[Execution], *, refs: bool) -> list[ExecutionView]:
         open_ids = [row.id for row in rows if row.status not in TERMINAL]
@@ -122,8 +151,11 @@ class Views:
         if open_ids:
             async with self._sessions() as session:
                 counts = await executions.count_nodes(session, owner, open_ids)
-        opener = await self._opener(owner, chain.from_iterable(map(executions.envelopes_of, rows)), refs=refs)
-        return [self._view(row, counts.get(row.id) or _final_counts(row), opener) for row in rows]
+        opener = await self._opener(owner, map(executions.envelopes_of, rows), refs=refs)
+        return [
+            self._view(row, counts.get(row.id) or _final_counts(row), opener(executions.envelopes_of(row)))
+            for row in rows
+        ]
 
     def _view(self, row: Execution, counts: NodeCounts, opener: Opener) -> ExecutionView:
         workflow_id = str(row.id)
@@ -162,6 +194,19 @@ class Views:
                 if ui
                 else None,
             ),
+        )
+
+
+def _is_openable(envelopes: Iterable[Envelope]) -> bool:
+    return count_referenced_bytes(envelopes) <= MAX_OPENED_BYTES
+
+
+def _require_openable(envelopes: Iterable[Envelope]) -> None:
+    size = count_referenced_bytes(envelopes)
+    if size > MAX_OPENED_BYTES:
+        raise PayloadTooLarge(
+            "The values of this execution are too large for one answer; ask with refs=true",
+            details={"bytes": size, "limit": MAX_OPENED_BYTES, "parameter": "refs"},
         )
 
 

@@ -1,0 +1,217 @@
+"""One attempt at a remote node execution: the block is run, and what became of it is written before anybody is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import asyncpg
+import structlog
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from app.activities.attempts import end_task
+from app.activities.contracts import NodeResult
+from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown, WorkerLost
+from app.activities.node_runs import NodeRun
+from app.activities.outages import wait_out
+from app.activities.value_store import ValueMissing
+from app.blocks.base import Emitted, RemoteBlock
+from app.blocks.calling import check_output, prepare
+from app.blocks.context import BlockContext
+from app.blocks.json_values import to_json
+from app.errors import BlockError
+from app.graph.plan import Call
+from app.graph.status import TERMINAL, Status
+from app.models import recording
+from app.models.recording import Changes
+
+QUICK_SECONDS = 0.1
+"""A block that ends within this is recorded once, at its end; a longer one also when it has begun."""
+MAX_UNWRITTEN_BYTES = 32 * 1024 * 1024
+"""What a block has emitted is written while it runs once its large values come to more than this."""
+
+log = structlog.get_logger(__name__)
+
+
+class Attempt:
+    """One attempt at a remote node execution."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Any],
+        run: NodeRun,
+        block: RemoteBlock,
+        options: Call,
+        context: BlockContext,
+        *,
+        owner: str,
+    ) -> None:
+        """Take what the attempt needs; nothing happens yet."""
+        self._pool = pool
+        self.run = run
+        self._block = block
+        self._options = options
+        self._context = context
+        self._owner = owner
+        self._began = datetime.now(UTC)
+        self._announcing: asyncio.Task[None] | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many attempts there are to be at most."""
+        return self._options.max_attempts
+
+    async def give_up(self) -> None:
+        """Write down that the last attempt was lost with its worker.
+
+        Raises:
+            ApplicationError: Always.
+        """
+        await self._fail(WorkerLost())
+
+    async def find_recorded(self) -> NodeResult | None:
+        """Return what an earlier attempt has recorded, or None when this one is to run.
+
+        Raises:
+            ApplicationError: An earlier attempt has recorded a failure, or may have taken effect and is not repeated.
+        """
+        async with self._pool.acquire() as connection:
+            found = await recording.find_node_record(
+                connection, self.run.execution_id, self.run.number, n=self.run.n, owner=self._owner
+            )
+        if found is None:
+            return None
+        status, outputs, error, _ = found
+        if status not in TERMINAL:
+            if status is Status.RUNNING and self._options.is_at_most_once:
+                await self._fail(OutcomeUnknown())
+            return None
+        try:
+            opened = await self.run.shelf.open({str(at): output[1] for at, output in enumerate(outputs)})
+        except ValueMissing as missing:
+            raise ApplicationError(missing.message, [], type=missing.code, non_retryable=True) from missing
+        for number, (pin, envelope) in enumerate(outputs):
+            self.run.route(pin, opened[str(number)], envelope)
+        if status is Status.COMPLETED:
+            return NodeResult(self.run.fold())
+        failure = error or {"message": "The execution has ended", "code": "CANCELLED"}
+        raise ApplicationError(failure["message"], self.run.fold(), type=failure["code"], non_retryable=True)
+
+    async def perform(self) -> NodeResult:
+        """Run the block, and write down what became of it.
+
+        Raises:
+            ApplicationError: The attempt failed.
+        """
+        data = await self._open_given()
+        async with self._announced():
+            try:
+                await self._run_block(data)
+            except BlockError as error:
+                await self._fail(error)
+            except (
+                Exception
+            ) as error:  # a block is foreign code: whatever escapes it is this attempt's failure
+                log.exception("block_crashed")
+                await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
+            emissions = self.run.fold()
+            await self._record(Status.COMPLETED, is_end=True)
+        return NodeResult(emissions)
+
+    async def _open_given(self) -> dict[str, Any]:
+        try:
+            return await wait_out(lambda: self.run.shelf.open(self.run.given))
+        except ValueMissing as error:
+            self.run.forget(error.hashes)
+            await self._fail(error)
+            raise
+
+    async def _run_block(self, data: dict[str, Any]) -> None:
+        run = self.run
+        given = prepare(self._block, data, run.node.input_default)
+        run.cost = self._block.cost_of(given.model_dump())
+        try:
+            async with asyncio.timeout(self._options.timeout_seconds) as limit:
+                emitting = cast("AsyncGenerator[Emitted, None]", self._block.run(given, self._context))
+                async with contextlib.aclosing(emitting):
+                    async for pin, value in emitting:
+                        jsonable = to_json(value)
+                        check_output(self._block, pin, jsonable)
+                        run.emit(pin, jsonable)
+                        if run.shelf.unwritten_bytes > MAX_UNWRITTEN_BYTES:
+                            await self._write_so_far(limit)
+        except TimeoutError as error:
+            raise BlockTimedOut(
+                f"The block did not end within {self._options.timeout_seconds:g} s"
+            ) from error
+
+    async def _write_so_far(self, limit: asyncio.Timeout) -> None:
+        """Write down what the block has emitted: memory may not hold all of it. That is not the block's time."""
+        loop = asyncio.get_running_loop()
+        left = (limit.when() or math.inf) - loop.time()
+        limit.reschedule(None)
+        await self._record(Status.RUNNING)
+        limit.reschedule(loop.time() + left)
+
+    async def _fail(self, error: BlockError) -> None:
+        """Write down that the attempt failed, and tell Temporal whether another is to follow."""
+        if self._options.is_at_most_once and error.details.get("outcome_unknown"):
+            error = OutcomeUnknown(f"{error.message}; it may have taken effect and is not repeated")
+        is_final = not error.is_transient or self._context.is_last_attempt
+        if is_final:
+            self.run.cost = 0
+        status = Status.FAILED if is_final else Status.QUEUED
+        emissions = self.run.fold()
+        await self._record(status, is_end=is_final, error=(error.code, error.message))
+        pause = error.retry_after_seconds
+        raise ApplicationError(
+            error.message,
+            emissions,
+            type=error.code,
+            non_retryable=is_final,
+            next_retry_delay=timedelta(seconds=pause) if pause and not is_final else None,
+            category=ApplicationErrorCategory.BENIGN,  # a block's failure is data of the graph, not of the worker
+        ) from error
+
+    async def _record(
+        self, status: Status, *, is_end: bool = False, error: tuple[str, str] | None = None
+    ) -> None:
+        """Write the row and its event. Keeps trying while a store is away, since the block has done its work."""
+        if status is not Status.RUNNING:
+            await self._stop_announcing()
+        ended = datetime.now(UTC) if is_end else None
+        changes = Changes()
+        self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
+        await wait_out(lambda: self._write(changes))
+
+    async def _write(self, changes: Changes) -> None:
+        changes.values = await self.run.shelf.stow()
+        async with self._pool.acquire() as connection:
+            await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
+        self.run.shelf.note_written(changes.values)
+
+    @contextlib.asynccontextmanager
+    async def _announced(self) -> AsyncIterator[None]:
+        """Record the begin of a block that takes longer, while it runs; of one that must not run twice, before."""
+        if self._options.is_at_most_once:
+            await self._record(Status.RUNNING)
+        else:
+            self._announcing = asyncio.create_task(self._announce())
+        try:
+            yield
+        finally:
+            await self._stop_announcing()
+
+    async def _announce(self) -> None:
+        await asyncio.sleep(QUICK_SECONDS)
+        await self._record(Status.RUNNING)
+
+    async def _stop_announcing(self) -> None:
+        """See to it that the begin is recorded before the end, or not at all."""
+        announcing, self._announcing = self._announcing, None
+        if announcing is not None:
+            await end_task(announcing)

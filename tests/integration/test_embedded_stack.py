@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -31,9 +33,7 @@ def find_postgres(home: Path) -> list[psutil.Process]:
     return find_in_folder("postgres", folder=home / "postgres")
 
 
-async def test_everything_starts_with_nothing_configured(server_process: Start) -> None:
-    server = await server_process().ready()
-
+async def test_everything_starts_with_nothing_configured(server: ServerProcess) -> None:
     info = server.run_info
     assert info.pid == server.pid
     assert len(info.worker_pids) == 1
@@ -44,22 +44,23 @@ async def test_everything_starts_with_nothing_configured(server_process: Start) 
     assert await connection.fetchval("SELECT count(*) FROM alembic_version") == 1
     await connection.close()
     temporal = await Client.connect(info.temporal_address)
-    assert (await temporal.count_workflows("GraphStatus = 'RUNNING'")).count == 0
-    assert await server.stop() == 0
+    assert (await temporal.count_workflows("GraphStatus = 'NEVER'")).count == 0
 
 
-@pytest.mark.parametrize("request_to_stop", [signal.SIGTERM, signal.SIGINT])
-async def test_a_request_to_stop_leaves_nothing_running(
-    server_process: Start, request_to_stop: signal.Signals
+async def test_a_request_to_stop_leaves_nothing_running_and_stale_process_ids_are_let_be(
+    server_process: Start,
 ) -> None:
-    server = await server_process().ready()
-    assert len(server.family()) > 3
+    first = await server_process().ready()
+    await check_stop(first, signal.SIGINT)
+    # As after a restart of a container: the old ids belong to other programs.
+    note = f'{{"worker-1": {{"pid": {os.getpid()}, "started_at": 1.0}}}}'
+    (first.home.path / "children.json").write_text(note)
+    lines = [str(os.getpid()), str(first.home.path / "postgres"), "1", "5432", "", "", "0 0", "ready"]
+    (first.home.path / "postgres" / "postmaster.pid").write_text("\n".join(lines) + "\n")
 
-    assert await server.stop(request_to_stop) == 0
+    second = await server_process(first.home.path).ready()
 
-    assert server.home.run_info() is None
-    assert not (server.home.path / "children.json").exists()
-    assert not find_postgres(server.home.path)
+    await check_stop(second, signal.SIGTERM)
 
 
 async def test_a_request_to_stop_while_starting_leaves_nothing_running(server_process: Start) -> None:
@@ -84,20 +85,17 @@ async def test_a_taken_port_is_refused_by_the_name_of_its_setting(
     assert not find_postgres(server.home.path)
 
 
-async def test_a_second_server_on_the_same_folder_is_refused(server_process: Start) -> None:
-    first = await server_process().ready()
-
-    second = server_process(first.home.path)
+async def test_a_second_server_on_the_same_folder_is_refused(
+    server: ServerProcess, server_process: Start
+) -> None:
+    second = server_process(server.home.path)
 
     assert await second.ended() == 1
-    assert f"Another server (pid {first.pid})" in second.log
-    assert first.run_info.pid == first.pid
-    assert await first.stop() == 0
+    assert f"Another server (pid {server.pid})" in second.log
+    assert server.run_info.pid == server.pid
 
 
-async def test_a_killed_server_takes_its_children_with_it_and_its_data_is_found_again(
-    server_process: Start,
-) -> None:
+async def test_a_killed_server_leaves_its_data_and_nothing_that_runs(server_process: Start) -> None:
     first = await server_process().ready()
     workflow_id = await leave_traces(first)
     children = first.family()[1:]
@@ -107,70 +105,53 @@ async def test_a_killed_server_takes_its_children_with_it_and_its_data_is_found_
 
     await eventually(lambda: all(has_ended(child) for child in children))
     await check_traces(second, workflow_id)
-    assert await second.stop() == 0
 
-
-async def test_children_that_outlive_a_killed_server_are_stopped_by_the_next(server_process: Start) -> None:
-    first = await server_process().ready()
-    workflow_id = await leave_traces(first)
-    children = first.family()[1:]
-    # A frozen process cannot follow the kernel's request to end.
-    frozen = [child for child in children if "postgres" in child.name()]
+    # A frozen process cannot follow the kernel's request to end: the next server has to end it.
+    frozen = [child for child in second.family() if "postgres" in child.name()]
     for child in frozen:
         child.suspend()
 
-    first.kill()
-    second = await server_process(first.home.path).ready()
+    second.kill()
+    third = await server_process(first.home.path).ready()
 
     assert all(has_ended(child) for child in frozen)
-    await check_traces(second, workflow_id)
-    assert await second.stop() == 0
+    await check_traces(third, workflow_id)
+    assert await third.stop() == 0
 
 
-async def test_a_stale_process_id_of_somebody_else_is_let_be(
-    server_process: Start, short_folder: Path
-) -> None:
-    first = await server_process().ready()
-    assert await first.stop() == 0
-    # As after a restart of a container: the old ids belong to other programs.
-    note = f'{{"worker-1": {{"pid": {os.getpid()}, "started_at": 1.0}}}}'
-    (first.home.path / "children.json").write_text(note)
-    lines = [str(os.getpid()), str(first.home.path / "postgres"), "1", "5432", "", "", "0 0", "ready"]
-    (first.home.path / "postgres" / "postmaster.pid").write_text("\n".join(lines) + "\n")
-
-    second = await server_process(first.home.path).ready()
-
-    assert await second.stop() == 0
-
-
-@pytest.mark.parametrize("victim", ["worker", "temporal", "postgres"])
-async def test_a_killed_child_is_started_again(server_process: Start, victim: str) -> None:
+async def test_killed_children_are_started_again(server_process: Start) -> None:
     server = await server_process().ready()
     workflow_id = await leave_traces(server)
     before = server.run_info
-    victims = {
-        "worker": before.worker_pids[0],
-        "temporal": next(child.pid for child in server.family() if child.name() == "temporal"),
-        "postgres": int((server.home.path / "postgres" / "postmaster.pid").read_text().splitlines()[0]),
-    }
 
-    os.kill(victims[victim], signal.SIGKILL)
+    for program in ("worker", "temporal", "postgres"):
+        os.kill(pid_of(server, program), signal.SIGKILL)
 
-    await eventually(lambda: server.has_logged("child_restarted"), timeout_seconds=30)
-    if victim == "worker":
-        await eventually(lambda: server.run_info.worker_pids not in ([], before.worker_pids))
-    assert server.run_info.temporal_address == before.temporal_address
-    await check_traces(server, workflow_id)
+        await eventually(partial(is_started_again, server, program), timeout_seconds=30)
+        assert server.run_info.temporal_address == before.temporal_address
+        await check_traces(server, workflow_id)
+    await eventually(lambda: server.run_info.worker_pids not in ([], before.worker_pids))
     assert await server.stop() == 0
 
 
-async def test_what_the_folder_holds_is_readable_for_its_owner_only(server_process: Start) -> None:
-    server = await server_process().ready()
+def is_started_again(server: ServerProcess, program: str) -> bool:
+    lines = (line for line in server.log.splitlines() if '"action": "child_restarted"' in line)
+    return any(json.loads(line)["name"].startswith(program) for line in lines)
 
+
+def pid_of(server: ServerProcess, program: str) -> int:
+    """Return the process id of a child of a server."""
+    if program == "worker":
+        return server.run_info.worker_pids[0]
+    if program == "postgres":
+        return int((server.home.path / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    return next(child.pid for child in server.family() if child.name() == program)
+
+
+def test_what_the_folder_holds_is_readable_for_its_owner_only(server: ServerProcess) -> None:
     for path in server.home.path.iterdir():
         assert not stat.S_IMODE(path.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH), path
     assert server.home.secrets().jwt_secret not in server.log
-    assert await server.stop() == 0
 
 
 async def test_a_stack_keeps_its_addresses_when_a_part_is_killed_and_started_again(
@@ -185,6 +166,17 @@ async def test_a_stack_keeps_its_addresses_when_a_part_is_killed_and_started_aga
 
         assert (stack.database_url, stack.temporal_address) == addresses
         assert await (await stack.connect()).count_workflows() is not None
+
+
+async def check_stop(server: ServerProcess, request_to_stop: signal.Signals) -> None:
+    """Stop a server and check that nothing runs any more, and that nothing says so."""
+    assert len(server.family()) > 3
+
+    assert await server.stop(request_to_stop) == 0
+
+    assert server.home.run_info() is None
+    assert not (server.home.path / "children.json").exists()
+    assert not find_postgres(server.home.path)
 
 
 async def leave_traces(server: ServerProcess) -> str:

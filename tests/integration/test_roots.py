@@ -79,8 +79,8 @@ async def test_a_worker_stops_cleanly_when_asked(
 
 
 async def test_a_worker_serves_the_queues_of_its_pools(worker_process: StartWorker, task_queue: str) -> None:
-    worker = await worker_process("--pool", "models", "--pool", "web", "--concurrency", "3").ready()
-    assert f'["{task_queue}-models", "{task_queue}-web"]' in worker.log
+    worker = await worker_process("--pool", "llm", "--concurrency", "3").ready()
+    assert f'["{task_queue}-llm"]' in worker.log
     assert await worker.stop() == 0
 
 

@@ -33,21 +33,15 @@ from tests.stubs import WebStub
 HEARTBEAT = {"HEARTBEAT_SECONDS": "3"}
 
 
-@pytest.fixture
-async def own_server(server_process: Callable[..., ServerProcess]) -> ServerProcess:
-    """A server that may be killed."""
-    return await server_process(**HEARTBEAT).ready()
-
-
 async def test_a_worker_killed_in_the_middle_of_a_block_loses_only_that_attempt(
-    own_server: ServerProcess, web: WebStub
+    mortal_server: ServerProcess, web: WebStub
 ) -> None:
-    async with own_server.client() as client:
+    async with mortal_server.client() as client:
         execution = await start(
             client, await save(client, requests(web.url, "/echo", "/delay/2", "/echo?last"))
         )
         await eventually(lambda: len(web.requests) == 2)
-        _kill_workers(own_server)
+        _kill_workers(mortal_server)
 
         ended = await wait(client, execution["id"])
         assert ended["status"] == "COMPLETED", ended["error"]
@@ -80,19 +74,19 @@ async def test_executions_go_on_while_the_api_is_dead(
             await assert_whole_log(client, execution["id"])
 
 
-async def test_a_pause_survives_the_death_of_the_worker(own_server: ServerProcess, web: WebStub) -> None:
-    async with own_server.client() as client:
+async def test_a_pause_survives_the_death_of_the_worker(mortal_server: ServerProcess, web: WebStub) -> None:
+    async with mortal_server.client() as client:
         execution = await start(client, await save(client, requests(web.url, "/delay/1", "/echo")))
         await eventually(lambda: bool(web.requests))
         await client.post(f"/api/executions/{execution['id']}/pause")
-        _kill_workers(own_server)
+        _kill_workers(mortal_server)
 
         async def first_is_done() -> bool:
             rows = (await nodes_of(client, execution["id"])).get("r0", [])
             return [row["status"] for row in rows] == ["COMPLETED"]
 
         await eventually(first_is_done, timeout_seconds=60)
-        handle = (await _temporal(own_server)).get_workflow_handle(execution["id"])
+        handle = (await _temporal(mortal_server)).get_workflow_handle(execution["id"])
         await eventually(lambda: has_taken_a_completion(handle))
         assert (await get(client, execution["id"]))["status"] == "PAUSED"
         calls = len(web.requests)
@@ -104,14 +98,15 @@ async def test_a_pause_survives_the_death_of_the_worker(own_server: ServerProces
 
 
 async def test_workers_that_keep_dying_lose_and_double_nothing(
-    own_server: ServerProcess, web: WebStub
+    server_process: Callable[..., ServerProcess], web: WebStub
 ) -> None:
-    async with own_server.client() as client:
+    server = await server_process(**HEARTBEAT).ready()
+    async with server.client() as client:
         pure, remote = await save(client, sums(200)), await save(client, requests(web.url, *["/echo"] * 6))
         started = []
         for _ in range(3):
             started += [await start(client, pure), await start(client, remote)]
-            _kill_workers(own_server)
+            _kill_workers(server)
             await asyncio.sleep(0.5)  # the next executions are to meet a worker in every state of its start
         for execution in started:
             ended = await wait(client, execution["id"], 90)
@@ -122,12 +117,12 @@ async def test_workers_that_keep_dying_lose_and_double_nothing(
 
 
 async def test_a_terminated_workflow_ends_up_with_a_truthful_record(
-    own_server: ServerProcess, web: WebStub
+    server: ServerProcess, web: WebStub
 ) -> None:
-    async with own_server.client() as client:
+    async with server.client() as client:
         execution = await start(client, await save(client, requests(web.url, "/delay/60")))
         await eventually(lambda: bool(web.requests))
-        temporal = await _temporal(own_server)
+        temporal = await _temporal(server)
         await temporal.get_workflow_handle(execution["id"]).terminate("by hand")
 
         ended = await wait(client, execution["id"])
@@ -141,27 +136,25 @@ async def test_a_terminated_workflow_ends_up_with_a_truthful_record(
         await eventually(is_settled, timeout_seconds=30)
 
 
-async def test_a_stop_needs_no_worker(own_server: ServerProcess, web: WebStub) -> None:
-    async with own_server.client() as client:
+async def test_a_stop_needs_no_worker(server: ServerProcess, web: WebStub) -> None:
+    async with server.client() as client:
         execution = await start(client, await save(client, requests(web.url, "/delay/60")))
         await eventually(lambda: bool(web.requests))
-        for pid in own_server.run_info.worker_pids:
+        for pid in server.run_info.worker_pids:
             os.kill(pid, signal.SIGSTOP)
         try:
             stopped = await client.post(f"/api/executions/{execution['id']}/stop")
             assert stopped.json()["status"] == "CANCELLED"
         finally:
-            for pid in own_server.run_info.worker_pids:
+            for pid in server.run_info.worker_pids:
                 os.kill(pid, signal.SIGCONT)
         assert (await wait(client, execution["id"]))["status"] == "CANCELLED"
 
 
-async def test_an_execution_is_seen_although_no_worker_is_there(
-    own_server: ServerProcess, web: WebStub
-) -> None:
-    async with own_server.client("nobody@example.com") as client:
+async def test_an_execution_is_seen_although_no_worker_is_there(server: ServerProcess, web: WebStub) -> None:
+    async with server.client("nobody@example.com") as client:
         graph_id = await save(client, sums(3))
-        frozen = own_server.run_info.worker_pids
+        frozen = server.run_info.worker_pids
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -211,13 +204,13 @@ async def _temporal(server: ServerProcess) -> Client:
 
 @pytest.mark.parametrize("victim", ["postgres", "temporal"])
 async def test_a_server_that_dies_in_the_middle_of_a_block_costs_nothing(
-    own_server: ServerProcess, web: WebStub, victim: str
+    mortal_server: ServerProcess, web: WebStub, victim: str
 ) -> None:
-    async with own_server.client() as client:
+    async with mortal_server.client() as client:
         body = requests(web.url, "/echo", "/delay/1", "/echo", "/delay/1", "/echo")
         execution = await start(client, await save(client, body))
         await eventually(lambda: len(web.requests) == 2)
-        _kill(own_server, victim)
+        _kill(mortal_server, victim)
 
         async def has_ended() -> bool:
             response = await client.get(f"/api/executions/{execution['id']}")

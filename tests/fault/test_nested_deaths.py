@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 
 import httpx
-import pytest
 
 from tests.e2e.nesting import AGENT, family_of, save_two_levels
 from tests.e2e.rest import assert_whole_log, graph, link, node, nodes_of, requests, save, start, wait
@@ -19,21 +18,15 @@ from tests.stubs import WebStub
 WIDTH = 20
 
 
-@pytest.fixture
-async def own_server(server_process: Callable[..., ServerProcess]) -> ServerProcess:
-    """A server that may be killed."""
-    return await server_process(HEARTBEAT_SECONDS="3").ready()
-
-
 async def test_workers_that_die_lose_and_double_no_nested_execution(
-    own_server: ServerProcess, web: WebStub
+    mortal_server: ServerProcess, web: WebStub
 ) -> None:
-    async with own_server.client() as client:
+    async with mortal_server.client() as client:
         graph_id = await save_two_levels(client, web.url, "/echo", "/delay/1", "/echo")
         execution = await start(client, graph_id)
         await eventually(lambda: len(web.requests) == 2)
         family = await family_of(client, execution["id"])
-        kill_workers(own_server)
+        kill_workers(mortal_server)
 
         ended = await wait(client, execution["id"], 90)
 
@@ -51,15 +44,15 @@ async def test_workers_that_die_lose_and_double_no_nested_execution(
 
 
 async def test_workers_that_die_lose_and_double_none_of_many_nested_executions(
-    own_server: ServerProcess, web: WebStub
+    server_process: Callable[..., ServerProcess], web: WebStub
 ) -> None:
-    async with own_server.client() as client:
+    server = await server_process(HEARTBEAT_SECONDS="3").ready()
+    async with server.client() as client:
         execution = await start(client, await save_fan(client, web.url))
         for _ in range(3):
-            kill_workers(own_server)
-            await asyncio.sleep(
-                1
-            )  # the next kill is to meet some just begun, some running, some being taken in
+            kill_workers(server)
+            # The next kill is to meet some just begun, some running, some being taken in.
+            await asyncio.sleep(1)
 
         ended = await wait(client, execution["id"], 90)
 

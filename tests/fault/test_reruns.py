@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 
 import asyncpg
-import pytest
 
 from app.database import plain_url
 from tests.e2e.rest import assert_whole_log, get, graph, node, save, start, wait
@@ -15,18 +13,12 @@ from tests.processes import ServerProcess
 from tests.stack import eventually
 from tests.stubs import WebStub
 
-WIDTH = 10_000
+WIDTH = 4_000
 ONE_TRY = {"timeout_seconds": 1, "retry": {"max_attempts": 1}}
 
 
-@pytest.fixture
-async def own_server(server_process: Callable[..., ServerProcess]) -> ServerProcess:
-    """A server whose workers may be killed."""
-    return await server_process(HEARTBEAT_SECONDS="3").ready()
-
-
 async def test_a_worker_killed_while_records_are_taken_over_changes_nothing(
-    own_server: ServerProcess, web: WebStub
+    mortal_server: ServerProcess, web: WebStub
 ) -> None:
     nodes = [
         node("steps", "step_through_items_block", items=list(range(WIDTH))),
@@ -37,8 +29,8 @@ async def test_a_worker_killed_while_records_are_taken_over_changes_nothing(
     ]
     links = ["steps.item -> each.input", "each.output -> numbers.value", "bad.response -> out.value"]
     web.hanging.add("bad")
-    database = await asyncpg.connect(plain_url(own_server.run_info.database_url))
-    async with own_server.client() as client:
+    database = await asyncpg.connect(plain_url(mortal_server.run_info.database_url))
+    async with mortal_server.client() as client:
         original = await wait(client, (await start(client, await save(client, graph(nodes, links))))["id"])
         assert original["status"] == "FAILED"
         assert original["stats"]["node_executions"] == 2 * WIDTH + 2
@@ -53,7 +45,7 @@ async def test_a_worker_killed_while_records_are_taken_over_changes_nothing(
             return count
 
         copied = await eventually(reused, interval_seconds=0.01)
-        for pid in own_server.run_info.worker_pids:
+        for pid in mortal_server.run_info.worker_pids:
             os.kill(pid, signal.SIGKILL)
         assert copied < 2 * WIDTH + 1
         assert (await get(client, again["id"]))["status"] == "RUNNING"

@@ -31,7 +31,7 @@ from app.activities.reconciliation import (
 from app.activities.settling import Settling, cancel_execution, is_lost
 from app.activities.starts import read_start
 from app.errors import NotFound
-from app.models import execution_writes, sweeps
+from app.models import execution_writes, idempotency, sweeps
 from app.models.sweeps import QuietExecution, Waiter
 from app.models.value_collection import collect_values
 from app.objects import ObjectsAway, ObjectStore
@@ -116,7 +116,8 @@ class Reconciling(ReconciliationActivities):
 
     @activity.defn(name="collect_values")
     async def collect(self) -> Found:
-        """Delete stored values that nobody uses."""
+        """Delete stored values that nobody uses, and idempotency keys that have expired."""
+        await sweeps.delete_old_keys(self._pool, kept=idempotency.KEPT)
         values = 0
         try:
             for _ in range(COLLECTIONS_AT_MOST):

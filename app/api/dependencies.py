@@ -9,10 +9,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from app.api.auth import Caller
 from app.api.resources import Resources
+from app.api.route import KEY_DESCRIPTION, MAX_KEY_LENGTH
 from app.errors import Forbidden
 from app.models.page import MAX_LIMIT
-
-MAX_KEY_LENGTH = 255
 
 # These only tell readers of the OpenAPI document how to authenticate: `ApiRoute` has done it before.
 _bearer = HTTPBearer(auto_error=False, description="A JWT or an API key.")
@@ -51,6 +50,6 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=MAX_KEY_LENGTH,
-        description="Repeating a request with the same key gives the first answer.",
+        description=KEY_DESCRIPTION,
     ),
 ]

@@ -14,6 +14,7 @@ from app.api.auth import KeySet, KeySource, SecretKey, TokenReader
 from app.api.callers import Callers
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
+from app.api.idempotency import IdempotentCalls
 from app.api.review_links import LinkSigner
 from app.api.services.bulk_rerun import BulkRerunning
 from app.api.services.bulk_stop import BulkStopping
@@ -98,6 +99,7 @@ class Resources:
     views: Views
     reviews: Reviews
     trials: Trials
+    idempotent_calls: IdempotentCalls
     users: Users
     codec: Codec
     health: Health
@@ -132,6 +134,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
     values = Values(sessions, config.objects)
     hub = EventHub(config.database_url)
     registry = make_registry()
+    calls = IdempotentCalls(sessions)
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
     waiting = Waiting(sessions, hub, records)
     launching = Launching(
@@ -158,7 +161,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         ),
         starting=Starting(sessions, registry, values, launching),
         rerunning=rerunning,
-        bulk_rerunning=BulkRerunning(sessions, rerunning),
+        bulk_rerunning=BulkRerunning(sessions, rerunning, calls),
         records=records,
         waiting=waiting,
         control=Control(
@@ -175,7 +178,8 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
             temporal_namespace=config.temporal_namespace,
         ),
         reviews=Reviews(sessions, engine, values, links=_link_signer(config)),
-        trials=Trials(engine, task_queue=config.task_queue),
+        trials=Trials(engine, calls, task_queue=config.task_queue),
+        idempotent_calls=calls,
         users=Users(sessions),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
         health=Health(sessions, engine),

@@ -1,21 +1,35 @@
-"""The one kind of route: says who calls before it reads a body, and reads bodies strictly and once."""
+"""The one kind of route: says who calls before it reads a body, reads bodies strictly and once, and honours keys."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from app.api.errors import request_id_of
 from app.api.json_body import parse_json, read_bounded
+from app.api.services.identity import fingerprint_of
+from app.errors import InvalidRequest
 
 THREAD_FROM_BYTES = 64 * 1024
 """Larger bodies are parsed beside the event loop."""
 CLIENT_CLOSED_REQUEST = 499
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+KEY_HEADER = "Idempotency-Key"
+MAX_KEY_LENGTH = 255
+KEY_DESCRIPTION = "Repeating a request with the same key gives the first answer, for a day."
+_KEY_PARAMETER = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+    "description": KEY_DESCRIPTION,
+}
 
 
 class StrictRequest(Request):
@@ -46,9 +60,30 @@ class StrictRequest(Request):
         """Return the value of the body."""
         return self._value
 
+    async def fingerprint(self) -> str:
+        """Return what a repeat of this request has in common with it."""
+        given = {
+            "call": [self.method, self.url.path, sorted(self.query_params.multi_items())],
+            "body": self._value,
+        }
+        if len(self._text) > THREAD_FROM_BYTES:
+            return await asyncio.to_thread(fingerprint_of, given)
+        return fingerprint_of(given)
+
 
 class ApiRoute(APIRoute):
     """A route of the API. Every router uses it, so that no route can be open by mistake."""
+
+    changes: ClassVar[bool] = True
+    """Whether calls that are no plain reading change something of the caller's, and so may come with a key."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take what FastAPI says of a route."""
+        super().__init__(*arguments, **options)
+        has_own_key = any(field.alias.lower() == KEY_HEADER.lower() for field in self.dependant.header_params)
+        self.takes_key = self.changes and not has_own_key and bool(CHANGING & set(self.methods or ()))
+        if self.takes_key:
+            self.openapi_extra = {**(self.openapi_extra or {}), "parameters": [_KEY_PARAMETER]}
 
     async def admit(self, request: Request) -> None:
         """Find out who calls, before anything else is read.
@@ -71,12 +106,35 @@ class ApiRoute(APIRoute):
                     await strict.read()
                 except ClientDisconnect:
                     return Response(status_code=CLIENT_CLOSED_REQUEST)
-            return await handle(strict)
+            key = strict.headers.get(KEY_HEADER)
+            if key is None or not self.takes_key:
+                return await handle(strict)
+            return await self._answer_once(strict, key, lambda: handle(strict))
 
         return handle_strictly
 
+    async def _answer_once(
+        self, request: StrictRequest, key: str, carry_out: Callable[[], Coroutine[Any, Any, Response]]
+    ) -> Response:
+        if not 1 <= len(key) <= MAX_KEY_LENGTH:
+            raise InvalidRequest(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters")
+        answer: Response = await request.app.state.resources.idempotent_calls.answer(
+            carry_out,
+            owner=request.state.caller.user_id,
+            key=key,
+            fingerprint=await request.fingerprint(),
+            request_id=request_id_of(request),
+        )
+        return answer
 
-class CapabilityRoute(ApiRoute):
+
+class ReadingRoute(ApiRoute):
+    """A route that changes nothing, whatever its method."""
+
+    changes = False
+
+
+class CapabilityRoute(ReadingRoute):
     """A route for whoever knows a secret part of its path, called `capability`."""
 
     async def admit(self, request: Request) -> None:
@@ -89,7 +147,9 @@ class CapabilityRoute(ApiRoute):
 
 
 class ReviewLinkRoute(ApiRoute):
-    """A route for whoever holds a signed link to a review, called `token`."""
+    """A route for whoever holds a signed link to a review, called `token`. Its answer is taken once without a key."""
+
+    changes = False
 
     async def admit(self, request: Request) -> None:
         """Check the signature, before anything else is read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -52,6 +53,11 @@ class Waiter:
     execution_id: str
     node: int
     n: int
+
+
+async def delete_old_keys(pool: asyncpg.Pool[Any], *, kept: timedelta) -> None:
+    """Forget which calls were made under idempotency keys longer ago than they are kept."""
+    await pool.execute("DELETE FROM idempotency_keys WHERE claimed_at < now() - $1::interval", kept)
 
 
 async def list_quiet_executions(

@@ -241,6 +241,30 @@ class ValueUse(SQLModel, table=True):
     user_id: str
 
 
+class IdempotencyKey(SQLModel, table=True):
+    """A key under which a changing call was made, and what it was answered."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_by_age", "claimed_at"),)
+
+    user_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    """Hash of the request, to tell a repeat from a clash."""
+    claim: uuid.UUID
+    """Of the call that carries it out."""
+    claimed_at: datetime = Field(sa_column=_moment(is_now=True))
+    is_done: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )
+    """Whether it has had its effect."""
+    status: int | None = None
+    """Of the answer, as HTTP has it; null while there is none."""
+    media_type: str | None = None
+    body: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    """The answer's body, compressed with zlib."""
+
+
 class LooseObject(SQLModel, table=True):
     """An object that no stored value has: not yet, or no more."""
 

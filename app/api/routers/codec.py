@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.api.dependencies import AdminDep, ResourcesDep
-from app.api.route import ApiRoute, CapabilityRoute
+from app.api.route import CapabilityRoute, ReadingRoute
 from app.api.schemas.codec import PayloadsView
 from app.api.schemas.errors import responses
 
-router = APIRouter(prefix="/codec", tags=["codec"], route_class=ApiRoute)
+router = APIRouter(prefix="/codec", tags=["codec"], route_class=ReadingRoute)
 
 # The Web UI of the embedded stack has nobody logged in and so no token to send.
 capability_router = APIRouter(

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from app.api.idempotency import IdempotentCalls
 from app.api.schemas.reruns import MOST_IDS, BulkRerunBody, RerunBody
-from app.api.services.identity import execution_id_of
+from app.api.services.identity import execution_id_of, fingerprint_of
 from app.api.services.rerunning import Rerunning, RerunRequest
 from app.database import Sessions
 from app.errors import NotFound, PerdureError
@@ -42,17 +43,27 @@ class BulkRerun:
 class BulkRerunning:
     """Runs again what an owner names."""
 
-    def __init__(self, sessions: Sessions, rerunning: Rerunning) -> None:
-        """Take where executions are recorded, and what runs one again."""
+    def __init__(self, sessions: Sessions, rerunning: Rerunning, calls: IdempotentCalls) -> None:
+        """Take where executions are recorded, what runs one again, and what remembers keys."""
         self._sessions = sessions
         self._rerunning = rerunning
+        self._calls = calls
 
     async def rerun(self, owner: str, body: BulkRerunBody, idempotency_key: str | None) -> BulkRerun:
         """Run executions again, at most 1,000 in one call.
 
         Each gets a key of its own that follows from the call's. Repeating a call starts what it had not come to, and
         nothing that has ended only since.
+
+        Raises:
+            InvalidRequest: The key was used for another call.
         """
+        if idempotency_key is not None:
+            await self._calls.require_same(
+                owner=owner,
+                key=idempotency_key,
+                fingerprint=fingerprint_of({"bulk rerun": body.model_dump(mode="json")}),
+            )
         ids = None if body.ids is None else list(dict.fromkeys(body.ids))
         page_cursor = body.cursor
         if ids is None:

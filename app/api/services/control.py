@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.activities.contracts import PAUSE_UPDATE, RESUME_UPDATE
 from app.activities.settling import STOP_REASON
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
+from app.api.idempotency import note_done
 from app.api.services.records import ExecutionRecords, is_ended
 from app.api.services.waiting import Waiting
 from app.database import Sessions
@@ -121,6 +122,7 @@ class Control:
             raise Conflict(f"The execution {hint}")
         async with self._sessions.begin() as session:
             await executions.delete_execution(session, owner, execution_id)
+            await note_done(session)
 
     async def _update(self, owner: str, execution_id: uuid.UUID, update: str, wanted: Status) -> Execution:
         execution = await self._records.require(owner, execution_id)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from app.api.idempotency import note_done
 from app.api.schemas.graphs import GraphBody, ValidationView
 from app.api.services.nesting import Nesting
 from app.api.services.preparation import PreparedGraph, prepare_graph
@@ -83,6 +84,7 @@ class Graphs:
             await graphs.insert_plan(session, prepared.compiled)
             await graphs.insert_graph(session, graph)
             await graphs.insert_version(session, version)
+            await note_done(session)
         return SavedGraph(graph, version)
 
     async def change(self, owner: str, graph_id: uuid.UUID, body: GraphBody) -> SavedGraph:
@@ -101,6 +103,7 @@ class Graphs:
             await graphs.insert_version(session, version)
             graph.latest_version = graph.active_version = version.version
             graph.updated_at = version.created_at
+            await note_done(session)
         return SavedGraph(graph, version)
 
     async def activate(self, owner: str, graph_id: uuid.UUID, version: int) -> SavedGraph:
@@ -119,6 +122,7 @@ class Graphs:
             saved = await graphs.require_graph(session, owner, graph_id, version=version)
             graph.active_version = version
             graph.updated_at = datetime.now(UTC)
+            await note_done(session)
         return saved
 
     async def delete(self, owner: str, graph_id: uuid.UUID) -> None:
@@ -130,6 +134,7 @@ class Graphs:
         async with self._sessions.begin() as session:
             graph = await graphs.lock_graph(session, owner, graph_id)
             graph.deleted_at = datetime.now(UTC)
+            await note_done(session)
 
     async def require(self, owner: str, graph_id: uuid.UUID, *, version: int | None = None) -> SavedGraph:
         """Return a version of a graph, the active one when none is named.

@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
 from app.activities.reviews import answer_of
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
+from app.api.idempotency import note_done
 from app.api.review_links import LinkSigner, ReviewLink
 from app.api.schemas.reviews import AnswerBody, QuestionView, ReviewView
 from app.api.services.values import Values
@@ -152,6 +153,7 @@ class Reviews:
             _require_open(locked)
             if edited is not None:
                 await values.add_uses(session, locked.execution_id, locked.user_id, [edited])
+            await note_done(session)
             # The signal first: what is written down as answered, the workflow knows of.
             await _signal(client, locked, decision)
             reviews.close_answered(locked, answer_of(decision))

@@ -15,6 +15,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 from app.activities.contracts import TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
 from app.api.engine import Engine, engine_errors
 from app.api.errors import BlockRefused
+from app.api.idempotency import IdempotentCalls
 from app.api.schemas.blocks import TrialView
 from app.blocks.base import Block
 from app.errors import EngineUnavailable
@@ -29,9 +30,10 @@ LONGEST_SECONDS = 300.0
 class Trials:
     """Has blocks tried."""
 
-    def __init__(self, engine: Engine, *, task_queue: str) -> None:
-        """Take where workers are found."""
+    def __init__(self, engine: Engine, calls: IdempotentCalls, *, task_queue: str) -> None:
+        """Take where workers are found, and what sees to it that one request tries once."""
         self._engine = engine
+        self._calls = calls
         self._task_queue = task_queue
 
     async def run(self, owner: str, block: Block, inputs: dict[str, Any]) -> TrialView:
@@ -42,6 +44,7 @@ class Trials:
             EngineUnavailable: There is no Temporal or no worker.
         """
         client = await self._engine.client()
+        await self._calls.note_done_at_once()
         seconds = min(block.timeout_seconds, LONGEST_SECONDS)
         try:
             with engine_errors():

@@ -138,6 +138,20 @@ def upgrade() -> None:
     )
     op.create_index("loose_objects_since", "loose_objects", ["since"], unique=False)
     op.create_table(
+        "idempotency_keys",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("claim", sa.Uuid(), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("is_done", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("media_type", sa.String(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("user_id", "key"),
+    )
+    op.create_index("idempotency_keys_by_age", "idempotency_keys", ["claimed_at"], unique=False)
+    op.create_table(
         "users",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("email", sa.String(), nullable=False),
@@ -225,6 +239,8 @@ def downgrade() -> None:
     op.drop_index("graphs_of_user", table_name="graphs")
     op.drop_table("graphs")
     op.drop_table("users")
+    op.drop_index("idempotency_keys_by_age", table_name="idempotency_keys")
+    op.drop_table("idempotency_keys")
     op.drop_index("loose_objects_since", table_name="loose_objects")
     op.drop_table("loose_objects")
     op.drop_index("value_uses_of_value", table_name="value_uses")

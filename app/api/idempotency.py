@@ -1,0 +1,139 @@
+"""Changing calls under an `Idempotency-Key`: carried out once, and then answered as the first time.
+
+A call that was refused has changed nothing and takes no key. Executions have rules of their own: their ids follow from
+the key (`app.api.services.identity`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from app.api.errors import error_response
+from app.database import Sessions
+from app.errors import Conflict, PerdureError
+from app.models import idempotency
+from app.models.idempotency import Answer, Claim
+from app.models.value_bodies import pack, unpack
+
+REPLAYED = "Idempotent-Replayed"
+
+log = structlog.get_logger(__name__)
+
+# The claim of the call that is being carried out: every service that changes something notes it, and few know of it.
+_current: ContextVar[Claim | None] = ContextVar("idempotency_claim", default=None)
+
+
+async def note_done(session: AsyncSession) -> None:
+    """Note in the transaction of what a call changes that it was carried out, if it has a key.
+
+    Raises:
+        Conflict: The call took so long that a repeat of it has begun; nothing is changed.
+    """
+    claim = _current.get()
+    if claim is not None:
+        await idempotency.note_done(session, claim)
+
+
+class IdempotentCalls:
+    """Carries out each call of a key once."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Take where keys are remembered."""
+        self._sessions = sessions
+
+    async def answer(
+        self,
+        carry_out: Callable[[], Awaitable[Response]],
+        *,
+        owner: str,
+        key: str,
+        fingerprint: str,
+        request_id: str,
+    ) -> Response:
+        """Carry a call out, or answer as the first time.
+
+        Args:
+            carry_out: What the call does.
+            owner: Who calls. Others may use the same key.
+            key: As it was given.
+            fingerprint: What a repeat has in common with the first call.
+            request_id: Under which it is logged.
+
+        Raises:
+            InvalidRequest: The key was used for another call.
+            Conflict: The first call is still under way, or its answer was lost.
+        """
+        claim = Claim(owner, key, uuid.uuid4())
+        earlier = await self._claim(claim, fingerprint)
+        if earlier is not None:
+            body = await unpack(earlier.body)
+            return Response(body, earlier.status, {REPLAYED: "true"}, media_type=earlier.media_type)
+        token = _current.set(claim)
+        try:
+            response = await carry_out()
+        except PerdureError as error:
+            if not await self._release(claim):
+                await self._keep(claim, error_response(error, request_id))
+            raise
+        except Exception:
+            await self._release(claim)
+            raise
+        finally:
+            _current.reset(token)
+        await self._keep(claim, response)
+        return response
+
+    async def note_done_at_once(self) -> None:
+        """Note that the call is carried out, before it is: what it does outside cannot be taken back or found out.
+
+        Raises:
+            Conflict: The call took so long that a repeat of it has begun.
+        """
+        async with self._sessions.begin() as session:
+            await note_done(session)
+
+    async def require_same(self, *, owner: str, key: str, fingerprint: str) -> None:
+        """Check that a key was not used for another call than this one, which may be repeated as it is.
+
+        Raises:
+            InvalidRequest: It was.
+        """
+        async with self._sessions() as session:
+            await idempotency.remember_key(session, Claim(owner, key, uuid.uuid4()), fingerprint)
+
+    async def _claim(self, claim: Claim, fingerprint: str) -> Answer | None:
+        for _ in range(2):
+            async with self._sessions() as session:
+                if await idempotency.claim_key(session, claim, fingerprint):
+                    return None
+                answer = await idempotency.find_answer(session, claim, fingerprint)
+            if answer is not None:
+                return answer
+            # It has just been released.
+        raise Conflict("The request of this Idempotency-Key is being carried out")
+
+    async def _keep(self, claim: Claim, response: Response) -> None:
+        try:
+            answer = Answer(
+                response.status_code, response.headers.get("content-type"), await pack(bytes(response.body))
+            )
+            async with self._sessions() as session:
+                await idempotency.write_answer(session, claim, answer)
+        except (OSError, SQLAlchemyError):
+            # What was done is done, and its answer is at hand; only a repeat will not get it.
+            log.exception("answer_not_kept")
+
+    async def _release(self, claim: Claim) -> bool:
+        try:
+            async with self._sessions() as session:
+                return await idempotency.release_key(session, claim)
+        except (OSError, SQLAlchemyError):
+            log.exception("key_not_released")
+            return True

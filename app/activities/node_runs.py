@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from app.activities.plans import LoadedNode
 from app.activities.values import TOTAL_INLINE_LIMIT_BYTES, Shelf
-from app.graph.emissions import FOLDED, Emission
+from app.graph.emissions import FOLDED, Emission, split
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline
 from app.graph.status import Status
 from app.models.event_types import OF_NODE
@@ -19,10 +20,6 @@ from app.models.recording import Changes, EventRecord, NodeRecord
 from app.models.value_uses import hashes_of
 
 ERROR_PIN = "error"
-FOLD_ABOVE = 256
-"""A node execution that emits more often than this sends the rest on as folded lists."""
-FOLD_LENGTH = 1_000
-"""Emissions in one folded list."""
 MESSAGE_LIMIT = 2_000
 
 T = TypeVar("T")
@@ -30,12 +27,19 @@ T = TypeVar("T")
 
 def node_execution_id(execution_id: str, node: int, n: int) -> uuid.UUID:
     """Return the id of a node execution: the same for every attempt."""
-    return uuid.uuid5(uuid.UUID(execution_id), f"{node}#{n}")
+    return uuid.uuid5(_namespace_of(execution_id), f"{node}#{n}")
+
+
+_namespace_of = lru_cache(maxsize=1_000)(uuid.UUID)
 
 
 def dump(value: Any) -> str:
     """Return JSON text as the tables keep it: plain ASCII, so that any character survives."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)
+
+
+# An encoder of one's own is made once; `json.dumps` makes one for every call.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -110,10 +114,8 @@ class NodeRun:
 
         So neither a result nor the state of a workflow grows with what a block emits.
         """
-        if len(self.emissions) <= FOLD_ABOVE:
-            return self.emissions
-        lists = batched(self.emissions[FOLD_ABOVE:], FOLD_LENGTH)
-        return [*self.emissions[:FOLD_ABOVE], *([[FOLDED, self.shelf.store(items)]] for items in lists)]
+        first, lists = split(self.emissions)
+        return [*first, *([[FOLDED, self.shelf.store(emissions)]] for emissions in lists)]
 
     def _wrap(self, value: Any) -> Envelope:
         left = min(INLINE_LIMIT_BYTES, TOTAL_INLINE_LIMIT_BYTES - self._inline_bytes)

@@ -101,7 +101,9 @@ class Shelf:
         Raises:
             ValueTooLarge: It is beyond what is stored.
         """
-        if value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool | float):
+            return make_inline(value), 8
+        if isinstance(value, int) and value.bit_length() <= 64:
             return make_inline(value), 8
         if isinstance(value, str) and len(value) <= _SMALL_TEXT and inline_left >= INLINE_LIMIT_BYTES:
             return make_inline(value), len(value)

@@ -29,8 +29,8 @@ from app.activities.values import MAX_VALUE_BYTES, Shelf
 from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
 from app.blocks.calling import prepare, run_pure
 from app.errors import BlockError
-from app.graph.emissions import Emission, Folded
-from app.graph.envelope import Envelope, is_reference
+from app.graph.emissions import Emission, Folded, size_of_emission
+from app.graph.envelope import Envelope, size_of
 from app.graph.scheduler import Firing, Scheduler
 from app.graph.signature import Kind
 from app.graph.status import Status
@@ -217,13 +217,11 @@ class Wave:
     ) -> None:
         ended = datetime.now(UTC)
         run.write(self.changes, status, started_at=began, ended_at=ended, error=error)
-        self._record_bytes += sum(map(_size_of, run.given.values())) + 200
+        self._record_bytes += sum(map(size_of, run.given.values())) + 200
 
     def _add_step(self, step: list[Any], emissions: list[Emission], *rest: str) -> None:
         self._steps.append([*step, emissions, *rest])
-        self._result_bytes += 24 + sum(
-            12 + _size_of(envelope) for emission in emissions for _, envelope in emission
-        )
+        self._result_bytes += 24 + sum(map(size_of_emission, emissions)) + sum(map(len, rest))
 
     def _make_run(self, number: int, n: int, inputs: Mapping[int, Envelope]) -> NodeRun:
         node = self._plan.nodes[number]
@@ -272,13 +270,3 @@ def write_loss(changes: Changes, loss: Loss, plan: LoadedPlan, execution_id: str
         ended_at=datetime.now(UTC),
         error=(loss.code, loss.message),
     )
-
-
-def _size_of(envelope: Envelope) -> int:
-    """Return the bytes of an envelope's JSON, roughly and fast."""
-    if is_reference(envelope):
-        return 80
-    value = envelope[0]
-    if value is None or isinstance(value, bool | int | float):
-        return 8
-    return len(value) if isinstance(value, str) and value.isascii() else len(dump(value))

@@ -6,17 +6,50 @@ emissions comes folded, and holds up what follows it until it has been unfolded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from app.graph.envelope import Envelope
+from app.graph.envelope import Envelope, size_of
 
 Emission: TypeAlias = list[Any]
 """What one yield of a block gives to links: `[[source number, envelope], …]`, or a folded list of such."""
 
 FOLDED = -1
 """`[[FOLDED, reference]]` stands for the emissions in a stored list, which are released once it has been unfolded."""
+
+UNFOLDED_AT_MOST = 256
+UNFOLDED_BYTES = 48 * 1024
+"""A node execution that emits more often, or more in all, sends the rest on as folded lists."""
+FOLD_LENGTH = 1_000
+FOLD_BYTES = 128 * 1024
+"""Emissions in one folded list at most, and what they come to."""
+
+
+def split(emissions: Sequence[Emission]) -> tuple[Sequence[Emission], list[Sequence[Emission]]]:
+    """Return what travels of emissions as it is, and the rest in lists to be folded."""
+    end = _end_of_piece(emissions, 0, length=UNFOLDED_AT_MOST, size=UNFOLDED_BYTES)
+    first, lists = emissions[:end], []
+    while end < len(emissions):
+        start, end = end, _end_of_piece(emissions, end, length=FOLD_LENGTH, size=FOLD_BYTES)
+        lists.append(emissions[start:end])
+    return first, lists
+
+
+def _end_of_piece(emissions: Sequence[Emission], start: int, *, length: int, size: int) -> int:
+    """Return where a piece ends that has one emission at least."""
+    position = start
+    while position < min(len(emissions), start + length):
+        size -= size_of_emission(emissions[position])
+        if size < 0 and position > start:
+            break
+        position += 1
+    return position
+
+
+def size_of_emission(emission: Emission) -> int:
+    """Return the bytes that an emission takes in JSON, roughly."""
+    return 2 + sum(12 + size_of(envelope) for _, envelope in emission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +136,15 @@ class Unreleased:
         return Folded(node, n, self._by_firing[node, n].emissions[0][0][1])
 
     def dump(self, nodes: Collection[int] | None) -> dict[str, Any]:
-        """Return the state of some nodes, or of all, as JSON."""
+        """Return the state of some nodes, or of all, as JSON; folded lists that are next first, as they have waited."""
+        places = {key: place for place, key in enumerate(self._folded.items())}
+        last = len(places)
         return {
             "unreleased": [
                 [node, n, held.emissions, held.is_closed]
-                for (node, n), held in sorted(self._by_firing.items())
+                for (node, n), held in sorted(
+                    self._by_firing.items(), key=lambda item: (places.get(item[0], last), item[0])
+                )
                 if nodes is None or node in nodes
             ],
             "released": [

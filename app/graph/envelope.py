@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias
 
 Envelope: TypeAlias = list[Any]
@@ -9,6 +10,9 @@ Envelope: TypeAlias = list[Any]
 
 INLINE_LIMIT_BYTES = 4 * 1024
 """A larger value goes by reference."""
+
+_REFERENCE_BYTES = 84
+_NUMBER_BYTES = 26
 
 
 def make_inline(value: Any) -> Envelope:
@@ -29,3 +33,15 @@ def is_reference(envelope: Envelope) -> bool:
 def is_null(envelope: Envelope) -> bool:
     """Answer whether the value is null. A null is always inline."""
     return len(envelope) == 1 and envelope[0] is None
+
+
+def size_of(envelope: Envelope) -> int:
+    """Return the bytes that an envelope takes in JSON, never fewer and roughly as many."""
+    if is_reference(envelope):
+        return _REFERENCE_BYTES
+    value = envelope[0]
+    if value is None or isinstance(value, bool | float):
+        return _NUMBER_BYTES
+    if isinstance(value, int) and value.bit_length() <= 64:
+        return _NUMBER_BYTES
+    return 2 + len(json.dumps(value))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from app.graph.changes import Version, find_downstream, targets_of, text_of
-from app.graph.emissions import FOLDED, Emission
+from app.graph.emissions import FOLDED, Emission, split
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline, make_reference
 from app.graph.pins import select
 from app.graph.scheduler import Firing, Scheduler
@@ -22,10 +22,6 @@ from app.graph.status import Status
 
 Key: TypeAlias = tuple[int, int]
 """(node, n)"""
-
-UNFOLDED_AT_MOST = 256
-"""Of what one node execution has emitted, the rest waits in folded lists until something in it is asked for."""
-FOLD_LENGTH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +192,12 @@ class Reuse:
         return emissions
 
     def _fold(self, node: int, emissions: list[Emission]) -> list[Emission]:
-        folded: list[Emission] = emissions[:UNFOLDED_AT_MOST]
-        for start in range(UNFOLDED_AT_MOST, len(emissions), FOLD_LENGTH):
+        """Have the rest of very many emissions wait in folded lists until something in it is asked for."""
+        first, lists = split(emissions)
+        folded = list(first)
+        for items in lists:
             self._lists_made += 1
-            self._lists[self._lists_made] = (node, emissions[start : start + FOLD_LENGTH])
+            self._lists[self._lists_made] = (node, list(items))
             folded.append([[FOLDED, [self._lists_made]]])
         return folded
 

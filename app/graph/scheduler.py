@@ -47,18 +47,16 @@ class Failure:
 class Scheduler:
     """Walks one plan."""
 
-    def __init__(self, plan: Plan, *, max_node_executions: int, only: Collection[int] | None = None) -> None:
+    def __init__(self, plan: Plan, *, max_node_executions: int) -> None:
         """Make a scheduler at rest.
 
         Args:
             plan: What to walk.
             max_node_executions: How many node executions there may be before the walk is given up.
-            only: The nodes that values are delivered to; None for all. A wave walks a part.
         """
         self._nodes = plan.nodes
         self._plan = plan
         self._limit = max_node_executions
-        self._only = only
         self._counts: dict[int, int] = {}
         self._waiting: dict[int, Waiting] = {}
         self._last: dict[int, Inputs] = {}
@@ -217,8 +215,6 @@ class Scheduler:
 
     def _deliver(self, number: int, pin: int, envelope: Envelope, *, is_static: bool) -> None:
         """Give a value to the oldest firing that lacks this pin, or begin a new one."""
-        if self._only is not None and number not in self._only:
-            return
         node = self._nodes[number]
         waiting = self._waiting.get(number)
         if waiting is None:
@@ -280,7 +276,7 @@ class Scheduler:
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as JSON."""
         return {
-            **self._part(None),
+            **self._part(None, fed=()),
             "in_wave": _dump_ready(self._in_wave),
             "remote": self._remote.dump(),
             "last": _dump_inputs(self._last),
@@ -289,16 +285,19 @@ class Scheduler:
     def wave_snapshot(self, *, waking: Sequence[int] = (), limit: int = WAVE_LIMIT) -> dict[str, Any]:
         """Return the part of the state that a wave can reach, as JSON.
 
+        Remote nodes that are fed from it belong to it as far as values are paired and node executions counted there:
+        so a wave comes to the limit exactly where the walk as a whole does.
+
         Args:
             waking: Nodes that wait and are about to emit; what follows them belongs to the wave too.
             limit: How many of the ready node executions the wave gets, oldest first.
         """
         ready = OrderedDict(islice(self._in_wave.items(), limit))
         reach = self._reach([*(node for node, _ in ready), *waking, *self._unreleased.folded_nodes])
-        last = {node: inputs for node, inputs in self._last.items() if node in reach}
-        part = {**self._part(reach), "in_wave": _dump_ready(ready)}
-        only = sorted(node for node in reach if self._nodes[node].lane is not Lane.REMOTE)
-        return {**part, "only": only, "remote": [], "last": _dump_inputs(last)}
+        fed = {target.node for node in reach for targets in self._nodes[node].targets for target in targets}
+        last = {node: inputs for node, inputs in self._last.items() if node in reach or node in fed}
+        part = {**self._part(reach, fed=fed), "in_wave": _dump_ready(ready)}
+        return {**part, "remote": [], "last": _dump_inputs(last)}
 
     def _reach(self, origins: Iterable[int]) -> set[int]:
         reach = set(origins)
@@ -311,9 +310,12 @@ class Scheduler:
                         stack.append(target.node)
         return reach
 
-    def _part(self, reach: Collection[int] | None) -> dict[str, Any]:
+    def _part(self, reach: Collection[int] | None, *, fed: Collection[int]) -> dict[str, Any]:
         def is_in(node: int) -> bool:
             return reach is None or node in reach
+
+        def takes_values(node: int) -> bool:
+            return is_in(node) or node in fed
 
         return {
             "v": SNAPSHOT_FORMAT,
@@ -321,11 +323,11 @@ class Scheduler:
             "settled": self.settled,
             "exhausted": self.is_exhausted,
             "failure": [self.failure.node, self.failure.code, self.failure.message] if self.failure else None,
-            "counts": [[node, count] for node, count in sorted(self._counts.items()) if is_in(node)],
+            "counts": [[node, count] for node, count in sorted(self._counts.items()) if takes_values(node)],
             "slots": [
                 [node, waiting.dump()]
                 for node, waiting in sorted(self._waiting.items())
-                if waiting.slots and is_in(node)
+                if waiting.slots and takes_values(node)
             ],
             **self._unreleased.dump(reach),
             "running": sorted([node, n] for node, n in self._running if is_in(node)),
@@ -340,8 +342,7 @@ class Scheduler:
         """
         if snapshot["v"] != SNAPSHOT_FORMAT:
             raise ValueError(f"Snapshot format {snapshot['v']} is not {SNAPSHOT_FORMAT}")
-        only = set(snapshot["only"]) if "only" in snapshot else None
-        scheduler = cls(plan, max_node_executions=max_node_executions, only=only)
+        scheduler = cls(plan, max_node_executions=max_node_executions)
         scheduler.dispatched = snapshot["dispatched"]
         scheduler.settled = snapshot["settled"]
         scheduler.is_exhausted = snapshot["exhausted"]

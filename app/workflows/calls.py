@@ -6,26 +6,15 @@ import asyncio
 
 from temporalio import workflow
 
-from app.workflows.options import HELPER, start_call, weight_of
+from app.workflows.options import HEAVY_BYTES, pack_inputs, start_call, weight_of
 from app.workflows.outcomes import Outcome, outcome_of
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import (
-        PACKED,
-        EngineActivities,
-        ExecutionRef,
-        ExecutionStart,
-        NodeCall,
-        NodeResult,
-        StoreRequest,
-    )
+    from app.activities.contracts import ExecutionRef, ExecutionStart, NodeCall, NodeResult
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing
 
 Key = tuple[int, int]
-
-HEAVY_BYTES = 512 * 1024
-"""Inputs that weigh more do not travel in one payload; they are stored, and the call refers to them."""
 
 
 class RemoteCalls:
@@ -64,10 +53,7 @@ class RemoteCalls:
         return weight
 
     async def _store_and_call(self, call: NodeCall) -> NodeResult:
-        stored = await workflow.execute_local_activity_method(
-            EngineActivities.store, StoreRequest(self._execution, call.inputs), **HELPER
-        )
-        packed = NodeCall(call.node, call.n, [[PACKED, stored.envelope]], call.is_repeated)
+        packed = await pack_inputs(self._execution, call)
         return await start_call(self._plan.nodes[call.node], packed, self._start)
 
     def call_of(self, firing: Firing) -> NodeCall:

@@ -110,6 +110,8 @@ class GraphExecutionWorkflow:
     async def steer(self, is_paused: bool) -> None:
         """Do as the execution that this one is nested in."""
         await self._steering.until_ready()
+        if self._steering.is_ended:
+            return
         self._steering.set_paused(is_paused=is_paused)
         await self._walk.holds.steer(is_paused=is_paused)
 

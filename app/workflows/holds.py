@@ -7,7 +7,6 @@ told what to do by signals, and whoever closes its record tells this execution b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
+from app.workflows.messages import tell
 from app.workflows.options import execution_options
 from app.workflows.steering import Steering
 
@@ -43,6 +43,8 @@ class _Held:
     remind_at: datetime | None = None
     is_released: bool = False
     """Whether the end of its wait is to be carried out."""
+    again: Release | None = None
+    """What came while that was being carried out: it counts if the first one came too early."""
 
 
 class Holds:
@@ -105,9 +107,9 @@ class Holds:
             handle.add_done_callback(lambda done: self._note_end(firing, done))
             # What was asked meanwhile could not reach it.
             if self._is_cancelled:
-                await _tell(_handle(held).cancel())
+                await tell(_handle(held).cancel())
             elif self._steering.is_paused:
-                await _tell(_handle(held).signal(STEER_SIGNAL, True))
+                await tell(_handle(held).signal(STEER_SIGNAL, True))
         finally:
             del self._starting[execution_id]
 
@@ -143,7 +145,9 @@ class Holds:
         held = self._held.get(key)
         if held is None:
             self._early[key] = release
-        elif not held.is_released:
+        elif held.is_released:
+            held.again = release
+        else:
             held.is_released = True
             self.releases.append(replace(release, inputs=list(held.firing.inputs.items())))
 
@@ -163,7 +167,11 @@ class Holds:
 
     def keep(self, node: int, n: int) -> None:
         """Take that a node execution was released too early and goes on waiting."""
-        self._held[node, n].is_released = False
+        held = self._held[node, n]
+        held.is_released = False
+        again, held.again = held.again, None
+        if again is not None:
+            self.release(again)
 
     def forget(self, node: int, n: int) -> None:
         """Take that a node execution has ended."""
@@ -176,7 +184,7 @@ class Holds:
     async def steer(self, *, is_paused: bool) -> None:
         """Pause or resume the nested executions."""
         for held in self._running_nested():
-            await _tell(_handle(held).signal(STEER_SIGNAL, is_paused))
+            await tell(_handle(held).signal(STEER_SIGNAL, is_paused))
 
     async def cancel(self) -> None:
         """Stop the nested executions, and no longer wait for people."""
@@ -185,7 +193,7 @@ class Holds:
             for clock in clocks:
                 clock.cancel()
         for held in self._running_nested():
-            await _tell(_handle(held).cancel())
+            await tell(_handle(held).cancel())
 
     @property
     def has_running_nested(self) -> bool:
@@ -220,14 +228,6 @@ class Holds:
 
 def _handle(held: _Held) -> workflow.ExternalWorkflowHandle[Any]:
     return workflow.get_external_workflow_handle(held.nested_id)
-
-
-async def _tell(message: Awaitable[None]) -> None:
-    """Send a message to a nested execution that may have ended."""
-    try:
-        await message
-    except FailureError as error:
-        workflow.logger.info("A nested execution was not told: %s", error)
 
 
 def _net_below(timeout_seconds: float | None) -> timedelta | None:

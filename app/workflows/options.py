@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypedDict
 
@@ -15,8 +16,16 @@ from temporalio.common import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import ExecutionStart, NodeCall, NodeResult
-    from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference
+    from app.activities.contracts import (
+        PACKED,
+        EngineActivities,
+        ExecutionRef,
+        ExecutionStart,
+        NodeCall,
+        NodeResult,
+        StoreRequest,
+    )
+    from app.graph.envelope import size_of
     from app.graph.pairing import Inputs
     from app.graph.plan import PlanNode
     from app.pools import queue_of
@@ -26,6 +35,8 @@ ID_LIMIT = 900
 """Temporal takes ids of up to 1,000 characters."""
 SUMMARY_LIMIT = 120
 CALL_OVERHEAD_BYTES = 500
+HEAVY_BYTES = 512 * 1024
+"""Inputs that weigh more do not travel in one payload; they are stored, and the call refers to them."""
 RECORDING_SECONDS = 3600.0
 """How long an attempt may take besides its block: it waits out an outage of the database to write down what it did.
 The wrapper ends the block itself at its time-out, and a worker that is gone is noticed by its heartbeat."""
@@ -79,6 +90,14 @@ def start_call(node: PlanNode, call: NodeCall, start: ExecutionStart) -> workflo
     )
 
 
+async def pack_inputs(execution: ExecutionRef, call: NodeCall) -> NodeCall:
+    """Have the inputs of a call stored; return a call that refers to them."""
+    stored = await workflow.execute_local_activity_method(
+        EngineActivities.store, StoreRequest(execution, call.inputs), **HELPER
+    )
+    return replace(call, inputs=[[PACKED, stored.envelope]])
+
+
 class ExecutionOptions(TypedDict):
     """What the workflow of an execution is started with, whoever starts it."""
 
@@ -114,16 +133,5 @@ def execution_options(start: ExecutionStart) -> ExecutionOptions:
 
 
 def weight_of(inputs: Inputs) -> int:
-    """Return the bytes that a call with these inputs takes at most, roughly and fast."""
-    return CALL_OVERHEAD_BYTES + sum(map(_weight, inputs.values()))
-
-
-def _weight(envelope: Envelope) -> int:
-    if is_reference(envelope):
-        return 80
-    value = envelope[0]
-    if value is None or isinstance(value, bool | int | float):
-        return 24
-    if isinstance(value, str) and value.isascii():
-        return len(value) + 8
-    return INLINE_LIMIT_BYTES
+    """Return the bytes that a call with these inputs takes at most, roughly."""
+    return CALL_OVERHEAD_BYTES + sum(map(size_of, inputs.values()))

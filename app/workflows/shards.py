@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ChildWorkflowError
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from app.workflows.documents import fetch
-from app.workflows.options import weight_of
+from app.workflows.messages import tell
+from app.workflows.options import CALL_OVERHEAD_BYTES, HEAVY_BYTES, pack_inputs, weight_of
 from app.workflows.outcomes import Outcome
 
 with workflow.unsafe.imports_passed_through():
@@ -30,7 +31,8 @@ with workflow.unsafe.imports_passed_through():
 
 MAX_SHARDS = 4
 """Shards of one execution at once."""
-MAX_SHARD_BYTES = 512 * 1024
+MAX_SHARD_BYTES = HEAVY_BYTES
+"""Inputs that one shard is given in all; what is heavier by itself is stored before."""
 SHARD_SUMMARY = "shard of a large fan-out"
 
 
@@ -83,13 +85,12 @@ class Shards:
             firing = scheduler.take_remote()
             if firing is None:
                 break
-            weight += weight_of(firing.inputs)
+            own = weight_of(firing.inputs)
+            weight += own if own <= HEAVY_BYTES else CALL_OVERHEAD_BYTES
             if weight > MAX_SHARD_BYTES:
                 scheduler.put_back(firing)
                 break
             firings.append(firing)
-        if not firings:
-            return 0
         self.made += 1
         number = self.made
         shard_id = f"{self._execution.execution_id}/shard/{number}"
@@ -104,6 +105,9 @@ class Shards:
         self, number: int, shard_id: str, firings: list[Firing], calls: list[NodeCall]
     ) -> ShardResult:
         nodes = {firing.node: self._plan.nodes[firing.node] for firing in firings}
+        for place, firing in enumerate(firings):
+            if weight_of(firing.inputs) > HEAVY_BYTES:
+                calls[place] = await pack_inputs(self._execution, calls[place])
         handle = await workflow.start_child_workflow(
             SHARD_NAME,
             ShardStart(
@@ -119,7 +123,7 @@ class Shards:
         )
         self._shards[number].handle = handle
         if self._is_winding_up:
-            await handle.signal(WIND_UP_SIGNAL)
+            await tell(handle.signal(WIND_UP_SIGNAL))
         result: ShardResult = await handle
         if result.stored is not None:
             result = replace(result, outcomes=await fetch(self._execution, result.stored))
@@ -132,7 +136,7 @@ class Shards:
         self._is_winding_up = True
         for shard in list(self._shards.values()):
             if shard.handle is not None and not shard.task.done():
-                await shard.handle.signal(WIND_UP_SIGNAL)
+                await tell(shard.handle.signal(WIND_UP_SIGNAL))
 
     def take_returned(
         self, put_back: Callable[[Firing], None], doubt: Callable[[int, int], None]
@@ -161,7 +165,7 @@ class Shards:
     def _result_of(self, shard: _Shard) -> ShardResult:
         try:
             return shard.task.result()
-        except ChildWorkflowError as error:
+        except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
             workflow.logger.warning("A shard was ended from outside: %s", error)
             return ShardResult([], [])
 

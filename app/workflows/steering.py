@@ -35,11 +35,12 @@ class Steering:
             ApplicationError: The execution has ended meanwhile.
         """
         await self.until_ready()
+        self.refuse_when_ended()
         self.set_paused(is_paused=is_paused)
         wanted = self._made
         await workflow.wait_condition(lambda: self._recorded >= wanted or self.is_ended)
         if self._recorded < wanted:
-            raise ApplicationError("The execution has ended", type="CONFLICT", non_retryable=True)
+            self.refuse_when_ended()
 
     def set_paused(self, *, is_paused: bool) -> None:
         """Pause or resume; the record follows."""
@@ -70,7 +71,7 @@ class Steering:
             ApplicationError: The execution has ended.
         """
         if self.is_ended:
-            raise ApplicationError("The execution has ended", type="CONFLICT")
+            raise ApplicationError("The execution has ended", type="CONFLICT", non_retryable=True)
 
     def dump(self) -> list[object]:
         """Return the state as JSON. Nothing is left to be recorded then."""
@@ -85,9 +86,9 @@ class Steering:
         self.is_ready = True
 
     async def until_ready(self) -> None:
-        """Wait until it is known where the execution stands."""
+        """Wait until it is known where the execution stands, or that it has ended."""
         if not self.is_ready:
-            await workflow.wait_condition(lambda: self.is_ready)
+            await workflow.wait_condition(lambda: self.is_ready or self.is_ended)
 
     def _mark(self, status: str) -> None:
         self._made += 1

@@ -134,11 +134,10 @@ class Walk:
         while not self.is_overdue:
             self._take_returned()
             self._run_length.look()
-            if self._run_length.is_over:
-                if self._shards:
-                    await self._shards.wind_up()
-                if not self.is_engaged and await hand_over():
-                    continue
+            if self._shards and (self._run_length.is_over or self._steering.is_paused):
+                await self._shards.wind_up()
+            if self._run_length.is_over and not self.is_engaged and await hand_over():
+                continue
             has_more = self._start_remote() if self._may_call() else False
             self._describe()
             if self._wants_wave():

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from app.graph.changes import Version, find_changed, find_downstream, find_newly_fed
 from app.graph.compilation import compile_graph
-from app.graph.emissions import Emission
+from app.graph.emissions import FOLD_LENGTH, UNFOLDED_AT_MOST, Emission
 from app.graph.envelope import make_inline, make_reference
-from app.graph.reuse import FOLD_LENGTH, UNFOLDED_AT_MOST, Key, Recorded, Reuse, is_same, wrap_unstored
+from app.graph.reuse import Key, Recorded, Reuse, is_same, wrap_unstored
 from app.graph.scheduler import Firing, Scheduler
 from app.graph.signature import Kind
 from app.graph.status import Status

@@ -146,8 +146,7 @@ def test_a_wave_and_the_scheduler_that_repeats_it_agree(
             if firing is None:
                 break
             repeated = scheduler.take(firing.node, firing.n)
-            if scheduler.is_exhausted:
-                return
             assert repeated == firing
             end(sketch, graph, wave, firing)
             end(sketch, graph, scheduler, repeated)
+            assert (wave.dispatched, wave.is_exhausted) == (scheduler.dispatched, scheduler.is_exhausted)

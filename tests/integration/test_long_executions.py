@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 
 from app.blocks.context import BlockContext
 from tests.engine import Engine, Many, Record, limited, make_graph
@@ -69,12 +70,12 @@ async def test_a_chain_of_remote_calls_goes_on_over_several_runs(engine: Engine)
 
 
 async def test_a_fan_out_goes_on_over_several_runs_in_its_order(engine: Engine) -> None:
-    engine.probe.functions["many"] = lambda _value, _context: Many(range(400))
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(250))
     async with engine.worker():
         handle = await engine.start(fan(), limits=limited(events_per_run=200, window=10))
         record = await engine.end(handle)
-    assert record.outputs == {"y": list(range(400))}
-    assert len(engine.probe.calls) == 401
+    assert record.outputs == {"y": list(range(250))}
+    assert len(engine.probe.calls) == 251
     assert_whole(record)
     assert len(await runs_of(engine.client, handle.id)) > 2
 
@@ -85,11 +86,11 @@ async def test_a_pure_loop_goes_on_over_several_runs_and_ends_at_its_cap(engine:
         ["start.output => spin.input", "spin.output -> spin.input"],
     )
     async with engine.worker():
-        handle = await engine.start(graph, limits=limited(max_node_executions=30_000, events_per_run=12))
+        handle = await engine.start(graph, limits=limited(max_node_executions=15_000, events_per_run=12))
         record = await engine.end(handle)
     assert record.error is not None
     assert record.error["code"] == "LIMIT_EXCEEDED"
-    assert len(record.nodes) == 30_000
+    assert len(record.nodes) == 15_000
     assert_whole(record)
     assert len(await runs_of(engine.client, handle.id)) > 1
 
@@ -141,16 +142,17 @@ async def test_a_pause_outlives_the_run_in_which_it_was_asked_for(engine: Engine
 
 async def test_pauses_and_resumes_reach_an_execution_that_keeps_handing_over(engine: Engine) -> None:
     async with engine.worker():
-        handle = await engine.start(remote_chain(150), limits=limited(events_per_run=30))
-        for _ in range(12):
+        handle = await engine.start(remote_chain(60), limits=limited(events_per_run=30))
+        for _ in range(5):
             await handle.execute_update("pause")
             await handle.execute_update("resume")
         record = await engine.end(handle)
     assert record.outputs == {"end": ["v"]}
-    assert len(engine.probe.calls) == 150
+    assert len(engine.probe.calls) == 60
     assert_whole(record)
     types = Counter(kind for _, kind in record.events)
-    assert types["execution_paused"] == types["execution_resumed"] == 12
+    assert types["execution_paused"] == types["execution_resumed"] == 5
+    assert len(await runs_of(engine.client, handle.id)) > 5
 
 
 async def test_a_call_that_takes_long_does_not_hold_up_the_others(engine: Engine) -> None:
@@ -177,12 +179,12 @@ async def test_a_call_that_takes_long_does_not_hold_up_the_others(engine: Engine
 
 
 async def test_a_very_large_fan_out_is_carried_by_shards(engine: Engine) -> None:
-    engine.probe.functions["many"] = lambda _value, _context: Many(range(500))
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(350))
     async with engine.worker():
         handle = await engine.start(fan(), limits=limited(shard_size=50, window=20))
         record = await engine.end(handle)
-    assert record.outputs == {"y": list(range(500))}
-    assert len(engine.probe.calls) == 501
+    assert record.outputs == {"y": list(range(350))}
+    assert len(engine.probe.calls) == 351
     assert_whole(record)
     history = await handle.fetch_history()
     shards = [e for e in history.events if e.HasField("child_workflow_execution_completed_event_attributes")]
@@ -191,13 +193,13 @@ async def test_a_very_large_fan_out_is_carried_by_shards(engine: Engine) -> None
 
 
 async def test_shards_give_back_what_they_have_not_started_when_a_run_hands_over(engine: Engine) -> None:
-    engine.probe.functions["many"] = lambda _value, _context: Many(range(600))
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(360))
     async with engine.worker():
         limits = limited(shard_size=60, window=5, events_per_run=100)
         handle = await engine.start(fan(), limits=limits)
         record = await engine.end(handle)
-    assert record.outputs == {"y": list(range(600))}
-    assert len(engine.probe.calls) == 601
+    assert record.outputs == {"y": list(range(360))}
+    assert len(engine.probe.calls) == 361
     assert_whole(record)
     assert len(await runs_of(engine.client, handle.id)) > 1
 
@@ -231,11 +233,10 @@ async def test_what_a_terminated_shard_has_done_is_not_done_again(engine: Engine
             if row["status"] == "COMPLETED"
         }
         shards = [shard async for shard in engine.client.list_workflows(f"ParentWorkflowId = '{handle.id}'")]
-        for shard in shards:
-            await engine.client.get_workflow_handle(shard.id).terminate()
+        terminated = [shard.id for shard in shards if await _terminate(engine, shard.id)]
         gate.set()
         record = await engine.end(handle)
-    assert shards
+    assert terminated
     assert record.outputs == {"y": list(range(260))}
     assert len(done) > 100
     calls = Counter(value for _, _, value in engine.probe.calls if value in done)
@@ -336,3 +337,14 @@ async def test_a_large_fan_out_does_not_hold_up_another_branch(engine: Engine, w
 
 async def _has_more_runs(engine: Engine, handle: WorkflowHandle[Any, Any], before: list[str]) -> bool:
     return len(await runs_of(engine.client, handle.id)) > len(before)
+
+
+async def _terminate(engine: Engine, workflow_id: str) -> bool:
+    """Answer whether there was something left to terminate."""
+    try:
+        await engine.client.get_workflow_handle(workflow_id).terminate()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True

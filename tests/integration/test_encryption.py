@@ -7,6 +7,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from temporalio.client import Client, WorkflowHandle
@@ -21,6 +22,8 @@ from tests.stubs import WebStub
 
 CANARY = f"canary{uuid.uuid4().hex}"
 NEW_KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+SOON = timedelta(seconds=2)
+"""After which Temporal gives to another worker what a killed one has in hand."""
 
 StartWorker = Callable[..., WorkerProcess]
 
@@ -61,7 +64,9 @@ async def test_an_execution_goes_on_when_a_new_key_comes(
     stack: Stack, worker_process: StartWorker, task_queue: str, before: str | None
 ) -> None:
     async with engine_with(stack, task_queue, before) as engine:
-        handle = await engine.start(make_graph({"wait": ("countdown_timer_block", {"seconds": 3})}, []))
+        handle = await engine.start(
+            make_graph({"wait": ("countdown_timer_block", {"seconds": 3})}, []), task_timeout=SOON
+        )
     first = await worker_process(ENCRYPTION_KEY=ENCRYPTION_KEY).ready()
     await eventually(lambda: has_set_a_timer(handle))
     first.kill()
@@ -80,7 +85,9 @@ async def test_without_its_key_an_execution_stands_still_and_does_not_fail(
     stack: Stack, worker_process: StartWorker, task_queue: str
 ) -> None:
     async with engine_with(stack, task_queue, ENCRYPTION_KEY) as engine:
-        handle = await engine.start(make_graph({"one": ("store_value_block", {"input": 1})}, []))
+        handle = await engine.start(
+            make_graph({"one": ("store_value_block", {"input": 1})}, []), task_timeout=SOON
+        )
     stranger = await worker_process(ENCRYPTION_KEY=NEW_KEY).ready()
     key_id = parse_encryption_keys(ENCRYPTION_KEY)[0].id
     await eventually(lambda: f"encrypted with key {key_id}" in stranger.log)

@@ -15,6 +15,7 @@ import psutil
 
 from app.api.auth import issue_token
 from app.embedded.home import Home, RunInfo
+from app.embedded.processes import end_with_parent
 from tests.stack import ENCRYPTION_KEY, Stack, eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,8 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A test run that is killed leaves nothing behind.
+                preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509
             )
 
     @property

@@ -136,7 +136,7 @@ def spawn(command: Command) -> Child:
                 start_new_session=True,
                 umask=0o077,
                 # It only calls prctl through a prebound symbol, which is safe between fork and exec.
-                preexec_fn=_end_with_parent(command.death_signal),  # noqa: PLW1509
+                preexec_fn=end_with_parent(command.death_signal),  # noqa: PLW1509
                 **run_as(command.user_id),
             )
         except OSError as error:
@@ -149,7 +149,8 @@ def run_as(user_id: int | None) -> dict[str, Any]:
     return {} if user_id is None else {"user": user_id, "group": user_id, "extra_groups": []}
 
 
-def _end_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+def end_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child is to call before its program, so that it gets a signal when we are gone (Linux)."""
     if _LIBC is None:
         return None
     libc, parent = _LIBC, os.getpid()

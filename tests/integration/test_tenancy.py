@@ -1,0 +1,193 @@
+"""Every route of the API with ids of somebody else: answered like ids that nothing has, and nothing is changed.
+
+The routes come from the OpenAPI document, so that a new one is tried from its first day.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.rest import save, start, sums, wait
+from tests.rest_api import RestApi
+from tests.reviews import asked, asking
+
+OPEN = {"/health/live", "/health/ready"}
+OF_NOBODY = {
+    "/api/graphs/validate",
+    "/api/blocks",
+    "/api/blocks/{block_id}",
+    "/api/blocks/{block_id}/execute",
+    "/api/codec/decode",
+    "/api/codec/encode",
+    "/api/user",
+    "/api/reviews/link/{token}",
+}
+"""They name nothing that is somebody's; links are tried by themselves."""
+LISTS = {"/api/graphs", "/api/executions", "/api/reviews"}
+BULK = {"/api/executions/stop", "/api/executions/rerun"}
+BODIES: Mapping[str, Any] = {
+    "PUT /api/graphs/{graph_id}": sums(2),
+    "PUT /api/graphs/{graph_id}/versions/active": {"active_graph_version": 1},
+    "POST /api/executions/{execution_id}/reviews/{node_execution_id}": {"approved": True},
+}
+
+
+@dataclass
+class Belongings:
+    """Ids of what a user has, by the names of path parameters."""
+
+    ids: dict[str, str]
+    ended: str
+    """An execution that has ended; that of the ids waits for a review."""
+
+    def fill(self, path: str, **others: str) -> str:
+        return path.format(**{**self.ids, **others})
+
+
+async def settle_in(client: httpx.AsyncClient) -> Belongings:
+    """Have a user own one of everything."""
+    graph_id = await save(client, asking({"text": f"{uuid.uuid4()}" * 200}))
+    assert (await client.put(f"/api/graphs/{graph_id}", json=asking({"a": 1}))).status_code == 200
+    waiting = await start(client, graph_id)
+    review = await asked(client, waiting["id"])
+    parts = {
+        "in": ("agent_input_block", {"name": "x"}),
+        "out": ("agent_output_block", {"name": "y"}),
+    }
+    echo = {
+        "name": "echo",
+        "nodes": [
+            {"id": name, "block_id": block, "input_default": given} for name, (block, given) in parts.items()
+        ],
+        "links": [{"source_id": "in", "sink_id": "out", "source_name": "result", "sink_name": "value"}],
+    }
+    ended = await start(client, await save(client, echo), inputs={"x": f"{uuid.uuid4()}" * 200})
+    await wait(client, ended["id"])
+    shown = (await client.get(f"/api/executions/{ended['id']}?refs=true")).json()
+    ids = {
+        "graph_id": graph_id,
+        "version": "1",
+        "execution_id": waiting["id"],
+        "node_execution_id": review["node_execution_id"],
+        "sha256": shown["inputs"]["$ref"],
+    }
+    return Belongings(ids, ended["id"])
+
+
+def routes_of(api: RestApi) -> list[tuple[str, str]]:
+    paths = api.application.openapi()["paths"]
+    return [
+        (method.upper(), path)
+        for path, methods in paths.items()
+        for method in methods
+        if path not in OPEN | OF_NOBODY
+    ]
+
+
+def told(response: httpx.Response) -> tuple[int, str]:
+    """Return all that an answer says, but for what is of this request alone."""
+    text = re.sub(r'"(timestamp|request_id)": ?"[^"]*"', "", response.text)
+    return response.status_code, text
+
+
+async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
+    """Return what a user sees of what is theirs. A link without a time-out is another one each second."""
+    execution_id = owned.ids["execution_id"]
+    return [
+        re.sub(r'"link": ?"[^"]*"', "", (await client.get(path)).text)
+        for path in (
+            f"/api/graphs/{owned.ids['graph_id']}",
+            "/api/executions?parent_id=" + execution_id,
+            f"/api/executions/{owned.ended}",
+            f"/api/executions/{execution_id}/reviews",
+            f"/api/executions/{execution_id}/events",
+        )
+    ] + [len((await client.get("/api/executions")).json()["items"])]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_no_route_tells_of_what_is_somebody_elses(
+    api: RestApi, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    owned = await settle_in(alice)
+    own = await settle_in(bob)
+    before = await snapshot(alice, owned)
+    tried = set()
+    for method, path in routes_of(api):
+        names = re.findall(r"{(\w+)}", path)
+        call = f"{method} {path}"
+        if path in LISTS | BULK:
+            continue
+        assert set(names) <= set(owned.ids), f"say what a stranger is to try at {call}"
+        body = BODIES.get(call, {} if method == "POST" else None)
+        # Each id by itself among own ones, and all together.
+        for foreign in [names, *([name] for name in names)]:
+            for variant in ({}, {"execution_id": owned.ended}):
+                stolen = {name: {**owned.ids, **variant}[name] for name in foreign}
+                random = {
+                    name: {"version": "1", "sha256": "0" * 64}.get(name, str(uuid.uuid4()))
+                    for name in foreign
+                }
+                if foreign == ["version"]:
+                    continue
+                theirs = await bob.request(method, own.fill(path, **stolen), json=body)
+                nobodys = await bob.request(method, own.fill(path, **random), json=body)
+                assert told(theirs) == told(nobodys), (call, foreign)
+                assert theirs.status_code == 404, (call, foreign, theirs.text)
+                assert dict(theirs.headers).keys() == dict(nobodys.headers).keys()
+        tried.add(call)
+    assert len(tried) >= 17
+    assert await snapshot(alice, owned) == before
+
+
+@pytest.mark.usefixtures("worker")
+async def test_lists_and_bulk_calls_pass_over_what_is_somebody_elses(
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    owned = await settle_in(alice)
+    before = await snapshot(alice, owned)
+    graph_id, execution_id = owned.ids["graph_id"], owned.ids["execution_id"]
+    nobody = str(uuid.uuid4())
+    cursor = (await alice.get("/api/executions?limit=1")).json()["next_cursor"]
+    for query in (f"graph_id={graph_id}", f"parent_id={execution_id}", f"cursor={cursor}", "limit=200"):
+        assert (await bob.get(f"/api/executions?{query}")).json()["items"] == []
+    for path in ("/api/graphs", "/api/reviews"):
+        assert (await bob.get(path)).json()["items"] == []
+    for path in ("/api/executions/stop", "/api/executions/rerun"):
+        for name, theirs, nobodys in (
+            ("ids", [execution_id, owned.ended], [nobody, str(uuid.uuid4())]),
+            ("graph_id", graph_id, nobody),
+        ):
+            answers = [
+                re.sub(r"[0-9a-f-]{36}", "", (await bob.post(path, json={name: given})).text)
+                for given in (theirs, nobodys)
+            ]
+            assert answers[0] == answers[1], (path, name)
+    saved = await bob.post("/api/graphs", json=_nesting(graph_id))
+    unknown = await bob.post("/api/graphs", json=_nesting(nobody))
+    assert saved.status_code == unknown.status_code == 400
+    assert told(saved)[1].replace(graph_id, "") == told(unknown)[1].replace(nobody, "")
+    assert await snapshot(alice, owned) == before
+
+
+async def test_keys_of_two_users_do_not_meet(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "the same"}
+    started = []
+    for client in (alice, bob):
+        graph_id = await save(client, sums(2))
+        response = await client.post(f"/api/graphs/{graph_id}/execute", json={}, headers=headers)
+        assert "Idempotent-Replayed" not in response.headers
+        started.append(response.json()["id"])
+    assert len(set(started)) == 2
+
+
+def _nesting(graph_id: str) -> dict[str, Any]:
+    node = {"id": "agent", "block_id": "agent_executor_block", "input_default": {"graph_id": graph_id}}
+    return {"name": "nests", "nodes": [node], "links": []}

@@ -47,7 +47,8 @@ class Edge:
             try:
                 await self._app(scope, receive, send_named)
             except Exception:  # the outermost edge: whatever nobody foresaw still gets the error envelope
-                log.exception("request_crashed", path=scope["path"])
+                # A path itself may be a secret: what is logged is the route's, with names in place of values.
+                log.exception("request_crashed", path=getattr(scope.get("route"), "path", None))
                 if has_begun:
                     raise
                 await error_response(SystemFault(), request_id)(scope, receive, send_named)

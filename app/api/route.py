@@ -100,6 +100,8 @@ class ApiRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             await self.admit(request)
+            if b"%00" in request.scope["query_string"]:
+                raise InvalidRequest("A parameter holds a NUL")
             strict = StrictRequest(request.scope, request.receive)
             if takes_body:
                 try:

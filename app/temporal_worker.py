@@ -92,8 +92,37 @@ async def make_workers(
     """
     registry = registry or make_registry()
     pools = choose_pools(registry.pools, config.pools)
-    pool = await asyncpg.create_pool(
-        plain_url(config.database_url),
+    pool = await _connect(config.database_url)
+    http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
+    models = LanguageModels(
+        base_url=config.llm_base_url,
+        openai_api_key=config.openai_api_key,
+        anthropic_api_key=config.anthropic_api_key,
+    )
+    try:
+        activities = _make_activities(client, pool, config, registry, http=http, language_models=models)
+        yield [
+            _make_worker(
+                client,
+                name,
+                config,
+                activities=[*activities.of_blocks, *activities.of_engine]
+                if name == COMMON_POOL
+                else activities.of_blocks,
+                workflows=WORKFLOWS if name == COMMON_POOL else [],
+                runner=runner,
+            )
+            for name in pools
+        ]
+    finally:
+        await http.aclose()
+        await models.aclose()
+        await pool.close()
+
+
+async def _connect(database_url: str) -> asyncpg.Pool[Any]:
+    return await asyncpg.create_pool(
+        plain_url(database_url),
         min_size=2,
         max_size=12,
         init=_use_json,
@@ -102,41 +131,44 @@ async def make_workers(
         # The few statements of the hot path are planned once; planning would cost more than running them.
         server_settings={"plan_cache_mode": "force_generic_plan", "jit": "off"},
     )
-    http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
-    models = LanguageModels(
-        base_url=config.llm_base_url,
-        openai_api_key=config.openai_api_key,
-        anthropic_api_key=config.anthropic_api_key,
+
+
+@dataclass(frozen=True, slots=True)
+class _Activities:
+    of_blocks: list[Any]
+    """A pool serves every remote block: which pool a block was in when its graph was saved, the plan says."""
+    of_engine: list[Any]
+    """For the common pool alone."""
+
+
+def _make_activities(
+    client: Client,
+    pool: asyncpg.Pool[Any],
+    config: WorkerConfig,
+    registry: BlockRegistry,
+    *,
+    http: OutboundHttp,
+    language_models: LanguageModels,
+) -> _Activities:
+    origins, plans, values = (
+        Origins(pool),
+        PlanCache(pool, registry),
+        ValueCache(ValueStore(pool, config.objects)),
     )
-    try:
-        origins, plans, values = (
-            Origins(pool),
-            PlanCache(pool, registry),
-            ValueCache(ValueStore(pool, config.objects)),
-        )
-        calls = BlockCalls(pool, origins, plans, values, http=http, language_models=models)
-        blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
-        settling = Settling(client, pool)
-        holds: dict[type[Block], Hold] = {
-            ReviewBlock: Reviews(pool),
-            NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
-        }
-        engine = PostgresEngineActivities(
-            client,
-            pool,
-            origins,
-            plans,
-            values,
-            holds=holds,
-            seeding=Seeding(pool, values, registry.signatures),
-        )
-        trials = BlockTrials(registry, http=http, language_models=models)
-        reconciling = Reconciling(
-            client, pool, settling, task_queue=config.task_queue, objects=config.objects
-        )
-        # A pool serves every remote block: which pool a block was in when its graph was saved, the plan says.
-        calls_and_trials = [*blocks, trials.execute_block]
-        common = [
+    calls = BlockCalls(pool, origins, plans, values, http=http, language_models=language_models)
+    trials = BlockTrials(registry, http=http, language_models=language_models)
+    settling = Settling(client, pool)
+    holds: dict[type[Block], Hold] = {
+        ReviewBlock: Reviews(pool),
+        NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
+    }
+    seeding = Seeding(pool, values, registry.signatures)
+    engine = PostgresEngineActivities(client, pool, origins, plans, values, holds=holds, seeding=seeding)
+    reconciling = Reconciling(client, pool, settling, task_queue=config.task_queue, objects=config.objects)
+    blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
+    return _Activities(
+        of_blocks=[*blocks, trials.execute_block],
+        of_engine=[
             engine.begin,
             engine.wave,
             engine.seed,
@@ -147,22 +179,8 @@ async def make_workers(
             reconciling.reconcile_page,
             reconciling.adopt_unrecorded,
             reconciling.collect,
-        ]
-        yield [
-            _make_worker(
-                client,
-                name,
-                config,
-                activities=[*calls_and_trials, *common] if name == COMMON_POOL else calls_and_trials,
-                workflows=WORKFLOWS if name == COMMON_POOL else [],
-                runner=runner,
-            )
-            for name in pools
-        ]
-    finally:
-        await http.aclose()
-        await models.aclose()
-        await pool.close()
+        ],
+    )
 
 
 def _make_worker(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from app.blocks import (
     agents,
     basic,
+    calculation,
     code_extraction,
     dictionaries,
     files,
@@ -57,7 +58,7 @@ BLOCK_CLASSES: tuple[type[Block], ...] = (
     logic.ConditionBlock,
     logic.IfInputMatchesBlock,
     logic.StepThroughItemsBlock,
-    logic.CalculatorBlock,
+    calculation.CalculatorBlock,
     logic.CountItemsBlock,
     sampling.DataSamplingBlock,
     text.FillTextTemplateBlock,

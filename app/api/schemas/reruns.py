@@ -9,10 +9,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.schemas.graphs import JsonObject
+from app.api.schemas.stopping import NamedIds
 from app.graph.status import TERMINAL, Status
 from app.models.page import MAX_NUMBER
-
-MOST_IDS = 1_000
 
 
 class RerunBody(BaseModel):
@@ -66,10 +65,7 @@ class BulkRerunBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: (
-        Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=MOST_IDS)]
-        | None
-    ) = None
+    ids: NamedIds | None = None
     graph_id: UUID | None = None
     status: Status | None = None
     """`FAILED` when neither this nor `ids` is given."""

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.graph.status import Status
 
 MOST_IDS = 1_000
+NamedIds = Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=MOST_IDS)]
+"""Ids of the executions that one request is about."""
 
 
 class BulkStopBody(BaseModel):
@@ -17,10 +19,7 @@ class BulkStopBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: (
-        Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=MOST_IDS)]
-        | None
-    ) = None
+    ids: NamedIds | None = None
     graph_id: UUID | None = None
     status: Status | None = None
 

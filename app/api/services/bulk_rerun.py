@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.api.idempotency import IdempotentCalls
-from app.api.schemas.reruns import MOST_IDS, BulkRerunBody, RerunBody
+from app.api.schemas.reruns import BulkRerunBody, RerunBody
+from app.api.schemas.stopping import MOST_IDS
 from app.api.services.identity import execution_id_of, fingerprint_of
 from app.api.services.rerunning import Rerunning, RerunRequest
 from app.database import Sessions
@@ -19,6 +21,9 @@ from app.models.originals import EndedExecution, EndedFilter
 
 AT_ONCE = 8
 """Reruns under way."""
+ANSWER_WITHIN_SECONDS = 20.0
+"""After that none is begun: what each costs depends on how much its original has done."""
+NOT_REACHED = "NOT_REACHED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,19 @@ class BulkRerun:
 class BulkRerunning:
     """Runs again what an owner names."""
 
-    def __init__(self, sessions: Sessions, rerunning: Rerunning, calls: IdempotentCalls) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        rerunning: Rerunning,
+        calls: IdempotentCalls,
+        *,
+        answer_within_seconds: float = ANSWER_WITHIN_SECONDS,
+    ) -> None:
         """Take where executions are recorded, what runs one again, and what remembers keys."""
         self._sessions = sessions
         self._rerunning = rerunning
         self._calls = calls
+        self._answer_within_seconds = answer_within_seconds
 
     async def rerun(self, owner: str, body: BulkRerunBody, idempotency_key: str | None) -> BulkRerun:
         """Run executions again, at most 1,000 in one call.
@@ -77,9 +90,13 @@ class BulkRerunning:
             named = await self._of_ids(owner, ids, body)
             result = BulkRerun(len(named), None)
         slots = asyncio.Semaphore(AT_ONCE)
+        deadline = time.monotonic() + self._answer_within_seconds
 
         async def one(text: str) -> None:
             async with slots:
+                if time.monotonic() >= deadline:
+                    result.refused.append(Refusal(text, NOT_REACHED, "There was no time left for this one"))
+                    return
                 await self._rerun_one(owner, text, body, idempotency_key, result)
 
         await asyncio.gather(*map(one, named))

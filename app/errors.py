@@ -118,6 +118,10 @@ class EngineUnavailable(PerdureError):
     category = Category.SYSTEM
 
 
+MESSAGE_LIMIT = 2_000
+"""Characters that the message of a failed block has at most."""
+
+
 class BlockError(PerdureError):
     """The block failed, and would fail again."""
 
@@ -133,7 +137,8 @@ class BlockError(PerdureError):
         details: Mapping[str, Any] | None = None,
         retry_after_seconds: float | None = None,
     ) -> None:
-        super().__init__(message, details=details)
+        # It goes over links and into histories, however long what it quotes may be.
+        super().__init__(message and message[:MESSAGE_LIMIT], details=details)
         self.retry_after_seconds = retry_after_seconds
 
 

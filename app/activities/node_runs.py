@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from app.activities.plans import LoadedNode
 from app.activities.values import TOTAL_INLINE_LIMIT_BYTES, Shelf
+from app.errors import MESSAGE_LIMIT
 from app.graph.emissions import FOLDED, Emission, split
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline
 from app.graph.status import Status
@@ -20,7 +21,6 @@ from app.models.recording import Changes, EventRecord, NodeRecord
 from app.models.value_uses import hashes_of
 
 ERROR_PIN = "error"
-MESSAGE_LIMIT = 2_000
 
 T = TypeVar("T")
 

@@ -126,6 +126,9 @@ class Wave:
             given = prepare(block, await self._open(run), run.node.input_default)
             if isinstance(block, TimerBlock):
                 wait = block.wait(given)
+                if wait.rounds < 1:
+                    self._end(run, began)
+                    return
                 self._steps.append([Step.TIMER_SET, firing.node, firing.n, wait.seconds, wait.rounds])
                 run.write(self.changes, Status.WAITING, started_at=began)
                 return

@@ -11,7 +11,9 @@ PATIENCE = timedelta(seconds=10)
 LEAST_EVENTS = 50
 """A run has at least so many events beyond those that its state took, however large that was."""
 LONGEST_RUN = 4
-"""A run of so many times its length calls nothing more, however long that takes: the server ends longer histories."""
+LONGEST_RUN_BYTES = 20 * 1024 * 1024
+"""A run of so many times its length, or of so many bytes, begins nothing more, however long that takes: the server ends
+longer histories."""
 
 
 class RunLength:
@@ -45,10 +47,16 @@ class RunLength:
 
     def may_call(self) -> bool:
         """Answer whether a new call may be made."""
-        if not self.is_over:
-            return True
-        is_longest = workflow.info().get_current_history_length() >= LONGEST_RUN * self._events
-        return self.patience_left() is None and not is_longest
+        return not self.is_over or (self.patience_left() is None and not self.is_longest)
+
+    @property
+    def is_longest(self) -> bool:
+        """Answer whether there is no choice any more but to hand over."""
+        info = workflow.info()
+        return self.is_over and (
+            info.get_current_history_length() >= LONGEST_RUN * self._events
+            or info.get_current_history_size() >= LONGEST_RUN_BYTES
+        )
 
     def patience_left(self) -> timedelta | None:
         """Return how long nothing is called from now on, or None when that time is over or has not begun."""

@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
-from app.workflows.documents import fetch
+from app.workflows.documents import end_task, fetch
 from app.workflows.messages import tell
 from app.workflows.options import CALL_OVERHEAD_BYTES, HEAVY_BYTES, pack_inputs, weight_of
 from app.workflows.outcomes import Outcome
@@ -57,6 +57,8 @@ class Shards:
         self.made = 0
         """How many there have been in this execution: numbers are used once over all its runs."""
         self._is_winding_up = False
+        self._fetching = asyncio.Lock()
+        """One fetches at a time: together they would be too much for one workflow task."""
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -126,7 +128,9 @@ class Shards:
             await tell(handle.signal(WIND_UP_SIGNAL))
         result: ShardResult = await handle
         if result.stored is not None:
-            result = replace(result, outcomes=await fetch(self._execution, result.stored))
+            async with self._fetching:
+                result = replace(result, outcomes=await fetch(self._execution, result.stored))
+                await end_task()
         return result
 
     async def wind_up(self) -> None:

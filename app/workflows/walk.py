@@ -170,6 +170,7 @@ class Walk:
             self._calls.has_returned
             or self._shards.has_returned
             or self.is_overdue
+            or (self._run_length.is_over and not self.is_engaged)
             or self._wants_wave()
             or (self._may_call() and self._can_start_remote())
         )
@@ -182,8 +183,8 @@ class Walk:
             return False
         if self._steering.marks or self.losses or self.holds.releases or self.holds.reminders:
             return True
-        is_ready = self.scheduler.has_wave or bool(self._timers.rings)
-        return not self._steering.is_paused and (is_ready or self._can_unfold())
+        is_ready = self.scheduler.has_wave or bool(self._timers.rings) or self._can_unfold()
+        return is_ready and not self._steering.is_paused and not self._run_length.is_longest
 
     def _can_unfold(self) -> bool:
         return self.scheduler.has_folded and self._room() > 0

@@ -9,8 +9,9 @@ from typing import Any
 
 from app.activities.contracts import STEER_SIGNAL, WORKFLOW_NAME, ExecutionStart, StoredState
 from app.blocks.context import BlockContext
+from app.errors import MESSAGE_LIMIT, BlockError
 from tests.engine import OWNER, Engine, Many, limited, make_graph
-from tests.integration.test_long_executions import OUTPUT, PROBE, STORE, assert_whole, remote_chain
+from tests.integration.test_long_executions import OUTPUT, PROBE, STORE, assert_whole, remote_chain, runs_of
 from tests.stack import eventually
 
 STEP = "step_through_items_block"
@@ -125,3 +126,47 @@ async def test_a_stop_ends_a_run_whose_state_has_not_come(engine: Engine) -> Non
     async with engine.worker(), asyncio.timeout(10):
         record = await engine.end(handle)
     assert record.status == "CANCELLED"
+
+
+async def test_a_timer_that_never_rings_holds_nothing_up(engine: Engine) -> None:
+    graph = make_graph({"wait": ("countdown_timer_block", {"seconds": 1, "repeat": 0})}, [])
+    async with engine.worker(), asyncio.timeout(10):
+        record = await engine.run(graph)
+    assert [row["status"] for row in record.of("wait")] == ["COMPLETED"]
+
+
+async def test_the_message_of_a_failure_is_cut(engine: Engine) -> None:
+    def fails(_value: Any, _context: BlockContext) -> Any:
+        raise BlockError("x" * 3_000_000)
+
+    engine.probe.functions["fails"] = fails
+    graph = make_graph(
+        {"far": (PROBE, {"name": "fails"}), "out": (OUTPUT, {"name": "error"})}, ["far.error -> out.value"]
+    )
+    async with engine.worker(), asyncio.timeout(10):
+        record = await engine.run(graph)
+    assert record.outputs == {"error": ["x" * MESSAGE_LIMIT]}
+
+
+async def test_pure_work_does_not_lengthen_a_run_without_end_while_a_call_takes_long(engine: Engine) -> None:
+    async def takes_long(value: Any, _: BlockContext) -> Any:
+        await asyncio.sleep(4)
+        return value
+
+    engine.probe.functions["takes long"] = takes_long
+    graph = make_graph(
+        {
+            "far": (PROBE, {"name": "takes long"}),
+            "start": (STORE, {"input": "x" * 3_000}),
+            "spin": (STORE, {}),
+        },
+        ["start.output => spin.input", "spin.output -> spin.input"],
+    )
+    async with engine.worker():
+        handle = await engine.start(graph, limits=limited(max_node_executions=1_200, events_per_run=5))
+        record = await engine.end(handle)
+    assert len(record.nodes) == 1_200
+    assert_whole(record)
+    for run_id in await runs_of(engine.client, handle.id):
+        run = engine.client.get_workflow_handle(handle.id, run_id=run_id)
+        assert len((await run.fetch_history()).events) < 42

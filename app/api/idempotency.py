@@ -79,9 +79,11 @@ class IdempotentCalls:
         try:
             response = await carry_out()
         except PerdureError as error:
-            if not await self._release(claim):
-                await self._keep(claim, error_response(error, request_id))
-            raise
+            if await self._release(claim):
+                raise
+            # Something was done before it failed, so this is the answer from now on.
+            log.warning("call_failed_after_its_effect", code=error.code, reason=error.message)
+            response = error_response(error, request_id)
         except Exception:
             await self._release(claim)
             raise

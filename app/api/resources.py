@@ -178,7 +178,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
             temporal_namespace=config.temporal_namespace,
         ),
         reviews=Reviews(sessions, engine, values, links=_link_signer(config)),
-        trials=Trials(engine, calls, task_queue=config.task_queue),
+        trials=Trials(engine, task_queue=config.task_queue),
         idempotent_calls=calls,
         users=Users(sessions),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),

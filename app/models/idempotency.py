@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -151,7 +151,7 @@ async def release_key(session: AsyncSession, claim: Claim) -> bool:
     return released.first() is not None
 
 
-def _is(claim: Claim) -> tuple[bool, ...]:
+def _is(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     return (
         col(IdempotencyKey.user_id) == claim.owner,
         col(IdempotencyKey.key) == claim.key,

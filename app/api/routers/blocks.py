@@ -36,4 +36,6 @@ async def get_block(block_id: str, caller: CallerDep, api: ResourcesDep) -> Bloc
 @router.post("/{block_id}/execute", responses=responses(400, 404, 413))
 async def execute_block(block_id: str, body: TrialBody, caller: CallerDep, api: ResourcesDep) -> TrialView:
     """Call a block once, outside any graph. When it fails the error carries the block's own code."""
-    return await api.trials.run(caller.user_id, api.registry.require(block_id), body.inputs)
+    block = api.registry.require(block_id)
+    noting = api.idempotent_calls.note_done_at_once
+    return await api.trials.run(caller.user_id, block, body.inputs, on_begin=noting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,6 @@ from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 from app.activities.contracts import TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
 from app.api.engine import Engine, engine_errors
 from app.api.errors import BlockRefused
-from app.api.idempotency import IdempotentCalls
 from app.api.schemas.blocks import TrialView
 from app.blocks.base import Block
 from app.errors import EngineUnavailable
@@ -27,24 +27,39 @@ MARGIN_SECONDS = 10.0
 LONGEST_SECONDS = 300.0
 
 
+async def _nothing() -> None: ...
+
+
 class Trials:
     """Has blocks tried."""
 
-    def __init__(self, engine: Engine, calls: IdempotentCalls, *, task_queue: str) -> None:
-        """Take where workers are found, and what sees to it that one request tries once."""
+    def __init__(self, engine: Engine, *, task_queue: str) -> None:
+        """Take where workers are found."""
         self._engine = engine
-        self._calls = calls
         self._task_queue = task_queue
 
-    async def run(self, owner: str, block: Block, inputs: dict[str, Any]) -> TrialView:
+    async def run(
+        self,
+        owner: str,
+        block: Block,
+        inputs: dict[str, Any],
+        *,
+        on_begin: Callable[[], Awaitable[None]] = _nothing,
+    ) -> TrialView:
         """Return what one call of a block emits.
+
+        Args:
+            owner: Who tries it.
+            block: The block.
+            inputs: What it is given.
+            on_begin: Called when it can be tried; from then on it may have done something.
 
         Raises:
             BlockRefused: The block failed, or took too long.
             EngineUnavailable: There is no Temporal or no worker.
         """
         client = await self._engine.client()
-        await self._calls.note_done_at_once()
+        await on_begin()
         seconds = min(block.timeout_seconds, LONGEST_SECONDS)
         try:
             with engine_errors():

@@ -6,10 +6,11 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.rest import graph, node
+from tests.e2e.rest import events_of, graph, node, save, start
 from tests.stack import eventually
 
 PINS = ("approved_data", "rejected_data", "review_message", "timed_out")
+LETTER = {"to": "a@example.org", "text": "Hello"}
 
 
 def asking(data: Any, *, unlinked: str = "", **constants: Any) -> dict[str, Any]:
@@ -40,3 +41,14 @@ async def answer(client: httpx.AsyncClient, review: dict[str, Any], **body: Any)
     """Answer a review over REST."""
     path = f"/api/executions/{review['execution_id']}/reviews/{review['node_execution_id']}"
     return await client.post(path, json=body)
+
+
+async def ask(client: httpx.AsyncClient, data: Any = 1, **constants: Any) -> dict[str, Any]:
+    """Start an execution that asks; return its review."""
+    execution = await start(client, await save(client, asking(data, **constants)))
+    return await asked(client, execution["id"])
+
+
+async def types_of(client: httpx.AsyncClient, execution_id: str) -> list[str]:
+    """Return what has happened in an execution."""
+    return [event["type"] for event in await events_of(client, execution_id)]

@@ -8,7 +8,10 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from tests.engine import Engine
+from app.activities.contracts import ExecutionLimits
+from app.api.services.upkeep import schedule_id
+from tests.deployment import Deployment
+from tests.engine import Engine, make_engine
 from tests.rest_api import RestApi, run_api
 
 
@@ -47,4 +50,34 @@ async def bob(api: RestApi) -> AsyncIterator[httpx.AsyncClient]:
 async def worker(engine: Engine) -> AsyncIterator[None]:
     """A worker for the API's executions."""
     async with engine.worker():
+        yield
+
+
+@pytest.fixture
+async def deployment(client: Client, own_database_url: str) -> AsyncIterator[Deployment]:
+    """An API over a database of its own, whose reconciler runs every second."""
+
+    async def connect() -> Client:
+        return client
+
+    async with (
+        make_engine(client, own_database_url) as engine,
+        run_api(
+            own_database_url,
+            connect,
+            task_queue=engine.task_queue,
+            reconcile_seconds=1.0,
+            timeout_margin_seconds=0.0,
+            limits=ExecutionLimits(timeout_seconds=3600),
+        ) as api,
+        api.caller() as caller,
+    ):
+        yield Deployment(engine, caller)
+        await client.get_schedule_handle(schedule_id(engine.task_queue)).delete()
+
+
+@pytest.fixture
+async def working(deployment: Deployment) -> AsyncIterator[None]:
+    """A worker for the deployment's executions."""
+    async with deployment.engine.worker():
         yield

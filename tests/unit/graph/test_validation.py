@@ -7,17 +7,7 @@ import pytest
 
 from app.graph.definition import GraphDefinition, Link, Node
 from app.graph.problems import NodeErrors
-from app.graph.signature import RetryPolicy
-from app.graph.validation import (
-    MAX_LINKS,
-    MAX_NODES,
-    Delivery,
-    SettingInvalid,
-    parse_delivery,
-    parse_retry,
-    parse_timeout,
-    validate_graph,
-)
+from app.graph.validation import MAX_LINKS, MAX_NODES, validate_graph
 from tests.unit.graph.small_blocks import SIGNATURES, graph, link, node
 
 
@@ -338,70 +328,6 @@ def test_settings_of_another_form_are_refused(metadata: dict[str, Any], field: s
 def test_all_ill_formed_settings_are_named_at_once() -> None:
     found = problems_of(node("a", metadata={"retry": 3, "timeout_seconds": "1", "delivery": 1, "title": 5}))
     assert set(found["a"]) == {"metadata.retry", "metadata.timeout_seconds", "metadata.delivery"}
-
-
-DEFAULT = RetryPolicy(max_attempts=3, initial_seconds=1.0, backoff=2.0, maximum_seconds=60.0)
-
-
-@pytest.mark.parametrize(
-    ("retry", "policy"),
-    [
-        (None, DEFAULT),
-        ({}, DEFAULT),
-        ({"max_attempts": None}, DEFAULT),
-        ({"max_attempts": 100}, RetryPolicy(100, 1.0, 2.0, 60.0)),
-        ({"backoff": 1}, RetryPolicy(3, 1.0, 1.0, 60.0)),
-        ({"initial_seconds": 90}, RetryPolicy(3, 90.0, 2.0, 90.0)),
-        ({"maximum_seconds": 0.5}, RetryPolicy(3, 0.5, 2.0, 0.5)),
-        ({"initial_seconds": 5, "maximum_seconds": 5}, RetryPolicy(3, 5.0, 2.0, 5.0)),
-    ],
-)
-def test_a_node_changes_parts_of_the_retry_policy_of_its_block(retry: Any, policy: RetryPolicy) -> None:
-    assert parse_retry({"retry": retry}, DEFAULT) == policy
-
-
-@pytest.mark.parametrize(
-    "retry",
-    [
-        3,
-        [],
-        {"max_attempts": 101},
-        {"max_attempts": 1.5},
-        {"max_attempts": 2.0},
-        {"max_attempts": True},
-        {"max_attempts": "3"},
-        {"initial_seconds": 0},
-        {"initial_seconds": float("nan")},
-        {"backoff": 0.9},
-        {"backoff": float("inf")},
-        {"maximum_seconds": -1},
-        {"maximum_seconds": 10**400},
-        {"initial_seconds": 10, "maximum_seconds": 5},
-    ],
-    ids=lambda retry: repr(retry)[:40],
-)
-def test_a_retry_setting_out_of_bounds_is_refused(retry: Any) -> None:
-    with pytest.raises(SettingInvalid):
-        parse_retry({"retry": retry}, DEFAULT)
-
-
-@pytest.mark.parametrize(("timeout", "seconds"), [(None, 60.0), (1, 1.0), (0.5, 0.5), (604_800, 604_800.0)])
-def test_a_node_sets_its_own_timeout(timeout: Any, seconds: float) -> None:
-    assert parse_timeout({"timeout_seconds": timeout}, 60.0) == seconds
-
-
-@pytest.mark.parametrize("timeout", [0, -1, 604_801, "5", True, [], float("nan"), float("inf")])
-def test_a_timeout_out_of_bounds_is_refused(timeout: Any) -> None:
-    with pytest.raises(SettingInvalid, match="timeout_seconds"):
-        parse_timeout({"timeout_seconds": timeout}, 60.0)
-
-
-def test_the_delivery_is_read_from_its_word() -> None:
-    assert parse_delivery({}) is Delivery.AT_LEAST_ONCE
-    assert parse_delivery({"delivery": "at_least_once"}) is Delivery.AT_LEAST_ONCE
-    assert parse_delivery({"delivery": "at_most_once"}) is Delivery.AT_MOST_ONCE
-    with pytest.raises(SettingInvalid, match="at_least_once, at_most_once"):
-        parse_delivery({"delivery": ["at_most_once"]})
 
 
 def test_the_largest_graph_is_checked_in_little_time() -> None:

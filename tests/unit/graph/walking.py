@@ -138,6 +138,7 @@ def walk(
     random: Random | None = None,
     limit: int = 1_000,
     between: Callable[[Scheduler, Plan], Scheduler] = lambda scheduler, _: scheduler,
+    fold: Callable[[list[Emission]], list[Emission]] = lambda emissions: emissions,
 ) -> Walk:
     """Walk a graph to its end.
 
@@ -146,6 +147,7 @@ def walk(
         random: Chooses which running node execution ends next; the longest running one when None.
         limit: Node executions before the walk is given up.
         between: Called between any two steps; may answer with another scheduler to go on with.
+        fold: Makes of what a node execution emits what the scheduler is given.
     """
     graph, plan = sketch.compile()
     scheduler = Scheduler(plan, max_node_executions=limit)
@@ -159,10 +161,12 @@ def walk(
             result.trace.append((graph.nodes[firing.node].id, firing.n, _data_of(graph, firing)))
             if random is not None and random.random() < 0.5:
                 break
+        if not running and (scheduler.has_folded or scheduler.has_remote or scheduler.has_wave):
+            continue
         if not running:
             break
         firing = running.pop(random.randrange(len(running)) if random else 0)
-        end(sketch, graph, scheduler, firing)
+        end(sketch, graph, scheduler, firing, fold=fold)
     result.scheduler = scheduler
     return result
 
@@ -177,16 +181,23 @@ def _data_of(graph: GraphDefinition, firing: Firing) -> dict[str, Any]:
     return fold({**graph.nodes[firing.node].input_default, **linked})
 
 
-def end(sketch: Sketch, graph: GraphDefinition, scheduler: Scheduler, firing: Firing) -> None:
+def end(
+    sketch: Sketch,
+    graph: GraphDefinition,
+    scheduler: Scheduler,
+    firing: Firing,
+    *,
+    fold: Callable[[list[Emission]], list[Emission]] = lambda emissions: emissions,
+) -> None:
     """End a node execution as its behaviour says."""
     name = graph.nodes[firing.node].id
     try:
         emitted = list(sketch.behaviours[name](_data_of(graph, firing)))
     except Fails as failure:
-        emissions = _emissions(graph, name, failure.emitted)
+        emissions = fold(_emissions(graph, name, failure.emitted))
         scheduler.fail(firing.node, firing.n, emissions, code="BLOCK_FAILED", message=str(failure))
     else:
-        scheduler.settle(firing.node, firing.n, _emissions(graph, name, emitted))
+        scheduler.settle(firing.node, firing.n, fold(_emissions(graph, name, emitted)))
 
 
 def _emissions(graph: GraphDefinition, node: str, emitted: Emitted) -> list[Emission]:

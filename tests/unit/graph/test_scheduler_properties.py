@@ -150,3 +150,28 @@ def test_a_wave_and_the_scheduler_that_repeats_it_agree(
             end(sketch, graph, wave, firing)
             end(sketch, graph, scheduler, repeated)
             assert (wave.dispatched, wave.is_exhausted) == (scheduler.dispatched, scheduler.is_exhausted)
+
+
+def test_a_wave_counts_the_remote_node_executions_that_follow_from_it() -> None:
+    def once(_: dict[str, Any]) -> list[tuple[str, Any]]:
+        return [("out", 1)]
+
+    sketch = Sketch(
+        {"x": once, "y": once, "join": once, "z": once},
+        ["x.out -> join.a", "y.out -> join.b", "y.out -> z.p"],
+        local=frozenset({"x", "y", "z"}),
+    )
+    graph, plan = sketch.compile()
+    scheduler = Scheduler(plan, max_node_executions=3)
+    scheduler.start()
+    # One half of what the remote node waits for has come before the wave.
+    first = scheduler.take_in_wave()
+    assert first is not None
+    end(sketch, graph, scheduler, first)
+    wave = Scheduler.restore(plan, scheduler.wave_snapshot(), max_node_executions=3)
+    for walking in (wave, scheduler):
+        second = walking.take_in_wave()
+        assert second is not None
+        end(sketch, graph, walking, second)
+    assert (wave.dispatched, wave.is_exhausted) == (scheduler.dispatched, scheduler.is_exhausted) == (3, True)
+    assert wave.take_in_wave() is None

@@ -153,6 +153,8 @@ class GraphExecutionWorkflow:
         if state is not None and "steering" in state:
             self._steering.load(state["steering"])
             self._deadline = datetime.fromisoformat(state["deadline"]) if state["deadline"] else None
+            # A timer takes a moment even when its time is up; runs may be shorter than that.
+            self._walk.is_overdue = self._deadline is not None and self._deadline <= workflow.now()
 
     async def _seed(self) -> StoredState | None:
         """Have recorded what a rerun reuses; return the state that it begins with."""

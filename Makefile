@@ -21,8 +21,9 @@ setup: ## make .venv/ from the hash-pinned lock; skipped when nothing changed
 demo: setup ## run the examples against an embedded stack of their own
 	@$(BIN)/python -m examples.demo
 
+# Tests wait for processes much of the time, so three workers keep two cores busy.
 test: setup ## run the whole suite against real Temporal and real Postgres
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
 
 up: setup ## run the server with the embedded stack in the foreground, data in .perdure/
 	@exec $(BIN)/python server.py

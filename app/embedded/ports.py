@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 
 from app.embedded.processes import EmbeddedStackFailed
+
+_KEPT = range(16_384, 32_768)
+"""Below what systems give to outgoing connections, which could take the port of a server that is away for a moment."""
+_TRIES = 100
 
 
 def bind(host: str, port: int, *, setting: str) -> socket.socket:
@@ -41,5 +47,9 @@ def choose_port(host: str, port: int, *, setting: str) -> int:
     Raises:
         EmbeddedStackFailed: The port is taken or may not be used.
     """
+    if port == 0:
+        for candidate in random.sample(_KEPT, _TRIES):
+            with contextlib.suppress(EmbeddedStackFailed), bind(host, candidate, setting=setting):
+                return candidate
     with bind(host, port, setting=setting) as bound:
         return int(bound.getsockname()[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import make_url
 
+from app.embedded.ports import choose_port
 from tests.fault.harness.effects import World
 from tests.fault.harness.proxy import Link, Streams
 from tests.processes import ServerProcess, WorkerProcess, worker_environment
@@ -37,7 +37,7 @@ class System:
         self.links = links
         self.is_evidence = False
         """Whether something was broken, so that the folder is worth keeping."""
-        self.api_ports = [_free_port() for _ in range(APIS)]
+        self.api_ports = [choose_port("127.0.0.1", 0, setting="") for _ in range(APIS)]
         self.workers: list[WorkerProcess] = []
         self.apis: list[ServerProcess] = []
 
@@ -130,9 +130,3 @@ def _postgres_socket(stack: Stack) -> str:
 
 async def _open_tcp(host: str, port: str) -> Streams:
     return await asyncio.open_connection(host, int(port))
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port

@@ -149,9 +149,10 @@ class GraphExecutionWorkflow:
         state = None if stored is None else await fetch(self._execution, stored)
         if state is not None and state["v"] != STATE_FORMAT:
             raise RuntimeError(f"State format {state['v']} is not {STATE_FORMAT}")
-        self._walk.begin(plan_from_json(document), state)
         if state is not None and "steering" in state:
             self._steering.load(state["steering"])
+        self._walk.begin(plan_from_json(document), state)
+        if state is not None and "steering" in state:
             self._deadline = datetime.fromisoformat(state["deadline"]) if state["deadline"] else None
             # A timer takes a moment even when its time is up; runs may be shorter than that.
             self._walk.is_overdue = self._deadline is not None and self._deadline <= workflow.now()

@@ -7,7 +7,8 @@ told what to do by signals, and whoever closes its record tells this execution b
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,12 +22,13 @@ from app.workflows.steering import Steering
 
 with workflow.unsafe.imports_passed_through():
     from app.activities.contracts import STEER_SIGNAL, WORKFLOW_NAME, ExecutionStart, Release, Reminder
-    from app.graph.pairing import Inputs
     from app.graph.scheduler import Firing
 
 Key = tuple[int, int]
 
 TIMEOUT_MARGIN = timedelta(minutes=1)
+MAX_NESTED = 100
+"""Nested executions at once. The others stay queued: a workflow with 2,000 open children gets stuck."""
 MAX_RELEASES = 20
 """A wave carries out so many at once: each may emit tens of kilobytes."""
 
@@ -38,6 +40,8 @@ class _Held:
     firing: Firing
     nested_id: str = ""
     """Id of the nested execution it waits for; empty when it waits for a person."""
+    start: ExecutionStart | None = None
+    """What the nested execution is to be started with; None once it has been."""
     due: datetime | None = None
     """When nobody needs to answer any more."""
     remind_at: datetime | None = None
@@ -61,6 +65,8 @@ class Holds:
         self._early: dict[Key, Release] = {}
         self._clocks: dict[Key, list[asyncio.Task[None]]] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
+        self._queued: deque[_Held] = deque()
+        self._nested_count = 0
 
     @property
     def has_reviews(self) -> bool:
@@ -84,10 +90,20 @@ class Holds:
         self._hold(_Held(firing, due=_after(timeout_seconds), remind_at=_after(remind_seconds)))
 
     def nest(self, firing: Firing, execution_id: str, start: ExecutionStart) -> None:
-        """Start a nested execution, and wait for its end."""
-        held = _Held(firing, nested_id=execution_id)
-        self._hold(held)
-        self._starting[execution_id] = asyncio.create_task(self._start(held, start))
+        """Start a nested execution when it is its turn, and wait for its end."""
+        self._hold(_Held(firing, nested_id=execution_id, start=start))
+        self._start_more()
+
+    def _start_more(self) -> None:
+        """Start queued nested executions, as many as may run at once."""
+        while self._queued and self._nested_count < MAX_NESTED:
+            if self._is_cancelled or self._steering.is_paused:
+                return
+            held = self._queued.popleft()
+            start, held.start = held.start, None
+            if start is not None:
+                self._nested_count += 1
+                self._starting[held.nested_id] = asyncio.create_task(self._start(held, start))
 
     async def _start(self, held: _Held, start: ExecutionStart) -> None:
         firing, execution_id = held.firing, held.nested_id
@@ -120,6 +136,10 @@ class Holds:
     def _hold(self, held: _Held) -> None:
         key = held.firing.node, held.firing.n
         self._held[key] = held
+        if held.start is not None:
+            self._queued.append(held)
+        elif held.nested_id:
+            self._nested_count += 1
         self._clocks[key] = [
             asyncio.create_task(self._watch(held, moment, title))
             for moment, title in ((held.due, "review times out"), (held.remind_at, "review reminder"))
@@ -175,9 +195,14 @@ class Holds:
 
     def forget(self, node: int, n: int) -> None:
         """Take that a node execution has ended."""
-        if self._held.pop((node, n), None):
-            for clock in self._clocks.pop((node, n)):
-                clock.cancel()
+        held = self._held.pop((node, n), None)
+        if held is None:
+            return
+        for clock in self._clocks.pop((node, n)):
+            clock.cancel()
+        if held.nested_id and held.start is None:
+            self._nested_count -= 1
+            self._start_more()
 
     # -- what goes down to nested executions
 
@@ -185,6 +210,7 @@ class Holds:
         """Pause or resume the nested executions."""
         for held in self._running_nested():
             await tell(_handle(held).signal(STEER_SIGNAL, is_paused))
+        self._start_more()
 
     async def cancel(self) -> None:
         """Stop the nested executions, and no longer wait for people."""
@@ -201,7 +227,11 @@ class Holds:
         return bool(self._running_nested())
 
     def _running_nested(self) -> list[_Held]:
-        return [held for held in self._held.values() if held.nested_id and not held.is_released]
+        return [
+            held
+            for held in self._held.values()
+            if held.nested_id and held.start is None and not held.is_released
+        ]
 
     # -- from run to run
 
@@ -213,6 +243,7 @@ class Holds:
                 held.firing.n,
                 list(held.firing.inputs.items()),
                 held.nested_id,
+                asdict(held.start) if held.start else None,
                 held.due.isoformat() if held.due else None,
                 held.remind_at.isoformat() if held.remind_at else None,
             ]
@@ -221,9 +252,17 @@ class Holds:
 
     def load(self, dumped: list[list[Any]]) -> None:
         """Go on from a state."""
-        for node, n, pairs, nested_id, due, remind_at in dumped:
-            inputs: Inputs = dict(pairs)
-            self._hold(_Held(Firing(node, n, inputs), nested_id, _moment(due), _moment(remind_at)))
+        for node, n, pairs, nested_id, start, due, remind_at in dumped:
+            firing = Firing(node, n, dict(pairs))
+            nested = None if start is None else read_start(start)
+            self._hold(_Held(firing, nested_id, nested, _moment(due), _moment(remind_at)))
+        self._start_more()
+
+
+def read_start(document: dict[str, Any]) -> ExecutionStart:
+    """Return what a nested execution is started with from its JSON form."""
+    converter = workflow.payload_converter()
+    return converter.from_payload(converter.to_payload(document), ExecutionStart)
 
 
 def _handle(held: _Held) -> workflow.ExternalWorkflowHandle[Any]:

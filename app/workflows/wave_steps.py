@@ -6,11 +6,11 @@ from typing import Any
 
 from temporalio import workflow
 
-from app.workflows.holds import Holds
+from app.workflows.holds import Holds, read_start
 from app.workflows.timers import Timers
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import ExecutionStart, Step
+    from app.activities.contracts import Step
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing, Scheduler
 
@@ -45,10 +45,7 @@ def repeat(step: list[object], scheduler: Scheduler, plan: Plan, timers: Timers,
         case Step.REVIEW, [timeout_seconds, remind_seconds] if firing is not None:
             _ask(holds, firing, timeout_seconds, remind_seconds)
         case Step.NESTED, [str(execution_id), dict(start)] if firing is not None:
-            converter = workflow.payload_converter()
-            holds.nest(
-                firing, execution_id, converter.from_payload(converter.to_payload(start), ExecutionStart)
-            )
+            holds.nest(firing, execution_id, read_start(start))
         case _:
             raise RuntimeError(f"A wave returned the step {step}")
 

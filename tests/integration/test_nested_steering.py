@@ -149,6 +149,35 @@ async def _has_taken_its_signals(handle: WorkflowHandle[Any, Any]) -> bool:
     return -1 < signals < tasks
 
 
+async def test_so_many_nested_executions_take_turns(engine: Engine) -> None:
+    gate = make_gate(engine)
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(115))
+    graph_id, _ = await engine.save(doubling(name="wait"))
+    graph = make_graph(
+        {
+            "many": (PROBE, {"name": "many"}),
+            "agent": (AGENT, {"graph_id": graph_id}),
+            "out": (OUTPUT, {"name": "y"}),
+        },
+        ["many.out -> agent.x", "agent.once -> out.value"],
+    )
+    async with engine.worker():
+        handle = await engine.start(graph, limits=limited(events_per_run=400))
+
+        async def statuses() -> Counter[str]:
+            return Counter(row["status"] for row in await nested_of(engine, handle.id))
+
+        async def is_full() -> bool:
+            return await statuses() == {"RUNNING": 100, "QUEUED": 15}
+
+        await eventually(is_full, timeout_seconds=40)
+        gate.set()
+        record = await engine.end(handle)
+    assert record.outputs == {"y": list(range(115))}
+    assert await statuses() == {"COMPLETED": 115}
+    assert len(await runs_of(engine.client, handle.id)) > 1
+
+
 async def test_twenty_nested_executions_at_once_keep_their_order(engine: Engine) -> None:
     engine.probe.functions["many"] = lambda _value, _context: Many(range(20))
 

@@ -84,7 +84,7 @@ class IdempotentCalls:
             # Something was done before it failed, so this is the answer from now on.
             log.warning("call_failed_after_its_effect", code=error.code, reason=error.message)
             response = error_response(error, request_id)
-        except Exception:
+        except Exception:  # whatever went wrong goes on its way; only the key is given back
             await self._release(claim)
             raise
         finally:

@@ -51,7 +51,7 @@ def test_a_pool_has_a_plain_name_of_its_own(name: str) -> None:
         id = "6f4f0d0e-9f7b-4f0e-8a39-3d0b3ad9a001"
         pool = name
 
-        def run(self, given: object, context: object) -> None:  # type: ignore[override]
+        def run(self, given: object, context: object) -> None:  # type: ignore[override]  # it is never run
             """Do nothing."""
 
     make = [*(make_block() for make_block in BLOCK_CLASSES), Odd()]

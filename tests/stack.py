@@ -64,7 +64,7 @@ async def eventually(
 
 
 async def eventually(
-    condition: Callable[[], Any], *, timeout_seconds: float = 15.0, interval_seconds: float = 0.05
+    condition: Callable[[], Any], *, timeout_seconds: float = 60.0, interval_seconds: float = 0.05
 ) -> Any:
     """Wait until a condition holds, and return what it gave.
 

@@ -44,6 +44,8 @@ class ExecutionLimits:
     """Remote node executions that a shard is given in a very large fan-out; 0 for no shards."""
     max_depth: int = 8
     """How deep graphs may be nested; an execution that nobody nests has depth 0."""
+    nested_at_once: int = 100
+    """Nested executions that run at once. The others stay queued: a workflow with 2,000 open children gets stuck."""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ with workflow.unsafe.imports_passed_through():
 Key = tuple[int, int]
 
 TIMEOUT_MARGIN = timedelta(minutes=1)
-MAX_NESTED = 100
-"""Nested executions at once. The others stay queued: a workflow with 2,000 open children gets stuck."""
 MAX_RELEASES = 20
 """A wave carries out so many at once: each may emit tens of kilobytes."""
 
@@ -54,8 +52,9 @@ class _Held:
 class Holds:
     """What one execution waits for."""
 
-    def __init__(self, steering: Steering) -> None:
+    def __init__(self, steering: Steering, nested_at_once: int) -> None:
         self._steering = steering
+        self._nested_at_once = nested_at_once
         self._is_cancelled = False
         self.releases: list[Release] = []
         """To be carried out."""
@@ -96,7 +95,7 @@ class Holds:
 
     def _start_more(self) -> None:
         """Start queued nested executions, as many as may run at once."""
-        while self._queued and self._nested_count < MAX_NESTED:
+        while self._queued and self._nested_count < self._nested_at_once:
             if self._is_cancelled or self._steering.is_paused:
                 return
             held = self._queued.popleft()

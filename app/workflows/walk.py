@@ -50,7 +50,7 @@ class Walk:
         self._window = max(1, min(start.limits.window, MAX_WINDOW))
         self._run_length = RunLength(start.limits.events_per_run)
         self._timers = Timers()
-        self.holds = Holds(steering)
+        self.holds = Holds(steering, start.limits.nested_at_once)
         self.losses: list[Loss] = []
         """Failures that are still to be recorded."""
         self.is_overdue = False

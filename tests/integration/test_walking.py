@@ -236,8 +236,8 @@ async def test_a_stop_cancels_a_running_block_and_records_it(engine: Engine) -> 
         handle = await engine.start(graph)
         await eventually(lambda: bool(engine.probe.calls))
         await handle.cancel()
-        record = await asyncio.wait_for(engine.end(handle), 5)
-        await asyncio.wait_for(ended.wait(), 5)
+        record = await asyncio.wait_for(engine.end(handle), 20)
+        await asyncio.wait_for(ended.wait(), 20)
     assert record.status == "CANCELLED"
     assert {row["node_id"]: row["status"] for row in record.nodes} in ({"a": "CANCELLED"}, {})
     assert record.events[-1][1] == "execution_cancelled"

@@ -10,7 +10,7 @@ from app.workflows.steering import Steering
 
 def holding(count: int = 1) -> Holds:
     """Return what holds the first node executions of node 0."""
-    holds = Holds(Steering(is_ready=True))
+    holds = Holds(Steering(is_ready=True), 100)
     for n in range(1, count + 1):
         holds.ask(Firing(0, n, {}), timeout_seconds=None, remind_seconds=None)
     return holds
@@ -37,7 +37,7 @@ def test_a_release_that_comes_while_one_that_was_too_early_is_carried_out_counts
 
 
 def test_a_release_that_comes_before_its_wait_is_known_counts() -> None:
-    holds = Holds(Steering(is_ready=True))
+    holds = Holds(Steering(is_ready=True), 100)
     holds.release(Release(0, 1))
     assert not holds.releases
     holds.ask(Firing(0, 1, {}), timeout_seconds=None, remind_seconds=None)
@@ -55,7 +55,7 @@ def test_very_many_releases_are_carried_out_in_parts() -> None:
 
 async def test_what_is_held_is_held_by_the_next_run() -> None:
     holds = holding(3)
-    again = Holds(Steering(is_ready=True))
+    again = Holds(Steering(is_ready=True), 100)
     again.release(Release(0, 2))
     again.load(holds.dump())
     assert again.dump() == holds.dump()

@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from app.activities.block_calls import BlockCalls
+from app.activities.contexts import Contexts
 from app.activities.engine import PostgresEngineActivities
 from app.activities.holds import Hold
 from app.activities.nesting import NestedGraphs
@@ -27,11 +28,11 @@ from app.activities.trials import BlockTrials
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
 from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
-from app.blocks.language_models import LanguageModels
-from app.blocks.outbound_http import OutboundHttp
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import plain_url
+from app.llm.language_models import LanguageModels
 from app.objects import ObjectStore
+from app.outbound.http import OutboundHttp
 from app.pools import COMMON_POOL, choose_pools, queue_of
 from app.worker_builds import make_deployment
 from app.worker_tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
@@ -155,8 +156,9 @@ def _make_activities(
         PlanCache(pool, registry),
         ValueCache(ValueStore(pool, config.objects)),
     )
-    calls = BlockCalls(pool, origins, plans, values, http=http, language_models=language_models)
-    trials = BlockTrials(registry, http=http, language_models=language_models)
+    contexts = Contexts(http=http, language_models=language_models)
+    calls = BlockCalls(pool, origins, plans, values, contexts)
+    trials = BlockTrials(registry, contexts)
     settling = Settling(client, pool)
     holds: dict[type[Block], Hold] = {
         ReviewBlock: Reviews(pool),

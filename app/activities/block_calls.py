@@ -14,6 +14,7 @@ import structlog
 from temporalio import activity
 
 from app.activities.attempts import counted_attempt
+from app.activities.contexts import CallRef, Contexts
 from app.activities.contracts import PACKED, NodeCall, NodeResult
 from app.activities.node_attempts import Attempt
 from app.activities.node_runs import NodeRun
@@ -23,9 +24,6 @@ from app.activities.plans import PlanCache
 from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
 from app.blocks.base import RemoteBlock
-from app.blocks.context import BlockContext
-from app.blocks.language_models import LanguageModels
-from app.blocks.outbound_http import OutboundHttp
 
 HEARTBEAT_EVERY_SECONDS = 1.0
 
@@ -39,17 +37,14 @@ class BlockCalls:
         origins: Origins,
         plans: PlanCache,
         values: ValueCache,
-        *,
-        http: OutboundHttp,
-        language_models: LanguageModels,
+        contexts: Contexts,
     ) -> None:
         """Take what all calls in this process share."""
         self._pool = pool
         self._origins = origins
         self._plans = plans
         self._values = values
-        self._http = http
-        self._language_models = language_models
+        self._contexts = contexts
 
     def activity_for(self, block: RemoteBlock) -> Callable[[NodeCall], Awaitable[NodeResult]]:
         """Return the activity that runs a block."""
@@ -94,16 +89,15 @@ class BlockCalls:
         if options is None or not isinstance(node.block, RemoteBlock):
             raise TypeError(f"{node.block.name} is not a remote block")
         run.attempt = min(attempt_number, options.max_attempts)
-        context = BlockContext(
-            user_id=origin.user_id,
-            graph_id=origin.graph_id,
-            execution_id=execution_id,
-            node_id=node.id,
-            attempt=run.attempt,
-            is_last_attempt=run.attempt >= options.max_attempts,
-            idempotency_key=f"{execution_id}:{node.id}:{call.n}",
-            http=self._http,
-            language_models=self._language_models,
+        context = self._contexts.make(
+            origin,
+            CallRef(
+                execution_id=execution_id,
+                node_id=node.id,
+                attempt=run.attempt,
+                is_last_attempt=run.attempt >= options.max_attempts,
+                idempotency_key=f"{execution_id}:{node.id}:{call.n}",
+            ),
         )
         return Attempt(self._pool, run, node.block, options, context, owner=origin.user_id)
 

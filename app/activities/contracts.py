@@ -91,6 +91,8 @@ class ExecutionStart:
     """How many executions this one is nested in."""
     rerun: Rerun | None = None
     """Set when the execution reuses what another one has done."""
+    credentials: dict[str, str] = field(default_factory=dict)
+    """Ids of the credentials that were chosen, by the key of the credentials schema. Nested executions get the same."""
     state: StoredState | None = None
     """Where to go on: the state that the run before this one of the same execution has left. None for the first run."""
 

@@ -22,10 +22,10 @@ from app.activities.value_store import ValueMissing
 from app.blocks.base import Emitted, RemoteBlock
 from app.blocks.calling import check_output, prepare
 from app.blocks.context import BlockContext
-from app.blocks.json_values import to_json
 from app.errors import BlockError
 from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
+from app.json_values import to_json
 from app.models import recording
 from app.models.recording import Changes
 

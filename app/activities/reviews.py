@@ -13,8 +13,8 @@ from app.activities.contracts import Decision, Release, Step, WaveRequest
 from app.activities.node_runs import NodeRun, dump, node_execution_id
 from app.blocks.base import BlockInput, Emitted, ReviewBlock, Verdict
 from app.blocks.calling import check_output
-from app.blocks.json_values import to_json
 from app.graph.envelope import is_reference
+from app.json_values import to_json
 from app.models.event_types import EventType
 from app.models.recording import Changes, EventRecord
 from app.models.review_writes import Outcome, ReviewRecord, ReviewStatus, close_review, find_outcome

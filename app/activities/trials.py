@@ -9,15 +9,14 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from app.activities.contexts import CallRef, Contexts
 from app.activities.contracts import TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
+from app.activities.origins import Origin
 from app.blocks.base import Emitted, PureBlock, RemoteBlock
 from app.blocks.calling import check_output, prepare, run_pure
-from app.blocks.context import BlockContext
-from app.blocks.json_values import to_json
-from app.blocks.language_models import LanguageModels
-from app.blocks.outbound_http import OutboundHttp
 from app.blocks.registry import BlockRegistry
 from app.errors import BlockError, PerdureError
+from app.json_values import to_json
 
 
 class BlockUntriable(BlockError):
@@ -29,13 +28,10 @@ class BlockUntriable(BlockError):
 class BlockTrials:
     """Runs blocks outside executions."""
 
-    def __init__(
-        self, registry: BlockRegistry, *, http: OutboundHttp, language_models: LanguageModels
-    ) -> None:
+    def __init__(self, registry: BlockRegistry, contexts: Contexts) -> None:
         """Take what all trials in this process share."""
         self._registry = registry
-        self._http = http
-        self._language_models = language_models
+        self._contexts = contexts
 
     @activity.defn(name=TRIAL_ACTIVITY)
     async def execute_block(self, trial: BlockTrial) -> BlockTrialResult:
@@ -61,16 +57,15 @@ class BlockTrials:
             for emitted in run_pure(block, given):
                 yield emitted
             return
-        context = BlockContext(
-            user_id=user_id,
-            graph_id="",
-            execution_id="",
-            node_id="",
-            attempt=1,
-            is_last_attempt=True,
-            idempotency_key=str(uuid.uuid4()),
-            http=self._http,
-            language_models=self._language_models,
+        context = self._contexts.make(
+            Origin(user_id, graph_id="", plan_hash=""),
+            CallRef(
+                execution_id="",
+                node_id="",
+                attempt=1,
+                is_last_attempt=True,
+                idempotency_key=str(uuid.uuid4()),
+            ),
         )
         async for pin, value in block.run(given, context):
             jsonable = to_json(value)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from app.graph.credentials import CredentialsNeed
 from app.graph.signature import (
     ONE_ATTEMPT,
     BlockSignature,
@@ -82,6 +84,10 @@ class Block(ABC):
     timeout_seconds: ClassVar[float] = 60.0
     effect: ClassVar[Effect] = Effect.PURE
     costs: ClassVar[tuple[Cost, ...]] = ()
+    credentials: ClassVar[Mapping[str, CredentialsNeed]] = MappingProxyType({})
+    """What the inputs that hold credentials are for, by input. Such an input is declared `CredentialsRef | None`."""
+    is_sensitive: ClassVar[bool] = False
+    """Whether it acts in the world in a way that its owner may want to be asked about first."""
 
     class Input(BlockInput):
         """The inputs."""
@@ -120,6 +126,8 @@ class Block(ABC):
             retry=self.retry,
             timeout_seconds=self.timeout_seconds,
             effect=self.effect,
+            credentials=self.credentials,
+            is_sensitive=self.is_sensitive,
         )
 
     def cost_of(self, given: dict[str, Any]) -> int:

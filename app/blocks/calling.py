@@ -12,9 +12,9 @@ from typing import Any, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from app.blocks.base import Block, BlockInput, Emitted, NestedGraphBlock, PureBlock, TimerBlock
-from app.blocks.json_values import Json, to_json
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded, BlockOutputInvalid
 from app.graph.binding import bind
+from app.json_values import Json, to_json
 
 ERROR_PIN = "error"
 _NAMED_PINS = 5

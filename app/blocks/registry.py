@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from app.blocks import (
+from app.blocks.base import Block
+from app.blocks.library import (
     agents,
     basic,
     calculation,
@@ -27,7 +28,6 @@ from app.blocks import (
     timer,
     web,
 )
-from app.blocks.base import Block
 from app.errors import NotFound
 from app.graph.signature import BlockSignature
 from app.pools import is_pool_name

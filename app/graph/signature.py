@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from app.graph.credentials import CredentialsNeed
+
 
 class Lane(StrEnum):
     """How a block call is carried."""
@@ -107,6 +109,10 @@ class BlockSignature:
     retry: RetryPolicy = ONE_ATTEMPT
     timeout_seconds: float = 60.0
     effect: Effect = Effect.PURE
+    credentials: Mapping[str, CredentialsNeed] = field(default_factory=dict)
+    """What the inputs that hold credentials are for, by input."""
+    is_sensitive: bool = False
+    """Whether it acts in the world in a way that its owner may want to be asked about first."""
 
     @property
     def required(self) -> frozenset[str]:

@@ -10,10 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.blocks.context import BlockContext
-from app.blocks.language_models import LanguageModels
-from app.blocks.outbound_http import OutboundHttp
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -98,23 +94,3 @@ async def running_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[Stu
     stub.port = server.sockets[0].getsockname()[1]
     async with server:
         yield stub
-
-
-def make_context(
-    *,
-    http: OutboundHttp | None = None,
-    language_models: LanguageModels | None = None,
-    attempt: int = 1,
-    is_last_attempt: bool = True,
-) -> BlockContext:
-    return BlockContext(
-        user_id="u",
-        graph_id="g",
-        execution_id="e",
-        node_id="n",
-        attempt=attempt,
-        is_last_attempt=is_last_attempt,
-        idempotency_key="e:n:1",
-        http=http or OutboundHttp(),
-        language_models=language_models or LanguageModels(),
-    )

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from app.blocks.base import BlockInput, BlockOutput, Emitted, PureBlock
 from app.blocks.calling import check_output, prepare, run_pure
-from app.blocks.json_values import MAX_DEPTH, identity_of, to_json
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded, BlockOutputInvalid
+from app.json_values import MAX_DEPTH, identity_of, to_json
 
 
 class Colour(StrEnum):

@@ -8,7 +8,12 @@ import pytest
 from app.blocks.base import RemoteBlock
 from app.blocks.calling import check_output, prepare
 from app.blocks.context import BlockContext
-from app.blocks.time import GetCurrentDateAndTimeBlock, GetCurrentDateBlock, GetCurrentTimeBlock, read_clock
+from app.blocks.library.time import (
+    GetCurrentDateAndTimeBlock,
+    GetCurrentDateBlock,
+    GetCurrentTimeBlock,
+    read_clock,
+)
 from app.errors import BlockError, BlockInputInvalid
 from app.graph.signature import Effect, Lane
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.blocks.inputs import AgentDropdownInputBlock
+from app.blocks.library.inputs import AgentDropdownInputBlock
 from app.errors import BlockError, BlockInputInvalid
 from tests.unit.blocks.calls import REGISTRY, call, case, refusal
 

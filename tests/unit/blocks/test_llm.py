@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from app.blocks.base import RemoteBlock
-from app.blocks.language_models import DEFAULT_MODEL, LanguageModels
-from app.blocks.llm import AITextGeneratorBlock, LlmCallBlock, find_credits
+from app.blocks.library.llm import AITextGeneratorBlock, LlmCallBlock, find_credits
 from app.errors import BlockError, BlockUnavailable
+from app.llm.language_models import DEFAULT_MODEL, LanguageModels
+from tests.unit.blocks.contexts import make_context
 from tests.unit.blocks.model_server import CHAT, fails, says
-from tests.unit.blocks.stub_server import StubServer, make_context, running_server
+from tests.unit.blocks.stub_server import StubServer, running_server
 
 generator = AITextGeneratorBlock()
 caller = LlmCallBlock()

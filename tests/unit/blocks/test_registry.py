@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from app.blocks.base import PureBlock, RemoteBlock, TimerBlock
-from app.blocks.basic import NoteBlock, StoreValueBlock
+from app.blocks.library.basic import NoteBlock, StoreValueBlock
+from app.blocks.library.web import SendWebRequestBlock
 from app.blocks.registry import BlockRegistry, make_registry
-from app.blocks.web import SendWebRequestBlock
 from app.errors import NotFound
 from app.graph.signature import Effect, Kind, Lane
 

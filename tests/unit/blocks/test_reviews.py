@@ -6,7 +6,7 @@ import pytest
 
 from app.blocks.base import Question, Verdict
 from app.blocks.calling import prepare
-from app.blocks.reviews import HumanInTheLoopBlock, ReviewTimedOut
+from app.blocks.library.reviews import HumanInTheLoopBlock, ReviewTimedOut
 from app.errors import BlockInputInvalid
 from app.graph.signature import Lane
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.blocks.base import Wait
-from app.blocks.timer import CountdownTimerBlock
+from app.blocks.library.timer import CountdownTimerBlock
 from app.errors import BlockInputInvalid, BlockLimitExceeded
 
 block = CountdownTimerBlock()

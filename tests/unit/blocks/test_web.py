@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from app.blocks.outbound_addresses import AddressRefused
-from app.blocks.outbound_http import OutboundHttp
-from app.blocks.web import SendWebRequestBlock
+from app.blocks.library.web import SendWebRequestBlock
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
-from tests.unit.blocks.stub_server import Answer, StubServer, make_context, running_server
+from app.outbound.addresses import AddressRefused
+from app.outbound.http import OutboundHttp
+from tests.unit.blocks.contexts import make_context
+from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
 block = SendWebRequestBlock()
 

@@ -16,7 +16,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
-from app.blocks.template_bounds import (
+from app.errors import BlockLimitExceeded
+from app.templating.bounds import (
     bound_format,
     bound_join,
     bound_power,
@@ -26,9 +27,8 @@ from app.blocks.template_bounds import (
     bound_sum,
     bound_width,
 )
-from app.blocks.template_budget import Budget, current_budget
-from app.blocks.template_filters import CONCATENATED, COUNTED, make_filters
-from app.errors import BlockLimitExceeded
+from app.templating.budget import Budget, current_budget
+from app.templating.filters import CONCATENATED, COUNTED, make_filters
 
 MAX_RANGE = 10_000
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.blocks.http_response import MAX_RETRY_AFTER_SECONDS, parse_retry_after
-from app.blocks.idempotency import make_header_value
-from app.blocks.outbound_addresses import AddressRefused
-from app.blocks.outbound_http import OutboundHttp
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded, BlockUnavailable
+from app.outbound.addresses import AddressRefused
+from app.outbound.http import OutboundHttp
+from app.outbound.idempotency import make_header_value
+from app.outbound.response import MAX_RETRY_AFTER_SECONDS, parse_retry_after
 from tests.unit.blocks.stub_server import Answer, Asked, StubServer, running_server
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.templates import render
 from app.errors import BlockError
 from app.graph.signature import Kind
+from app.templating.templates import render
 
 
 class AgentOutputBlock(PureBlock):

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.blocks.language_models import Completion, LanguageModels, Message, Provider, find_provider
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
+from app.llm.language_models import Completion, LanguageModels, Message, Provider, find_provider
 from tests.unit.blocks.model_server import ANTHROPIC_MESSAGES, CHAT, fails, says, says_as_anthropic
 from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
@@ -250,5 +250,8 @@ async def test_a_cancelled_call_leaves_at_once(server: StubServer, models: Langu
 
 
 def test_the_client_libraries_are_not_loaded_before_a_model_is_asked() -> None:
-    program = "import sys, app.blocks.llm; sys.exit(bool({'pydantic_ai', 'openai', 'anthropic'} & set(sys.modules)))"
+    program = (
+        "import sys, app.blocks.library.llm; "
+        "sys.exit(bool({'pydantic_ai', 'openai', 'anthropic'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The blocks that ask a language model. Who serves a model is decided in `app.blocks.language_models`."""
+"""The blocks that ask a language model. Who serves a model is decided in `app.llm.language_models`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
-from app.blocks.language_models import DEFAULT_MODEL, Message
-from app.blocks.templates import fill_placeholders, render
 from app.graph.signature import Cost, Effect
+from app.llm.language_models import DEFAULT_MODEL, Message
+from app.templating.templates import fill_placeholders, render
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from string import Formatter
 from typing import Any
 
-from app.blocks.template_budget import Budget
 from app.errors import BlockLimitExceeded
+from app.templating.budget import Budget
 
 MAX_WIDTH = 10_000
 MAX_INTEGER_BITS = 4_096

@@ -16,10 +16,10 @@ from jinja2 import Template
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.filters import FILTERS
 
-from app.blocks.json_values import to_json
-from app.blocks.template_budget import MAX_TEXT_CHARACTERS, spending
-from app.blocks.template_sandbox import TemplateEnvironment
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
+from app.json_values import to_json
+from app.templating.budget import MAX_TEXT_CHARACTERS, spending
+from app.templating.sandbox import TemplateEnvironment
 
 MAX_TEMPLATE_CHARACTERS = 200_000
 MAX_TAGS = 5_000

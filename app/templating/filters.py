@@ -14,9 +14,9 @@ from typing import Any
 from jinja2 import filters, pass_eval_context
 from jinja2.nodes import EvalContext
 
-from app.blocks.template_bounds import bound_join, bound_replace, bound_width
-from app.blocks.template_budget import Budget, current_budget
 from app.errors import BlockError, BlockLimitExceeded
+from app.templating.bounds import bound_join, bound_replace, bound_width
+from app.templating.budget import Budget, current_budget
 
 COUNTED = "_counted"
 CONCATENATED = "_concatenated"

@@ -7,8 +7,8 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.json_values import identity_of
 from app.errors import BlockLimitExceeded
+from app.json_values import identity_of
 
 MAX_ELEMENTS = 1_000_000
 _ABSENT = object()

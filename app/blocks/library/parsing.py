@@ -14,9 +14,9 @@ from defusedxml import DefusedXmlException, ElementTree
 from pydantic import Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.files import open_file
-from app.blocks.json_values import MAX_DEPTH
+from app.blocks.library.files import open_file
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
+from app.json_values import MAX_DEPTH
 
 MAX_XML_BYTES = 10 * 1024 * 1024
 MAX_XML_TAGS = 200_000

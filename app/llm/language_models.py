@@ -1,6 +1,6 @@
 """Language models as blocks see them: a name and messages in, a completion out.
 
-Which provider serves a name is decided here. The client libraries are behind `app.blocks.model_clients`, which
+Which provider serves a name is decided here. The client libraries are behind `app.llm.model_clients`, which
 is loaded when the first model is asked.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from app.errors import BlockError, BlockInputInvalid
 
 if TYPE_CHECKING:
-    from app.blocks.model_clients import ModelClients
+    from app.llm.model_clients import ModelClients
 
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_TIMEOUT_SECONDS = 570.0
@@ -159,7 +159,7 @@ class LanguageModels:
     def _open(self) -> ModelClients:
         # Here and not above: the client libraries take two seconds to import. Most workers never ask a model,
         # and every restart would wait for them.
-        from app.blocks.model_clients import ModelClients  # noqa: PLC0415
+        from app.llm.model_clients import ModelClients  # noqa: PLC0415
 
         return ModelClients(
             base_url=self._base_url,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
-from app.blocks.outbound_http import IDEMPOTENT_METHODS, SAFE_METHODS
 from app.errors import BlockError, BlockUnavailable
 from app.graph.signature import Effect
+from app.outbound.http import IDEMPOTENT_METHODS, SAFE_METHODS
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext
-    from app.blocks.http_response import Response
+    from app.outbound.response import Response
 
 REQUEST_TIMEOUT_SECONDS = 300.0
 

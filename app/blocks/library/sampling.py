@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.json_values import identity_of
 from app.errors import BlockError, BlockInputInvalid
+from app.json_values import identity_of
 
 Row: TypeAlias = dict[Any, Any] | list[Any]
 

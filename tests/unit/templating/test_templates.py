@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.blocks.template_budget import MAX_TEXT_CHARACTERS
-from app.blocks.templates import render
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
+from app.templating.budget import MAX_TEXT_CHARACTERS
+from app.templating.templates import render
 
 CANARY = "canary-7f3a"
 VALUES: dict[str, Any] = {

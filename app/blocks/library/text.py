@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.templates import render
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
+from app.templating.templates import render
 
 MAX_TEXT_CHARACTERS = 10_000_000
 MAX_PARTS = 100_000

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.blocks.templates import fill_placeholders, is_true
 from app.errors import BlockError, BlockLimitExceeded
+from app.templating.templates import fill_placeholders, is_true
 
 VALUES: dict[str, Any] = {"name": "Ada", "n": 3, "yes": True, "none": None, "list": [1, 2, 3], "secret": "s"}
 

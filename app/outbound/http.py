@@ -1,6 +1,6 @@
 """The one client through which blocks speak HTTP: to public addresses only, within limits on time and size.
 
-Which addresses are public is decided in `app.blocks.outbound_addresses`, anew for every redirect.
+Which addresses are public is decided in `app.outbound.addresses`, anew for every redirect.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from urllib.parse import urlencode
 import httpcore
 import httpx
 
-from app.blocks.http_response import BodyReader, Response
-from app.blocks.idempotency import make_header_value
-from app.blocks.outbound_addresses import CheckedBackend, Resolver, resolve
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
+from app.outbound.addresses import CheckedBackend, Resolver, resolve
+from app.outbound.idempotency import make_header_value
+from app.outbound.response import BodyReader, Response
 
 DEFAULT_LIMIT_BYTES = 10 * 1024 * 1024
 MAX_REDIRECTS = 10

@@ -39,10 +39,10 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
-from app.blocks.http_response import MAX_RETRY_AFTER_SECONDS
-from app.blocks.idempotency import make_header_value
-from app.blocks.language_models import Completion, Message, Provider, Settings
 from app.errors import BlockError, BlockUnavailable
+from app.llm.language_models import Completion, Message, Provider, Settings
+from app.outbound.idempotency import make_header_value
+from app.outbound.response import MAX_RETRY_AFTER_SECONDS
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 

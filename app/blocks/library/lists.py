@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from pydantic import Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.json_values import identity_of
 from app.errors import BlockError, BlockInputInvalid
+from app.json_values import identity_of
 
 # A pin called `list` hides the type of that name from the lines below it.
 Items: TypeAlias = list[Any]

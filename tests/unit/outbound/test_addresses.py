@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.blocks.outbound_addresses import AddressRefused, is_public
-from app.blocks.outbound_http import OutboundHttp
 from app.errors import BlockInputInvalid, BlockUnavailable
+from app.outbound.addresses import AddressRefused, is_public
+from app.outbound.http import OutboundHttp
 from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
 PUBLIC = "93.184.215.14"

@@ -1,0 +1,85 @@
+"""What a block may use, kept in memory: for blocks that are called without an engine around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.blocks.context import BlockContext, File, Scope
+from app.blocks.credentials import Credentials
+from app.errors import BlockInputInvalid
+from app.llm.language_models import LanguageModels
+from app.outbound.http import OutboundHttp
+
+
+class MemoryFiles:
+    """Files by reference."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, File] = {}
+
+    async def read(self, reference: str, *, limit_bytes: int | None = None) -> File:
+        if reference not in self.files:
+            raise BlockInputInvalid("There is no such file")
+        return self.files[reference]
+
+    async def store(
+        self, content: bytes, *, name: str = "", content_type: str = "", is_kept: bool = False
+    ) -> str:
+        reference = f"workspace://{len(self.files) + 1}"
+        self.files[reference] = File(content, name, content_type)
+        return reference
+
+
+class MemoryOfOne:
+    """Values by scope and key."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[Scope, str], Any] = {}
+
+    async def get(self, key: str, *, scope: Scope) -> list[Any]:
+        return [self.values[scope, key]] if (scope, key) in self.values else []
+
+    async def put(self, key: str, value: Any, *, scope: Scope) -> None:
+        self.values[scope, key] = value
+
+
+class GivenCredentials:
+    """Credentials by input."""
+
+    def __init__(self, **given: Credentials) -> None:
+        self.given = given
+
+    async def find(self, field: str) -> Credentials | None:
+        return self.given.get(field)
+
+
+def make_context(
+    *,
+    http: OutboundHttp | None = None,
+    language_models: LanguageModels | None = None,
+    attempt: int = 1,
+    is_last_attempt: bool = True,
+    files: MemoryFiles | None = None,
+    memory: MemoryOfOne | None = None,
+    credentials: GivenCredentials | None = None,
+    streamed: list[str] | None = None,
+) -> BlockContext:
+    async def stream(text: str) -> None:
+        if streamed is not None:
+            streamed.append(text)
+
+    return BlockContext(
+        user_id="u",
+        graph_id="g",
+        execution_id="e",
+        node_id="n",
+        attempt=attempt,
+        is_last_attempt=is_last_attempt,
+        idempotency_key="e:n:1",
+        http=http or OutboundHttp(),
+        language_models=language_models or LanguageModels(),
+        files=files or MemoryFiles(),
+        memory=memory or MemoryOfOne(),
+        credentials=credentials or GivenCredentials(),
+        stream=stream,
+    )

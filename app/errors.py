@@ -163,6 +163,14 @@ class BlockLimitExceeded(BlockError):
     category = Category.RESOURCE
 
 
+class BlockDisabled(BlockError):
+    """The block is turned off here."""
+
+    code = "BLOCK_DISABLED"
+    severity = Severity.LOW
+    category = Category.AUTH
+
+
 class BlockUnavailable(BlockError):
     """What the block needs is not available now; it may be later."""
 

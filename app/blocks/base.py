@@ -88,6 +88,10 @@ class Block(ABC):
     """What the inputs that hold credentials are for, by input. Such an input is declared `CredentialsRef | None`."""
     is_sensitive: ClassVar[bool] = False
     """Whether it acts in the world in a way that its owner may want to be asked about first."""
+    setting: ClassVar[str] = ""
+    """The setting that turns it on, `PERDURE_…`; empty for a block that is on unless it is turned off."""
+    off_because: str = ""
+    """Why it is not executed in this process; empty when it is. The registry says so, before anybody else looks."""
 
     class Input(BlockInput):
         """The inputs."""
@@ -106,11 +110,17 @@ class Block(ABC):
         return " ".join((type(self).__doc__ or "").strip().split("\n\n")[0].split())
 
     @cached_property
+    def refs(self) -> tuple[str, str, str]:
+        """Return what it is found by: the UUID, the slug and the class name."""
+        slug = self.slug or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower()
+        return self.id, slug, self.name
+
+    @cached_property
     def signature(self) -> BlockSignature:
         """Return this block as the core sees it."""
         return BlockSignature(
             id=self.id,
-            slug=self.slug or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower(),
+            slug=self.refs[1],
             name=self.name,
             kind=self.kind,
             lane=self.lane,
@@ -128,6 +138,7 @@ class Block(ABC):
             effect=self.effect,
             credentials=self.credentials,
             is_sensitive=self.is_sensitive,
+            off_because=self.off_because,
         )
 
     def cost_of(self, given: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ from typing import Any, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from app.blocks.base import Block, BlockInput, Emitted, NestedGraphBlock, PureBlock, TimerBlock
-from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded, BlockOutputInvalid
+from app.errors import BlockDisabled, BlockError, BlockInputInvalid, BlockLimitExceeded, BlockOutputInvalid
 from app.graph.binding import bind
 from app.json_values import Json, to_json
 
@@ -46,8 +46,11 @@ def prepare(
         mask: Values that win over both.
 
     Raises:
+        BlockDisabled: The block is turned off in this process.
         BlockInputInvalid: A required pin is missing or a value does not fit; the message names the pins.
     """
+    if block.off_because:
+        raise BlockDisabled(block.off_because)
     if isinstance(block, NestedGraphBlock):
         data = {}
     bound = bind(data, input_default, block.signature, mask=mask)

@@ -1,8 +1,13 @@
-"""All blocks there are. A block exists when its class stands in the tuple below, and in no other way."""
+"""All blocks there are.
+
+A block exists when its class stands in the tuple below or comes with a package that whoever runs the server names, and
+in no other way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 from app.blocks.base import Block
 from app.blocks.library import (
@@ -28,7 +33,8 @@ from app.blocks.library import (
     timer,
     web,
 )
-from app.errors import NotFound
+from app.blocks.packages import RegistryRefused, load_packages
+from app.errors import BlockDisabled, NotFound
 from app.graph.signature import BlockSignature
 from app.pools import is_pool_name
 
@@ -120,22 +126,41 @@ class BlockSignatures:
 class BlockRegistry:
     """A fixed set of blocks, found by UUID, by slug or by class name.
 
+    What is turned off stays in it: graphs that use it can be read, and a call of it fails (`app.blocks.calling`).
+
     Raises:
-        ValueError: Two blocks share one of these names, or a pool has a name that none can have.
+        RegistryRefused: Two blocks share one of these names, a pool has a name that none can have, or a block that is
+            to be turned off does not exist.
     """
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
+    def __init__(
+        self,
+        blocks: Iterable[Block],
+        *,
+        disabled: Collection[str] = (),
+        settings: Collection[str] = (),
+    ) -> None:
+        """Take the blocks.
+
+        Args:
+            blocks: One instance of each.
+            disabled: Those to be turned off, by UUID, slug or class name.
+            settings: The settings that are made; a block that needs another one is off.
+        """
         self._blocks = tuple(blocks)
         self._by_ref: dict[str, Block] = {}
         for block in self._blocks:
-            for ref in (block.id, block.signature.slug, block.name):
+            for ref in block.refs:
                 other = self._by_ref.setdefault(ref, block)
                 if other is not block:
-                    raise ValueError(f"{block.name} and {other.name} are both called {ref!r}")
+                    raise RegistryRefused(f"{block.name} and {other.name} are both called {ref!r}")
+            if block.setting and block.setting not in settings:
+                block.off_because = f"{block.name} is off until {block.setting} is set"
+        self._disable(disabled)
         self.pools = frozenset(block.pool for block in self._blocks if block.pool)
         for pool in self.pools:
             if not is_pool_name(pool):
-                raise ValueError(f"A pool cannot be called {pool!r}")
+                raise RegistryRefused(f"A pool cannot be called {pool!r}")
         self.signatures = BlockSignatures(self)
 
     def get(self, ref: str) -> Block | None:
@@ -157,13 +182,61 @@ class BlockRegistry:
             raise NotFound(f"There is no block {ref[:80]!r}")
         return block
 
+    def require_enabled(self, ref: str) -> Block:
+        """Return a block that may be executed.
+
+        Raises:
+            NotFound: There is no such block.
+            BlockDisabled: It is turned off.
+        """
+        block = self.require(ref)
+        if block.off_because:
+            raise BlockDisabled(block.off_because)
+        return block
+
+    def is_enabled(self, ref: str) -> bool:
+        """Answer whether there is such a block and it may be executed."""
+        block = self.get(ref)
+        return block is not None and not block.off_because
+
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks)
 
     def __len__(self) -> int:
         return len(self._blocks)
 
+    def _disable(self, refs: Collection[str]) -> None:
+        for ref in refs:
+            block = self.get(ref)
+            if block is None:
+                raise RegistryRefused(f"There is no block {ref[:80]!r} to be turned off")
+            block.off_because = f"{block.name} is turned off on this server"
 
-def make_registry() -> BlockRegistry:
-    """Return every block there is, always in the same order."""
-    return BlockRegistry(block_class() for block_class in BLOCK_CLASSES)
+
+@dataclass(frozen=True, slots=True)
+class BlockChoice:
+    """Which blocks there are in a deployment, and which of them are on."""
+
+    disabled: frozenset[str] = frozenset()
+    """Blocks that are turned off, by UUID, slug or class name."""
+    packages: tuple[str, ...] = ()
+    """Installed distributions whose blocks are there too."""
+    settings: frozenset[str] = frozenset()
+    """The settings that are made, of those without which some block is off."""
+
+
+def make_registry(choice: BlockChoice | None = None) -> BlockRegistry:
+    """Return every block there is, always in the same order; those of packages come last.
+
+    Args:
+        choice: Which blocks there are and which of them are on; our own unless said otherwise.
+
+    Raises:
+        RegistryRefused: The choice names something that there is not, a package cannot be loaded, or two blocks share
+            a name.
+    """
+    choice = choice or BlockChoice()
+    classes = (*BLOCK_CLASSES, *load_packages(choice.packages))
+    return BlockRegistry(
+        (block_class() for block_class in classes), disabled=choice.disabled, settings=choice.settings
+    )

@@ -76,6 +76,12 @@ def check_required(node: Node, block: BlockSignature, linked: Collection[str], p
             problems.add(node.id, name, f"{quoted(name)} is required: link it or give it a value")
 
 
+def check_is_on(node: Node, block: BlockSignature, problems: Problems) -> None:
+    """Find a block that is turned off."""
+    if block.off_because:
+        problems.add(node.id, "block_id", block.off_because)
+
+
 def given_fields(constants: Mapping[str, Any]) -> set[str]:
     """Return the fields that constants supply, be it in parts. A null supplies nothing."""
     fields = set[str]()

@@ -113,6 +113,8 @@ class BlockSignature:
     """What the inputs that hold credentials are for, by input."""
     is_sensitive: bool = False
     """Whether it acts in the world in a way that its owner may want to be asked about first."""
+    off_because: str = ""
+    """Why it is not executed here; empty when it is."""
 
     @property
     def required(self) -> frozenset[str]:

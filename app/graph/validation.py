@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from app.errors import InvalidRequest
 from app.graph.definition import GraphDefinition, Node
 from app.graph.link_checks import check_links
-from app.graph.node_checks import NAME, check_constants, check_name, check_required
+from app.graph.node_checks import NAME, check_constants, check_is_on, check_name, check_required
 from app.graph.pins import PinNameInvalid, base_name
 from app.graph.problems import NodeErrors, Problems
 from app.graph.signature import BlockSignature, Kind, RetryPolicy
@@ -63,7 +63,8 @@ def validate_graph(graph: GraphDefinition, signatures: Signatures, *, is_lenient
     Args:
         graph: The graph as its author gave it.
         signatures: Of every block there is.
-        is_lenient: For imports: unknown and ill-typed constants, missing inputs and doubled input names pass.
+        is_lenient: For imports: unknown and ill-typed constants, missing inputs, doubled input names and blocks that
+            are turned off pass.
     """
     problems = Problems()
     if not _has_good_size(graph, problems):
@@ -80,6 +81,7 @@ def validate_graph(graph: GraphDefinition, signatures: Signatures, *, is_lenient
             _check_settings(node, problems)
             if not is_lenient:
                 check_required(node, block, fields, problems)
+                check_is_on(node, block, problems)
     if not is_lenient:
         _check_names_differ(graph, blocks, problems)
     _check_start(graph, blocks, linked.keys(), problems)

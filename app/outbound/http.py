@@ -9,7 +9,7 @@ import asyncio
 import json as json_codec
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ import httpx
 
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
 from app.outbound.addresses import CheckedBackend, Resolver, resolve
+from app.outbound.forms import FormFile, make_multipart
 from app.outbound.idempotency import make_header_value
 from app.outbound.response import BodyReader, Response
 
@@ -47,6 +48,9 @@ _CLIENT_HEADERS = frozenset(
 _CONTENT_HEADERS = ("content-encoding", "content-language", "content-location", "content-type")
 _SECRET_HEADER = re.compile(r"auth|cookie|api-?key|token|secret|session|signature", re.IGNORECASE)
 
+_SECRETS = "secret_headers"
+"""Where a request keeps the names of further ones."""
+
 _HOST = re.compile(rb"[\w.:-]+")
 """A name or an address, of either kind."""
 
@@ -74,13 +78,14 @@ class OutboundHttp:
         """
         self._limit_bytes = limit_bytes
         # A kept connection may die under the next request, and none could tell whether that was carried out.
+        self._network = CheckedBackend(
+            allowed_private_hosts=allowed_private_hosts, resolver=resolver, network=network
+        )
         self._connections = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=CheckedBackend(
-                allowed_private_hosts=allowed_private_hosts, resolver=resolver, network=network
-            ),
+            network_backend=self._network,
         )
 
     async def request(
@@ -92,7 +97,9 @@ class OutboundHttp:
         content: bytes | None = None,
         json: Any = None,
         form: Mapping[str, str] | None = None,
+        files: Iterable[FormFile] = (),
         idempotency_key: str | None = None,
+        secret_headers: Iterable[str] = (),
         timeout_seconds: float = 30.0,
     ) -> Response:
         """Make one request, follow its redirects and read the response. No status is an error here.
@@ -103,8 +110,10 @@ class OutboundHttp:
             headers: Those of the connection and of the framing are left out: the client sets them.
             content: The body. At most one of `content`, `json` and `form` is given.
             json: A value to send as JSON; None sends nothing.
-            form: Fields to send as a URL-encoded form.
+            form: Fields to send as a form, URL-encoded unless there are files.
+            files: Files to send as parts of the form.
             idempotency_key: Sent as `Idempotency-Key` when the method changes something.
+            secret_headers: Names of headers that no redirect takes to another host, besides those whose names say so.
             timeout_seconds: For everything together.
 
         Raises:
@@ -117,9 +126,12 @@ class OutboundHttp:
             BlockError: The response cannot be understood, or there are too many redirects.
         """
         try:
-            request = _make_request(method, url, headers, content=content, json=json, form=form)
+            request = _make_request(
+                method, url, headers, content=content, json=json, form=form, files=list(files)
+            )
         except ValueError as error:
             raise BlockInputInvalid("The request holds what HTTP or JSON cannot carry") from error
+        request.extensions[_SECRETS] = frozenset(name.strip().lower() for name in secret_headers)
         if idempotency_key and request.method not in SAFE_METHODS:
             request.headers.setdefault("idempotency-key", make_header_value(idempotency_key))
         try:
@@ -127,6 +139,19 @@ class OutboundHttp:
                 return await self._follow(request)
         except TimeoutError as error:
             _raise_unavailable(request, f"did not answer within {timeout_seconds:g} s", error)
+
+    async def connect(self, host: str, port: int) -> httpcore.AsyncNetworkStream:
+        """Open a plain connection, for what speaks HTTP by itself.
+
+        Raises:
+            AddressRefused: One of the host's addresses is not public.
+            BlockInputInvalid: It cannot be the name of a host.
+            BlockUnavailable: The host cannot be reached.
+        """
+        try:
+            return await self._network.connect_tcp(host, port, timeout=CONNECT_TIMEOUT_SECONDS)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            raise BlockUnavailable(f"{host} cannot be reached: {error}") from error
 
     async def aclose(self) -> None:
         """Close the client; what is under way is broken off."""
@@ -182,6 +207,7 @@ def _make_request(
     content: bytes | None,
     json: Any,
     form: Mapping[str, str] | None,
+    files: Sequence[FormFile],
 ) -> httpx.Request:
     if not re.fullmatch(r"[A-Za-z]{1,20}", method):
         raise BlockInputInvalid("The method is not one of HTTP")
@@ -193,7 +219,9 @@ def _make_request(
             if name.strip().lower() not in _CLIENT_HEADERS
         ]
     )
-    if json is not None:
+    if files:
+        content, sent["content-type"] = make_multipart(form or {}, files)
+    elif json is not None:
         content = json_codec.dumps(json, allow_nan=False).encode()
         sent.setdefault("content-type", "application/json")
     elif form is not None:
@@ -232,7 +260,8 @@ def _redirected(request: httpx.Request, status_code: int, location: str) -> http
         [(name, value) for name, value in request.headers.raw if name.lower().decode() not in _CLIENT_HEADERS]
     )
     if _origin(url) != _origin(request.url):
-        for name in [name for name in headers if _SECRET_HEADER.search(name)]:
+        marked = request.extensions.get(_SECRETS, frozenset())
+        for name in [name for name in headers if name in marked or _SECRET_HEADER.search(name)]:
             del headers[name]
     method, content = request.method, request.content
     becomes_get = method != "HEAD" if status_code == 303 else status_code in (301, 302) and method == "POST"
@@ -240,7 +269,9 @@ def _redirected(request: httpx.Request, status_code: int, location: str) -> http
         method, content = "GET", b""
         for name in (*_CONTENT_HEADERS, "idempotency-key"):
             headers.pop(name, None)
-    return _framed(method, url, headers, content)
+    redirected = _framed(method, url, headers, content)
+    redirected.extensions = dict(request.extensions)
+    return redirected
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

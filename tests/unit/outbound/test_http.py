@@ -6,6 +6,8 @@ import gzip
 import json
 import socket
 from collections.abc import AsyncIterator
+from email import message_from_bytes
+from email.policy import HTTP
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded, BlockUnavailable
 from app.outbound.addresses import AddressRefused
+from app.outbound.forms import FormFile
 from app.outbound.http import OutboundHttp
 from app.outbound.idempotency import make_header_value
 from app.outbound.response import MAX_RETRY_AFTER_SECONDS, parse_retry_after
@@ -56,6 +59,36 @@ async def test_a_form_is_sent_as_a_form(server: StubServer, http: OutboundHttp) 
     await http.request("POST", f"{server.url}/", form={"a": "1 2", "b": "&"})
     assert server.asked[0].body == b"a=1+2&b=%26"
     assert server.asked[0].headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+async def test_files_are_sent_as_parts_of_a_form(server: StubServer, http: OutboundHttp) -> None:
+    files = [
+        FormFile("doc", "ü.txt", b"one\r\n--", "text/plain"),
+        FormFile("doc", "b.bin", b"\0\xff", "application/pdf"),
+    ]
+    await http.request(
+        "POST", f"{server.url}/", headers={"Content-Type": "text/plain"}, form={"a": "1 2"}, files=files
+    )
+    (asked,) = server.asked
+    parts = message_from_bytes(
+        b"Content-Type: " + asked.headers["content-type"].encode() + b"\r\n\r\n" + asked.body,
+        policy=HTTP,
+    )
+    assert [
+        (part.get_param("name", header="content-disposition"), part.get_content_type())
+        for part in parts.iter_parts()
+    ] == [("a", "text/plain"), ("doc", "text/plain"), ("doc", "application/pdf")]
+    assert [part.get_payload(decode=True) for part in parts.iter_parts()] == [b"1 2", b"one\r\n--", b"\0\xff"]
+
+
+async def test_the_name_of_a_file_cannot_add_headers_to_its_part(
+    server: StubServer, http: OutboundHttp
+) -> None:
+    evil = '"; x="\r\nX-Injected: 1\r\n\r\n'
+    await http.request("POST", f"{server.url}/", files=[FormFile(evil, evil, b"", f"text/plain{evil}")])
+    head = server.asked[0].body.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert len(head) == 3
+    assert head[2] == b"Content-Type: application/octet-stream"
 
 
 async def test_headers_of_the_connection_are_the_clients_own(server: StubServer, http: OutboundHttp) -> None:
@@ -230,6 +263,19 @@ async def test_secret_headers_go_along_within_their_origin(server: StubServer, h
     server.answers["/here"] = Answer(307, headers={"location": "/there"})
     await http.request("GET", f"{server.url}/here", headers=SECRETS)
     assert {name.lower() for name in SECRETS} <= set(server.asked[1].headers)
+
+
+async def test_headers_that_are_marked_as_secret_stay_with_their_origin(server: StubServer) -> None:
+    async with running_server() as other:
+        http = OutboundHttp(allowed_private_hosts=["127.0.0.1"])
+        server.answers["/away"] = Answer(307, headers={"location": "/on"})
+        server.answers["/on"] = Answer(307, headers={"location": f"{other.url}/"})
+        await http.request(
+            "GET", f"{server.url}/away", headers={"X-Mine": "1", "X-Plain": "2"}, secret_headers=["X-MINE"]
+        )
+    assert server.asked[1].headers["x-mine"] == "1"
+    assert "x-mine" not in other.asked[0].headers
+    assert other.asked[0].headers["x-plain"] == "2"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from temporalio.worker import Worker
 from app.blocks.registry import make_registry
 from app.database import AWAY
 from app.embedded.home import Home
+from app.outbound.services import WebServices
 from app.patience import patiently
 from app.pools import choose_pools, share_out
 from app.roots import object_store, run_root, temporal_target
@@ -134,6 +135,12 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         openai_api_key=reveal(settings.openai_api_key),
         anthropic_api_key=reveal(settings.anthropic_api_key),
         allowed_private_hosts=settings.allowed_private_hosts,
+        web=WebServices(
+            search_url=settings.search_url,
+            search_api_key=reveal(settings.search_api_key),
+            wikipedia_url=settings.wikipedia_url,
+            chromium=settings.chromium,
+        ),
         objects=object_store(settings),
         graceful_shutdown_seconds=settings.drain_seconds,
         build_id=given.build_id or settings.build_id,

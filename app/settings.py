@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.encryption_keys import EncryptionKey, parse_encryption_keys
 from app.errors import Category, PerdureError, Severity
+from app.outbound.services import WIKIPEDIA_URL
 
 PREFIX = "PERDURE_"
 POSTGRES = "postgres"
@@ -134,6 +135,18 @@ class Settings(BaseSettings):
 
     allowed_private_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """Private or loopback hosts that blocks may reach nevertheless, separated by commas."""
+
+    search_url: str | None = None
+    """Search engine of SearchTheWebBlock, e.g. http://searxng:8080."""
+
+    search_api_key: SecretStr | None = None
+    """Key for `search_url`, which then is an engine that answers as Brave's does."""
+
+    wikipedia_url: str = WIKIPEDIA_URL
+    """Where GetWikipediaSummaryBlock reads."""
+
+    chromium: str | None = None
+    """Path of the Chromium that takes screenshots; unset, one is looked for on the PATH."""
 
     metrics_open: bool = False
     """Answer `/metrics` without a token."""

@@ -33,6 +33,7 @@ from app.database import plain_url
 from app.llm.language_models import LanguageModels
 from app.objects import ObjectStore
 from app.outbound.http import OutboundHttp
+from app.outbound.services import WebServices
 from app.pools import COMMON_POOL, choose_pools, queue_of
 from app.worker_builds import make_deployment
 from app.worker_tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
@@ -63,6 +64,7 @@ class WorkerConfig:
     openai_api_key: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     allowed_private_hosts: frozenset[str] = frozenset()
+    web: WebServices = field(default_factory=WebServices)
     objects: ObjectStore | None = field(default=None, repr=False)
     """Where bodies of large values are kept; None for the database."""
     graceful_shutdown_seconds: float = 10.0
@@ -156,7 +158,7 @@ def _make_activities(
         PlanCache(pool, registry),
         ValueCache(ValueStore(pool, config.objects)),
     )
-    contexts = Contexts(http=http, language_models=language_models)
+    contexts = Contexts(http=http, language_models=language_models, web=config.web)
     calls = BlockCalls(pool, origins, plans, values, contexts)
     trials = BlockTrials(registry, contexts)
     settling = Settling(client, pool)

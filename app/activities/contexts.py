@@ -10,6 +10,7 @@ from app.blocks.context import BlockContext, File, Scope
 from app.errors import BlockError
 from app.llm.language_models import LanguageModels
 from app.outbound.http import OutboundHttp
+from app.outbound.services import WebServices
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,13 @@ async def unheard(text: str) -> None:
 class Contexts:
     """Makes contexts."""
 
-    def __init__(self, *, http: OutboundHttp, language_models: LanguageModels) -> None:
+    def __init__(
+        self, *, http: OutboundHttp, language_models: LanguageModels, web: WebServices | None = None
+    ) -> None:
         """Take what all calls in this process share."""
         self._http = http
         self._language_models = language_models
+        self._web = web or WebServices()
 
     def make(self, origin: Origin, call: CallRef) -> BlockContext:
         """Return what a block may use in one call."""
@@ -85,4 +89,5 @@ class Contexts:
             memory=NoMemory(),
             credentials=NoCredentials(),
             stream=unheard,
+            web=self._web,
         )

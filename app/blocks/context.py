@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.blocks.credentials import Credentials, CredentialsMissing
+from app.outbound.services import WebServices
 
 if TYPE_CHECKING:
     from app.llm.language_models import LanguageModels
@@ -115,6 +116,8 @@ class BlockContext:
     credentials: CredentialsSource
     stream: Callable[[str], Awaitable[None]]
     """Shows a piece of text to those who watch the execution at this moment. Nobody keeps it."""
+    web: WebServices = field(default_factory=WebServices)
+    """What the operator has chosen."""
 
     async def require_credentials(self, kind: type[C], field: str = "credentials") -> C:
         """Return the credentials for an input of the block.

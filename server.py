@@ -26,7 +26,7 @@ from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
 from app.embedded.ports import bind
 from app.patience import patiently
-from app.roots import object_store, run_root, temporal_target
+from app.roots import block_choice, object_store, run_root, temporal_target
 from app.serving import serving, url_of
 from app.settings import Settings, reveal
 from app.temporal import connect, register_search_attributes
@@ -156,6 +156,7 @@ def make_api_config(
         jwt_audience=settings.jwt_audience,
         encryption_keys=settings.encryption_keys,
         codec_capability=codec_capability,
+        blocks=block_choice(settings),
         initial_credits=settings.initial_credits,
         objects=object_store(settings),
         limits=make_limits(settings),

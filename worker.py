@@ -24,7 +24,7 @@ from app.embedded.home import Home
 from app.outbound.services import WebServices
 from app.patience import patiently
 from app.pools import choose_pools, share_out
-from app.roots import object_store, run_root, temporal_target
+from app.roots import block_choice, object_store, run_root, temporal_target
 from app.settings import Settings, SettingsRefused, reveal
 from app.temporal import connect
 from app.temporal_worker import CONCURRENCY, WorkerConfig, make_workers
@@ -120,13 +120,15 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         PoolUnknown: The command line names a pool that there is not.
     """
     assert settings.database_url is not None
-    pools = choose_pools(make_registry().pools, given.pool)
+    blocks = block_choice(settings)
+    pools = choose_pools(make_registry(blocks).pools, given.pool)
     targets = None
     if given.tune_memory is not None or given.tune_cpu is not None:
         targets = Targets(given.tune_memory or MEMORY_SHARE, given.tune_cpu or CPU_SHARE)
     return WorkerConfig(
         database_url=settings.database_url,
         task_queue=settings.task_queue,
+        blocks=blocks,
         pools=pools,
         concurrency=share_out(pools, given.concurrency, usual=CONCURRENCY),
         targets=targets,

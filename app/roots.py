@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from app.blocks.registry import BlockChoice
 from app.errors import PerdureError
 from app.log import configure_log
 from app.objects import ObjectStore
@@ -78,6 +79,13 @@ def object_store(settings: Settings) -> ObjectStore | None:
     from app.s3 import S3Objects  # noqa: PLC0415 - its library costs whoever does not use it time and memory
 
     return S3Objects(settings.value_store)
+
+
+def block_choice(settings: Settings) -> BlockChoice:
+    """Return which blocks there are and which of them are on."""
+    return BlockChoice(
+        disabled=settings.disabled_blocks, packages=settings.block_packages, settings=settings.made
+    )
 
 
 def temporal_target(settings: Settings, *, address: str | None = None) -> TemporalTarget:

@@ -148,6 +148,12 @@ class Settings(BaseSettings):
     chromium: str | None = None
     """Path of the Chromium that takes screenshots; unset, one is looked for on the PATH."""
 
+    disabled_blocks: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Blocks that are turned off, by UUID, slug or class name, separated by commas."""
+
+    block_packages: Annotated[tuple[str, ...], NoDecode] = ()
+    """Installed distributions whose blocks are there too, separated by commas. Their code runs in the workers."""
+
     metrics_open: bool = False
     """Answer `/metrics` without a token."""
 
@@ -205,10 +211,10 @@ class Settings(BaseSettings):
             raise ValueError("must be a postgresql:// URL")
         return f"postgresql+asyncpg://{rest}"
 
-    @field_validator("allowed_private_hosts", mode="before")
+    @field_validator("allowed_private_hosts", "disabled_blocks", "block_packages", mode="before")
     @classmethod
-    def _split_at_commas(cls, hosts: Any) -> Any:
-        return frozenset(filter(None, map(str.strip, hosts.split(",")))) if isinstance(hosts, str) else hosts
+    def _split_at_commas(cls, given: Any) -> Any:
+        return list(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
     @field_validator("encryption_key")
     @classmethod
@@ -238,6 +244,11 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether this process is to use the embedded Postgres and Temporal."""
         return self.database_url is None and self.temporal_address is None
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The names, as the environment has them, of the settings that say something."""
+        return frozenset(PREFIX + name.upper() for name in type(self).model_fields if getattr(self, name))
 
     def require_api_secrets(self) -> None:
         """Check that the API has what it needs to recognise callers and to read what is encrypted.

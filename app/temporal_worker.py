@@ -28,7 +28,7 @@ from app.activities.trials import BlockTrials
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
 from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
-from app.blocks.registry import BlockRegistry, make_registry
+from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
 from app.database import plain_url
 from app.llm.language_models import LanguageModels
 from app.objects import ObjectStore
@@ -52,6 +52,8 @@ class WorkerConfig:
 
     database_url: str
     task_queue: str
+    blocks: BlockChoice = BlockChoice()
+    """Which blocks there are, and which of them are on."""
     pools: Sequence[str] = ()
     """The pools it serves; empty for all."""
     concurrency: Mapping[str, int] = field(default_factory=dict)
@@ -88,12 +90,13 @@ async def make_workers(
         config: What to serve, and with what.
         runner: How workflow code is run; unsandboxed unless said otherwise. The import contracts keep it pure, and
             the tests run it in the sandbox.
-        registry: The blocks it serves; all of them unless said otherwise.
+        registry: The blocks it serves; those of the configuration unless said otherwise.
 
     Raises:
         PoolUnknown: It is to serve a pool that no block names.
+        RegistryRefused: There is no such choice of blocks.
     """
-    registry = registry or make_registry()
+    registry = registry or make_registry(config.blocks)
     pools = choose_pools(registry.pools, config.pools)
     pool = await _connect(config.database_url)
     http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)

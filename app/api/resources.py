@@ -36,7 +36,7 @@ from app.api.services.users import Users
 from app.api.services.values import Values
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.blocks.registry import BlockRegistry, make_registry
+from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption_keys import EncryptionKey
 from app.objects import ObjectStore
@@ -63,6 +63,8 @@ class ApiConfig:
     """Keys of what Temporal stores, newest first, to show it to people."""
     codec_capability: str | None = field(default=None, repr=False)
     """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
+    blocks: BlockChoice = BlockChoice()
+    """Which blocks there are, and which of them are on."""
     initial_credits: int = 1000
     objects: ObjectStore | None = field(default=None, repr=False)
     """Where bodies of large values are kept; None for the database."""
@@ -127,13 +129,14 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
 
     Raises:
         ValueError: The configuration says neither secret nor key set for tokens.
+        RegistryRefused: There is no such choice of blocks.
     """
     database = make_engine(config.database_url)
     sessions = Sessions(database)
     engine = Engine(connect, config.temporal_address)
     values = Values(sessions, config.objects)
     hub = EventHub(config.database_url)
-    registry = make_registry()
+    registry = make_registry(config.blocks)
     calls = IdempotentCalls(sessions)
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
     waiting = Waiting(sessions, hub, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -57,6 +58,22 @@ class CredentialsRef(BaseModel):
     provider: str = ""
     type: str = ""
     title: str | None = None
+
+
+def headers_for(credentials: HostHeaders, url: str) -> dict[str, str]:
+    """Return the headers when they are for the host of a URL, else none.
+
+    A host without a port stands for the usual ports of the web.
+    """
+    try:
+        target, stored = urlsplit(url.strip()), urlsplit(f"//{credentials.host.strip()}")
+        usual = {"http": 80, "https": 443}.get(target.scheme)
+        is_port = usual is not None and (target.port or usual) == (stored.port or usual)
+    except ValueError:
+        return {}
+    host, wanted = (target.hostname or "").rstrip("."), stored.hostname or ""
+    is_host = host.endswith(wanted[1:]) if wanted.startswith("*.") else host == wanted
+    return dict(credentials.headers) if is_port and is_host and host else {}
 
 
 Credentials: TypeAlias = ApiKey | UserPassword | OAuth2Token | HostHeaders

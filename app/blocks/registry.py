@@ -107,6 +107,7 @@ BLOCK_CLASSES: tuple[type[Block], ...] = (
     llm.LlmCallBlock,
     llm.AITextGeneratorBlock,
     web.SendWebRequestBlock,
+    web.SendAuthenticatedWebRequestBlock,
     agents.AgentExecutorBlock,
 )
 

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from email import message_from_bytes
+from email.message import Message
+from email.policy import HTTP
 from typing import Any
 
 import pytest
 
-from app.blocks.library.web import SendWebRequestBlock
-from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
+from app.blocks.credentials import CredentialsMissing, HostHeaders, headers_for
+from app.blocks.library.web import HttpMethod, SendAuthenticatedWebRequestBlock, SendWebRequestBlock
+from app.errors import BlockInputInvalid, BlockUnavailable
 from app.outbound.addresses import AddressRefused
 from app.outbound.http import OutboundHttp
-from tests.unit.blocks.contexts import make_context
+from tests.unit.blocks.contexts import GivenCredentials, MemoryFiles, make_context
 from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
 block = SendWebRequestBlock()
@@ -173,9 +177,108 @@ async def test_a_private_address_is_refused(server: StubServer) -> None:
         await run(OutboundHttp(), url=server.url, is_last_attempt=False)
 
 
-async def test_files_are_refused_with_a_word_about_it(http: OutboundHttp) -> None:
-    with pytest.raises(BlockError, match="files"):
-        await run(http, url="http://example.com", files=["data:,x"])
+async def test_files_go_as_parts_of_a_form_with_the_body_as_its_fields(
+    server: StubServer, http: OutboundHttp
+) -> None:
+    files = MemoryFiles()
+    first = await files.store(b"\x89PNG", name="a.png", content_type="image/png")
+    second = await files.store(b"two", name='b".txt', content_type="text/plain")
+    given = SendWebRequestBlock.Input(
+        url=server.url, body={"a": "x", "b": [1]}, files_name="up", files=[first, second]
+    )
+    context = make_context(http=http, files=files)
+    assert [pin async for pin, _ in block.run(given, context)] == ["client_error"]
+
+    (asked,) = server.asked
+    content_type = asked.headers["content-type"]
+    assert content_type.startswith("multipart/form-data")
+    head = f"content-type: {content_type}\r\n\r\n".encode()
+    parts = message_from_bytes(head + asked.body, policy=HTTP).get_payload()
+    assert isinstance(parts, list)
+    read = [
+        (part.get_param("name", header="content-disposition"), part.get_payload(decode=True))
+        for part in parts
+        if isinstance(part, Message)
+    ]
+    assert read == [("a", b"x"), ("b", b"[1]"), ("up", b"\x89PNG"), ("up", b"two")]
+    assert parts[2].get_filename() == "a.png"
+
+
+async def test_a_file_that_is_not_there_is_an_error(http: OutboundHttp) -> None:
+    with pytest.raises(BlockInputInvalid):
+        await run(http, url="http://example.com", files=["workspace://none"])
+
+
+async def test_a_large_response_that_is_no_text_is_kept_as_a_file(
+    server: StubServer, http: OutboundHttp
+) -> None:
+    server.answers["/"] = Answer(body=bytes(300_000), headers={"content-type": "image/png"})
+    files = MemoryFiles()
+    given = SendWebRequestBlock.Input(url=f"{server.url}/", method=HttpMethod.GET)
+    ((_, reference),) = [emitted async for emitted in block.run(given, make_context(http=http, files=files))]
+    assert reference.startswith("workspace://")
+    assert files.files[reference].content == bytes(300_000)
+
+
+class TestWithStoredHeaders:
+    async def send(self, http: OutboundHttp, host: str, **given: Any) -> None:
+        stored = HostHeaders("http", host, {"X-Mine": "stored", "Authorization": "stored"})
+        context = make_context(http=http, credentials=GivenCredentials(credentials=stored))
+        authenticated = SendAuthenticatedWebRequestBlock()
+        async for _ in authenticated.run(SendAuthenticatedWebRequestBlock.Input(**given), context):
+            pass
+
+    async def test_they_go_to_their_host(self, server: StubServer, http: OutboundHttp) -> None:
+        await self.send(http, f"127.0.0.1:{server.port}", url=server.url)
+        assert server.asked[0].headers["x-mine"] == "stored"
+
+    async def test_they_do_not_go_to_another_host(self, server: StubServer, http: OutboundHttp) -> None:
+        await self.send(http, "example.com", url=server.url)
+        assert "x-mine" not in server.asked[0].headers
+
+    async def test_a_header_of_the_node_wins(self, server: StubServer, http: OutboundHttp) -> None:
+        await self.send(http, f"127.0.0.1:{server.port}", url=server.url, headers={"x-mine": "own"})
+        assert server.asked[0].headers["x-mine"] == "own"
+
+    async def test_a_redirect_does_not_take_them_along(self, server: StubServer, http: OutboundHttp) -> None:
+        async with running_server() as other:
+            server.answers["/"] = Answer(307, headers={"location": f"{other.url}/"})
+            await self.send(http, f"127.0.0.1:{server.port}", url=f"{server.url}/")
+        assert not {"x-mine", "authorization"} & set(other.asked[0].headers)
+
+    async def test_without_any_nothing_is_sent(self, server: StubServer, http: OutboundHttp) -> None:
+        authenticated = SendAuthenticatedWebRequestBlock()
+        with pytest.raises(CredentialsMissing):
+            async for _ in authenticated.run(
+                SendAuthenticatedWebRequestBlock.Input(url=server.url), make_context(http=http)
+            ):
+                pass
+        assert not server.asked
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "is_for"),
+    [
+        ("api.example.com", "https://api.example.com/x", True),
+        ("API.example.com", "http://api.EXAMPLE.com.:80", True),
+        ("api.example.com", "https://api.example.com:8443", False),
+        ("api.example.com:8443", "https://api.example.com:8443", True),
+        ("api.example.com:8443", "https://api.example.com", False),
+        ("api.example.com", "https://example.com", False),
+        ("example.com", "https://api.example.com", False),
+        ("*.example.com", "https://a.b.example.com", True),
+        ("*.example.com", "https://example.com", False),
+        ("*.example.com", "https://notexample.com", False),
+        ("example.com", "https://example.com@evil.org", False),
+        ("example.com", "https://evil.org#@example.com", False),
+        ("example.com", "ftp://example.com", False),
+        ("", "https:///x", False),
+        ("[::1]:90", "http://[::1]:90/", True),
+        ("example.com", "https://example.com:x", False),
+    ],
+)
+def test_stored_headers_are_for_the_host_of_the_url(host: str, url: str, is_for: bool) -> None:
+    assert bool(headers_for(HostHeaders("http", host, {"a": "b"}), url)) is is_for
 
 
 def test_the_block_is_known_by_its_id_and_pins() -> None:

@@ -52,7 +52,7 @@ class WorkerConfig:
 
     database_url: str
     task_queue: str
-    blocks: BlockChoice = BlockChoice()
+    blocks: BlockChoice = field(default_factory=BlockChoice)
     """Which blocks there are, and which of them are on."""
     pools: Sequence[str] = ()
     """The pools it serves; empty for all."""

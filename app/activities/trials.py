@@ -38,7 +38,7 @@ class BlockTrials:
         """Run a block once.
 
         Raises:
-            ApplicationError: It failed; the type is the error's code.
+            ApplicationError: It failed; the type is the error's code, its details are those of the error.
         """
         try:
             block = self._registry.require(trial.block_id)
@@ -48,7 +48,11 @@ class BlockTrials:
             outputs = [(pin, value) async for pin, value in self._run(block, given, trial.user_id)]
         except PerdureError as error:
             raise ApplicationError(
-                error.message, type=error.code, non_retryable=True, category=ApplicationErrorCategory.BENIGN
+                error.message,
+                error.details,
+                type=error.code,
+                non_retryable=True,
+                category=ApplicationErrorCategory.BENIGN,
             ) from error
         return BlockTrialResult(outputs, block.cost_of(given.model_dump()))
 

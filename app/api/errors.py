@@ -34,6 +34,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "UNAUTHENTICATED": 401,
     "INSUFFICIENT_CREDITS": 402,
     "FORBIDDEN": 403,
+    "BLOCK_DISABLED": 403,
     "NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "CONFLICT": 409,
@@ -65,8 +66,8 @@ class BlockRefused(PerdureError):
     severity = Severity.LOW
     category = Category.BUSINESS
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, message: str, *, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, details=details)
         self.block_code = code
 
 

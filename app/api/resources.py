@@ -63,7 +63,7 @@ class ApiConfig:
     """Keys of what Temporal stores, newest first, to show it to people."""
     codec_capability: str | None = field(default=None, repr=False)
     """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
-    blocks: BlockChoice = BlockChoice()
+    blocks: BlockChoice = field(default_factory=BlockChoice)
     """Which blocks there are, and which of them are on."""
     initial_credits: int = 1000
     objects: ObjectStore | None = field(default=None, repr=False)

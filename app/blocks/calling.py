@@ -47,7 +47,8 @@ def prepare(
 
     Raises:
         BlockDisabled: The block is turned off in this process.
-        BlockInputInvalid: A required pin is missing or a value does not fit; the message names the pins.
+        BlockInputInvalid: A required pin is missing or a value does not fit; the message names the pins, and
+            `details.fields` says what is wrong with each.
     """
     if block.off_because:
         raise BlockDisabled(block.off_because)
@@ -57,7 +58,7 @@ def prepare(
     try:
         return block.Input.model_validate(bound)
     except ValidationError as error:
-        raise BlockInputInvalid(_summary_of(error)) from None
+        raise _refusal_of(error) from None
 
 
 def run_pure(block: PureBlock | TimerBlock, given: BlockInput) -> Iterator[tuple[str, Json]]:
@@ -108,14 +109,17 @@ def _run_guarded(block: PureBlock | TimerBlock, given: BlockInput) -> Iterator[E
         raise BlockError(f"{block.name} cannot work with these inputs ({type(error).__name__})") from error
 
 
-def _summary_of(error: ValidationError) -> str:
+def _refusal_of(error: ValidationError) -> BlockInputInvalid:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     named = [
-        f"`{'.'.join(str(part) for part in problem['loc'][:3])}`: {problem['msg']}"
+        (".".join(str(part) for part in problem["loc"][:3]), problem["msg"])
         for problem in problems[:_NAMED_PINS]
     ]
     more = len(problems) - len(named)
-    return "; ".join(named) + (f"; and {more} more" if more else "")
+    message = "; ".join(f"`{pin}`: {problem}" for pin, problem in named)
+    return BlockInputInvalid(
+        message + (f"; and {more} more" if more else ""), details={"fields": dict(reversed(named))}
+    )
 
 
 @cache

@@ -35,7 +35,7 @@ _MEANINGS = {
     400: "The graph or its inputs are not valid; `details.node_errors` says where.",
     401: "A valid token is needed.",
     402: "There are not enough credits.",
-    403: "Your role does not allow this.",
+    403: "This is not allowed to you, or the block is turned off.",
     404: "You have nothing of that id.",
     409: "It is not in a state that allows this.",
     413: "The body is larger than 10 MB, or the answer would be larger than 32 MiB.",

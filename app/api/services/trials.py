@@ -18,7 +18,7 @@ from app.api.engine import Engine, engine_errors
 from app.api.errors import BlockRefused
 from app.api.schemas.blocks import TrialView
 from app.blocks.base import Block
-from app.errors import EngineUnavailable
+from app.errors import BlockDisabled, EngineUnavailable
 from app.fairness import make_priority
 from app.pools import queue_of
 
@@ -56,6 +56,7 @@ class Trials:
 
         Raises:
             BlockRefused: The block failed, or took too long.
+            BlockDisabled: The worker has it turned off.
             EngineUnavailable: There is no Temporal or no worker.
         """
         client = await self._engine.client()
@@ -84,12 +85,19 @@ class Trials:
         return TrialView(outputs=outputs, cost=result.cost)
 
 
-def _refusal(error: ActivityFailureError) -> BlockRefused | EngineUnavailable:
+def _refusal(error: ActivityFailureError) -> BlockRefused | BlockDisabled | EngineUnavailable:
     cause = error.cause
     if isinstance(cause, ApplicationError):
-        return BlockRefused(cause.type or "BLOCK_FAILED", cause.message)
+        if cause.type == BlockDisabled.code:
+            return BlockDisabled(cause.message)
+        return BlockRefused(cause.type or "BLOCK_FAILED", cause.message, details=_details_of(cause))
     if isinstance(cause, ActivityTimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START:
         return EngineUnavailable("No worker took the block")
     if isinstance(cause, ActivityTimeoutError):
         return BlockRefused("TIMED_OUT", "The block did not end within its time")
     return BlockRefused("BLOCK_FAILED", "The block failed")
+
+
+def _details_of(cause: ApplicationError) -> dict[str, Any]:
+    first = cause.details[0] if cause.details else None
+    return first if isinstance(first, dict) else {}

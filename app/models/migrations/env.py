@@ -5,7 +5,10 @@ from __future__ import annotations
 from alembic import context
 from sqlmodel import SQLModel
 
-import app.models.tables  # noqa: F401 - fills SQLModel.metadata
+import app.models.credentials_tables
+import app.models.files
+import app.models.memories
+import app.models.tables  # noqa: F401 - these fill SQLModel.metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("parent_n", sa.Integer(), nullable=True),
         sa.Column("run_id", sa.Text(), server_default="", nullable=False),
         sa.Column("inputs", sa.JSON(), nullable=False),
+        sa.Column("credentials", sa.JSON(), server_default="{}", nullable=False),
         sa.Column("outputs", sa.JSON(), server_default="{}", nullable=False),
         sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("report", sa.JSON(none_as_null=True), nullable=True),
@@ -190,6 +191,7 @@ def upgrade() -> None:
         sa.Column("input_schema", sa.JSON(), nullable=False),
         sa.Column("output_schema", sa.JSON(), nullable=False),
         sa.Column("nests", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("credential_needs", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["graph_id"],
@@ -228,9 +230,103 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'open'"),
     )
+    op.create_table(
+        "credentials",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("username", sa.Text(), nullable=True),
+        sa.Column("host", sa.Text(), nullable=True),
+        sa.Column("scopes", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("key_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("credentials_of_user", "credentials", ["user_id", "created_at", "id"], unique=False)
+    op.create_index("credentials_by_key", "credentials", ["key_id", "id"], unique=False)
+    op.create_table(
+        "used_logins",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_used_logins_expires_at", "used_logins", ["expires_at"], unique=False)
+    op.create_table(
+        "files",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("execution_id", sa.Uuid(), nullable=True),
+        sa.Column("key", sa.Text(), nullable=True),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("content_type", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("files_of_user", "files", ["user_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "files_of_execution",
+        "files",
+        ["execution_id"],
+        unique=False,
+        postgresql_where=sa.text("execution_id IS NOT NULL"),
+    )
+    op.create_index(
+        "files_expiring",
+        "files",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
+    )
+    op.create_index(
+        "files_once", "files", ["user_id", "key"], unique=True, postgresql_where=sa.text("key IS NOT NULL")
+    )
+    op.create_table(
+        "file_parts",
+        sa.Column("file_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("object", sa.Text(), nullable=True),
+        sa.CheckConstraint("(body IS NULL) <> (object IS NULL)", name="file_parts_have_one_body"),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("file_id", "number"),
+    )
+    op.create_table(
+        "memories",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("graph_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "graph_id", "key"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("memories")
+    op.drop_table("file_parts")
+    op.drop_index("files_once", table_name="files", postgresql_where=sa.text("key IS NOT NULL"))
+    op.drop_index("files_expiring", table_name="files", postgresql_where=sa.text("expires_at IS NOT NULL"))
+    op.drop_index(
+        "files_of_execution", table_name="files", postgresql_where=sa.text("execution_id IS NOT NULL")
+    )
+    op.drop_index("files_of_user", table_name="files")
+    op.drop_table("files")
+    op.drop_index("ix_used_logins_expires_at", table_name="used_logins")
+    op.drop_table("used_logins")
+    op.drop_index("credentials_by_key", table_name="credentials")
+    op.drop_index("credentials_of_user", table_name="credentials")
+    op.drop_table("credentials")
     op.drop_index("reviews_open", table_name="reviews", postgresql_where=sa.text("status = 'open'"))
     op.drop_index("reviews_of_execution", table_name="reviews")
     op.drop_index("reviews_of_user", table_name="reviews")

@@ -87,6 +87,10 @@ class GraphVersion(SQLModel, table=True):
         default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]")
     )
     """`[[graph id, version | null], …]`: what its nodes execute; null for whichever version is active."""
+    credential_needs: list[Any] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]")
+    )
+    """What its own nodes need to be let in somewhere (`app.graph.credential_needs`)."""
     created_at: datetime = Field(sa_column=_moment(is_now=True))
 
 
@@ -130,6 +134,10 @@ class Execution(SQLModel, table=True):
     """Temporal's id of the first run; empty until it is known."""
     inputs: list[Any] = Field(sa_column=Column(JSON, nullable=False))
     """An envelope around `{name: value}`."""
+    credentials: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}")
+    )
+    """`{key: id}`: the credentials that were chosen, by the key of the credentials schema."""
     outputs: dict[str, Any] = Field(
         default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}")
     )

@@ -7,10 +7,10 @@ is loaded when the first model is asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
 
 from app.errors import BlockError, BlockInputInvalid
 
@@ -42,20 +42,86 @@ _PROVIDER_BY_PREFIX = {
 }
 
 
-class Message(TypedDict):
-    """One message of a conversation."""
+class FunctionText(TypedDict):
+    """Which tool, and with what."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    name: str
+    arguments: str
+    """JSON text."""
+
+
+class FunctionCall(TypedDict):
+    """A tool call as it stands in a message."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionText
+
+
+class Message(TypedDict):
+    """One message of a conversation, in the form of OpenAI's chat API."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None
+    """Null only where a model said nothing but called tools."""
+    tool_calls: NotRequired[list[FunctionCall]]
+    """Of an assistant's message: what it wants to know."""
+    tool_call_id: NotRequired[str]
+    """Of a tool's message: the call that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What is asked of a model besides the messages. None leaves it to the provider."""
+class Tool:
+    """Something that a model may ask for in place of an answer."""
 
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """JSON schema of its arguments: an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a model asks for."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text as the model wrote it, which may be wrong."""
+
+    def as_message_part(self) -> FunctionCall:
+        """Return it as it stands in an assistant's message."""
+        return {
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
+
+
+class ProviderKey(Protocol):
+    """A key of somebody's own."""
+
+    @property
+    def provider(self) -> str:
+        """Return the name of the provider that it is for."""
+
+    @property
+    def key(self) -> str:
+        """Return the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a model. None leaves it to the provider."""
+
+    messages: list[Message]
     max_tokens: int | None = None
     """The most that it may answer."""
     temperature: float | None = None
+    idempotency_key: str | None = None
+    tools: Sequence[Tool] = ()
+    is_json_forced: bool = False
+    stream: Callable[[str], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +133,17 @@ class Completion:
     output_tokens: int
     messages: list[Message]
     """What was sent."""
+    model: str = ""
+    """The name under which it was asked."""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+
+    @property
+    def message(self) -> Message:
+        """Return the answer as the next message of the conversation."""
+        if not self.tool_calls:
+            return {"role": "assistant", "content": self.text}
+        calls = [call.as_message_part() for call in self.tool_calls]
+        return {"role": "assistant", "content": self.text or None, "tool_calls": calls}
 
 
 class LanguageModels:
@@ -95,7 +172,7 @@ class LanguageModels:
         self._clients: ModelClients | None = None
         self._opening = asyncio.Lock()
 
-    async def complete(
+    async def complete(  # noqa: PLR0913 - all that a provider can be told, by name
         self,
         model: str,
         messages: Sequence[Message],
@@ -103,6 +180,10 @@ class LanguageModels:
         max_tokens: int | None = None,
         temperature: float | None = None,
         idempotency_key: str | None = None,
+        api_key: ProviderKey | None = None,
+        tools: Sequence[Tool] = (),
+        force_json: bool = False,
+        stream: Callable[[str], Awaitable[None]] | None = None,
     ) -> Completion:
         """Let a model answer.
 
@@ -112,6 +193,11 @@ class LanguageModels:
             max_tokens: The most that it may answer.
             temperature: From 0 for the likeliest words to 2.
             idempotency_key: The same on every attempt; sent as `Idempotency-Key`.
+            api_key: Somebody's own key, to be used in place of the worker's.
+            tools: What the model may call in place of answering, or besides.
+            force_json: Have the provider see to it that the answer is a JSON object, where it can. The messages have
+                to ask for JSON too.
+            stream: Is given the text piece by piece while the model writes it.
 
         Raises:
             BlockUnavailable: The provider is overloaded, limits the rate or cannot be reached.
@@ -120,13 +206,16 @@ class LanguageModels:
         """
         provider, name = self._route(model)
         clients = await self._opened()
-        return await clients.complete(
-            provider,
-            name,
+        request = Request(
             list(messages),
-            Settings(max_tokens=max_tokens, temperature=temperature),
+            max_tokens=max_tokens,
+            temperature=temperature,
             idempotency_key=idempotency_key,
+            tools=tools,
+            is_json_forced=force_json,
+            stream=stream,
         )
+        return await clients.complete(provider, name, request, key=api_key.key if api_key else None)
 
     async def aclose(self) -> None:
         """Close the connections."""

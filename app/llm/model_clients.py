@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import httpx2
 from anthropic import AsyncAnthropic
@@ -21,16 +20,8 @@ from pydantic_ai.exceptions import (
     ModelUnavailableError,
     UnexpectedModelBehavior,
 )
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelRequestPart,
-    ModelResponse,
-    SystemPromptPart,
-    TextPart,
-    UserPromptPart,
-)
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
@@ -40,7 +31,9 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
 from app.errors import BlockError, BlockUnavailable
-from app.llm.language_models import Completion, Message, Provider, Settings
+from app.llm.language_models import Completion, Provider, Request
+from app.llm.model_messages import make_completion, make_conversation, make_parameters
+from app.llm.whole_answers import StreamingTransport
 from app.outbound.idempotency import make_header_value
 from app.outbound.response import MAX_RETRY_AFTER_SECONDS
 
@@ -76,7 +69,15 @@ class ModelClients:
         timeout = httpx2.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         # No client tries again by itself. The engine does, durably, and counts the attempts.
         self._openai = (
-            AsyncOpenAI(api_key=openai_api_key or _NO_KEY, base_url=base_url, max_retries=0, timeout=timeout)
+            AsyncOpenAI(
+                api_key=openai_api_key or _NO_KEY,
+                base_url=base_url,
+                max_retries=0,
+                timeout=timeout,
+                http_client=httpx2.AsyncClient(
+                    transport=StreamingTransport(), timeout=timeout, follow_redirects=True
+                ),
+            )
             if openai_api_key or base_url
             else None
         )
@@ -87,42 +88,33 @@ class ModelClients:
         )
 
     async def complete(
-        self,
-        provider: Provider,
-        model: str,
-        messages: Sequence[Message],
-        settings: Settings,
-        *,
-        idempotency_key: str | None,
+        self, provider: Provider, name: str, request: Request, *, key: str | None = None
     ) -> Completion:
         """Let a model of a provider answer.
+
+        Args:
+            provider: Who serves it.
+            name: The model's name there.
+            request: What it is asked.
+            key: Somebody's own key, to be used in place of the worker's.
 
         Raises:
             BlockUnavailable: The provider is overloaded, limits the rate or cannot be reached.
             BlockError: The provider refuses the request.
         """
-        wanted = ModelSettings()
-        if settings.max_tokens is not None:
-            wanted["max_tokens"] = settings.max_tokens
-        if settings.temperature is not None:
-            wanted["temperature"] = settings.temperature
-        if idempotency_key:
-            wanted["extra_headers"] = {"Idempotency-Key": make_header_value(idempotency_key)}
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._model(provider, model).request(
-                    _conversation(messages), wanted, ModelRequestParameters()
-                )
+                response = await _ask(self._model(provider, name, key), request)
         except TimeoutError as error:
-            raise BlockUnavailable(f"{model} did not answer within {self._timeout_seconds:g} s") from error
+            raise BlockUnavailable(f"{name} did not answer within {self._timeout_seconds:g} s") from error
         # The next three without their cause: it holds what the provider said, which may hold parts of a key.
         except ContentFilterError:
-            raise BlockError(f"The provider of {model} held the answer back: its content filter") from None
+            raise BlockError(f"The provider of {name} held the answer back: its content filter") from None
         except UnexpectedModelBehavior:
-            raise BlockUnavailable(f"The provider of {model} gave an answer that is not understood") from None
+            raise BlockUnavailable(f"The provider of {name} gave an answer that is not understood") from None
         except ModelAPIError as error:
-            raise self._failure(model, error) from None
-        return _completion(response, messages)
+            raise self._failure(name, error, key) from None
+        return make_completion(response, request, model=name)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -130,24 +122,34 @@ class ModelClients:
             if client is not None:
                 await client.close()
 
-    def _model(self, provider: Provider, name: str) -> Model:
+    def _model(self, provider: Provider, name: str, key: str | None) -> Model:
         if provider is Provider.ANTHROPIC:
-            assert self._anthropic is not None
-            return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=self._anthropic))
-        assert self._openai is not None
+            anthropic = self._anthropic
+            assert anthropic is not None
+            if key:
+                anthropic = anthropic.with_options(api_key=key)
+            return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=anthropic))
+        client = self._openai
+        assert client is not None
+        if key:
+            client = client.with_options(api_key=key)
         if provider is Provider.OPENAI:
-            return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=self._openai))
+            return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
         return OpenAIChatModel(
             name,
             provider=OpenAICompatibleProvider(
                 "compatible",
-                openai_client=self._openai,
+                openai_client=client,
                 # The older name of the limit is the one that all of these servers take.
-                profile=OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False),
+                profile=OpenAIModelProfile(
+                    openai_chat_supports_max_completion_tokens=False,
+                    openai_supports_strict_tool_definition=False,
+                    json_schema_transformer=None,
+                ),
             ),
         )
 
-    def _failure(self, model: str, error: ModelAPIError) -> BlockError:
+    def _failure(self, model: str, error: ModelAPIError, key: str | None) -> BlockError:
         status = f" ({error.status_code})" if isinstance(error, ModelHTTPError) else ""
         if isinstance(error, ModelQuotaExceededError):
             return BlockError(f"The account at the provider of {model} is used up{status}")
@@ -161,16 +163,16 @@ class ModelClients:
             return BlockError(f"The provider of {model} does not accept the key that is configured{status}")
         if isinstance(error, ModelNotFoundError):
             return BlockError(f"The provider does not know the model {model}{status}")
-        return BlockError(f"The provider of {model} refuses the request{status}{self._reason(error)}")
+        return BlockError(f"The provider of {model} refuses the request{status}{self._reason(error, key)}")
 
-    def _reason(self, error: ModelAPIError) -> str:
-        """Return what the provider itself says, cut short and without our keys."""
+    def _reason(self, error: ModelAPIError, key: str | None) -> str:
+        """Return what the provider itself says, cut short and without any key."""
         body = error.body
         told = body.get("error", body) if isinstance(body, dict) else body
         message = told.get("message") if isinstance(told, dict) else told
         if not isinstance(message, str):
             return ""
-        for secret in self._secrets:
+        for secret in [*self._secrets, *([key] if key else [])]:
             message = message.replace(secret, "***")
         return f": {message[:300]}"
 
@@ -182,28 +184,25 @@ def _is_passing(error: ModelAPIError) -> bool:
     return isinstance(error, _PASSING) or type(error) is ModelAPIError
 
 
-def _conversation(messages: Sequence[Message]) -> list[ModelMessage]:
-    conversation: list[ModelMessage] = []
-    asked: list[ModelRequestPart] = []
-    for message in messages:
-        if message["role"] == "assistant":
-            conversation += [ModelRequest(parts=asked), ModelResponse(parts=[TextPart(message["content"])])]
-            asked = []
-        elif message["role"] == "system":
-            asked.append(SystemPromptPart(message["content"]))
-        else:
-            asked.append(UserPromptPart(message["content"]))
-    return [*conversation, ModelRequest(parts=asked)]
-
-
-def _completion(response: ModelResponse, messages: Sequence[Message]) -> Completion:
-    if response.finish_reason == "content_filter":
-        raise BlockError("The provider held the answer back: its content filter")
-    if not response.text and response.finish_reason == "length":
-        raise BlockError("The model used up `max_tokens` before it answered")
-    return Completion(
-        text=response.text or "",
-        input_tokens=response.usage.input_tokens,
-        output_tokens=response.usage.output_tokens,
-        messages=list(messages),
-    )
+async def _ask(model: Model, request: Request) -> ModelResponse:
+    settings = ModelSettings()
+    if request.max_tokens is not None:
+        settings["max_tokens"] = request.max_tokens
+    if request.temperature is not None:
+        settings["temperature"] = request.temperature
+    if request.idempotency_key:
+        settings["extra_headers"] = {"Idempotency-Key": make_header_value(request.idempotency_key)}
+    conversation, parameters = make_conversation(request.messages), make_parameters(request)
+    if request.stream is None:
+        return await model.request(conversation, settings, parameters)
+    async with model.request_stream(conversation, settings, parameters) as streamed:
+        async for event in streamed:
+            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                piece = event.part.content
+            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                piece = event.delta.content_delta
+            else:
+                continue
+            if piece:
+                await request.stream(piece)
+        return streamed.get()

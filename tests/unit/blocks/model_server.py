@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.unit.blocks.stub_server import Answer
 
 CHAT = "/v1/chat/completions"
 ANTHROPIC_MESSAGES = "/v1/messages"
+
+
+def calls(*called: tuple[str, str, str], text: str | None = None) -> Answer:
+    """Return the answer of a model that wants tools called: id, name and arguments of each."""
+    asked = [
+        {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        for id, name, arguments in called
+    ]
+    message = {"role": "assistant", "content": text, "tool_calls": asked}
+    choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    head = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+    return Answer.of_json(head | {"choices": [choice], "usage": usage})
+
+
+def writes(*pieces: str, hangs: bool = False) -> Answer:
+    """Return an answer that comes piece by piece, and perhaps never ends."""
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    deltas: list[tuple[dict[str, Any], str | None]] = [({"content": piece}, None) for piece in pieces]
+    choices = [
+        [{"index": 0, "delta": delta, "finish_reason": reason}]
+        for delta, reason in (deltas if hangs else [*deltas, ({}, "stop")])
+    ]
+    chunks = [json.dumps(head | {"choices": choice}) for choice in choices]
+    if not hangs:
+        usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+        chunks += [json.dumps(head | {"choices": [], "usage": usage}), "[DONE]"]
+    text = "".join(f"data: {chunk}\n\n" for chunk in chunks)
+    return Answer(200, text.encode(), {"content-type": "text/event-stream"}, hangs=hangs)
 
 
 def says(text: str | None, *, finish_reason: str = "stop") -> Answer:

@@ -28,7 +28,7 @@ class Answer:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs: bool = False
-    """Says nothing until the client leaves."""
+    """Says nothing, or nothing more than its body, until the client leaves."""
     breaks_off: bool = False
     """Closes the connection in place of an answer."""
 
@@ -62,15 +62,16 @@ class StubServer:
             answer = self.answers.get(asked.target.partition("?")[0], Answer(404))
             if callable(answer):
                 answer = answer(asked)
-            if answer.hangs:
-                await reader.read()
-                self.left.set()
-            elif not answer.breaks_off:
-                head = {"content-length": str(len(answer.body)), "connection": "close", **answer.headers}
+            if answer.body or not (answer.hangs or answer.breaks_off):
+                length = {} if answer.hangs else {"content-length": str(len(answer.body))}
+                head = {**length, "connection": "close", **answer.headers}
                 lines = [f"HTTP/1.1 {answer.status} X", *(f"{name}: {value}" for name, value in head.items())]
                 writer.write("\r\n".join([*lines, "", ""]).encode())
                 writer.write(b"" if asked.method == "HEAD" else answer.body)
                 await writer.drain()
+            if answer.hangs:
+                await reader.read()
+                self.left.set()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client left: some tests make it
         finally:

@@ -48,7 +48,9 @@ async def test_a_model_answers(server: StubServer, models: LanguageModels) -> No
         "any-model", sent, max_tokens=20, temperature=0, idempotency_key="e:ü:1"
     )
 
-    assert completion == Completion(text="Hi", input_tokens=11, output_tokens=7, messages=sent)
+    assert completion == Completion(
+        text="Hi", input_tokens=11, output_tokens=7, messages=sent, model="any-model"
+    )
     (asked,) = server.asked
     told = asked.json()
     assert told["model"] == "any-model"

@@ -1,0 +1,58 @@
+"""Servers that answer as a whole where a stream was asked for: some local ones and gateways do.
+
+Their answer is turned into a stream of one piece, so that nobody pays for a second one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx2
+
+
+class StreamingTransport(httpx2.AsyncBaseTransport):
+    """Speaks with a server whose chat completions are streams whenever they were asked to be."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._inner = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None))
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request and return the response as soon as its head is there."""
+        response = await self._inner.handle_async_request(request)
+        kind = response.headers.get("content-type", "")
+        if response.status_code != httpx2.codes.OK or "json" not in kind or not _asks_for_stream(request):
+            return response
+        content = await response.aread()
+        await response.aclose()
+        try:
+            text = make_stream(json.loads(content))
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return response
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, text=text)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+def make_stream(completion: dict[str, Any]) -> str:
+    """Return a chat completion in the text of a stream.
+
+    Raises:
+        LookupError: It is no completion.
+    """
+    head = completion | {"object": "chat.completion.chunk"}
+    choices = []
+    for choice in completion["choices"]:
+        message = choice["message"]
+        calls = [{**call, "index": at} for at, call in enumerate(message.get("tool_calls") or ())]
+        delta = {**message, "tool_calls": calls} if calls else message
+        choices.append({"index": choice["index"], "delta": delta, "finish_reason": choice["finish_reason"]})
+    chunks = [head | {"choices": choices, "usage": None}, head | {"choices": []}]
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+
+
+def _asks_for_stream(request: httpx2.Request) -> bool:
+    return b'"stream"' in request.content and json.loads(request.content).get("stream") is True

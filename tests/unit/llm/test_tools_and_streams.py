@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.blocks.credentials import ApiKey
+from app.errors import BlockError
+from app.llm.language_models import LanguageModels, Message, Tool, ToolCall
+from tests.unit.blocks.model_server import CHAT, calls, fails, says, writes
+from tests.unit.blocks.stub_server import StubServer, running_server
+
+HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "default": 1}},
+    "required": ["city"],
+}
+WEATHER = Tool("weather", "What the weather will be.", SCHEMA)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StubServer]:
+    async with running_server() as stub:
+        yield stub
+
+
+@pytest.fixture
+async def models(server: StubServer) -> AsyncIterator[LanguageModels]:
+    models = LanguageModels(base_url=f"{server.url}/v1", openai_api_key="sk-workers", timeout_seconds=20)
+    yield models
+    await models.aclose()
+
+
+async def test_a_model_is_offered_tools_and_may_call_several(
+    server: StubServer, models: LanguageModels
+) -> None:
+    server.answers[CHAT] = calls(("c1", "weather", '{"city": "Oslo"}'), ("c2", "weather", "{broken"))
+    completion = await models.complete("m", HELLO, tools=[WEATHER])
+
+    told = server.asked[0].json()
+    assert told["tools"] == [
+        {
+            "type": "function",
+            "function": {"name": "weather", "description": WEATHER.description, "parameters": SCHEMA},
+        }
+    ]
+    assert completion.text == ""
+    assert completion.tool_calls == [
+        ToolCall("c1", "weather", '{"city": "Oslo"}'),
+        ToolCall("c2", "weather", "{broken"),
+    ]
+    assert completion.message["content"] is None
+
+
+async def test_a_conversation_with_tool_calls_goes_on_as_it_was(
+    server: StubServer, models: LanguageModels
+) -> None:
+    server.answers[CHAT] = calls(
+        ("c1", "weather", '{"city":"Oslo"}'), ("c2", "weather", '{"city":"Rome"}'), text="Let me look"
+    )
+    asked = await models.complete("m", HELLO, tools=[WEATHER])
+    server.answers[CHAT] = says("Rain")
+    sent: list[Message] = [
+        *HELLO,
+        asked.message,
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+        {"role": "tool", "content": "sun", "tool_call_id": "c2"},
+        {"role": "user", "content": "So?"},
+    ]
+    assert (await models.complete("m", sent)).text == "Rain"
+    assert server.asked[1].json()["messages"] == sent
+
+
+async def test_an_answer_may_be_forced_to_be_json(server: StubServer, models: LanguageModels) -> None:
+    server.answers[CHAT] = says("{}")
+    await models.complete("m", HELLO, force_json=True)
+    told = server.asked[0].json()
+    assert told["response_format"] == {"type": "json_object"}
+    assert told["messages"] == HELLO
+
+
+async def test_somebodys_own_key_is_used_for_their_call_only(
+    server: StubServer, models: LanguageModels
+) -> None:
+    server.answers[CHAT] = says("Hi")
+    await models.complete("m", HELLO, api_key=ApiKey("openai", "sk-own"))
+    await models.complete("m", HELLO)
+    assert [asked.headers["authorization"] for asked in server.asked] == [
+        "Bearer sk-own",
+        "Bearer sk-workers",
+    ]
+
+
+async def test_a_refusal_does_not_quote_somebodys_own_key(server: StubServer, models: LanguageModels) -> None:
+    server.answers[CHAT] = fails(400, message="Odd: sk-own and sk-workers")
+    with pytest.raises(BlockError, match=r"Odd: \*\*\* and \*\*\*"):
+        await models.complete("m", HELLO, api_key=ApiKey("openai", "sk-own"))
+
+
+async def test_a_text_is_given_piece_by_piece_and_then_whole(
+    server: StubServer, models: LanguageModels
+) -> None:
+    server.answers[CHAT] = writes("Once ", "upon ", "a time")
+    pieces: list[str] = []
+
+    async def take(piece: str) -> None:
+        pieces.append(piece)
+
+    completion = await models.complete("m", HELLO, stream=take)
+    assert "".join(pieces) == completion.text == "Once upon a time"
+    assert len(pieces) == 3
+    assert (completion.input_tokens, completion.output_tokens) == (11, 7)
+    assert server.asked[0].json()["stream"] is True
+
+
+async def test_a_stream_is_closed_when_the_call_is_cancelled(
+    server: StubServer, models: LanguageModels
+) -> None:
+    server.answers[CHAT] = writes("Once", hangs=True)
+    begun = asyncio.Event()
+
+    async def take(_: str) -> None:
+        begun.set()
+
+    call = asyncio.create_task(models.complete("m", HELLO, stream=take))
+    await asyncio.wait_for(begun.wait(), 20)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await asyncio.wait_for(server.left.wait(), 20)
+
+
+async def test_a_server_that_knows_no_streams_is_taken_as_it_is(
+    server: StubServer, models: LanguageModels
+) -> None:
+    server.answers[CHAT] = calls(("c1", "weather", json.dumps({"city": "Oslo"})), text="Whole")
+    pieces: list[str] = []
+
+    async def take(piece: str) -> None:
+        pieces.append(piece)
+
+    completion = await models.complete("m", HELLO, tools=[WEATHER], stream=take)
+    assert completion.text == "Whole" == "".join(pieces)
+    assert [call.id for call in completion.tool_calls] == ["c1"]
+    assert (completion.input_tokens, completion.output_tokens) == (11, 7)
+    assert len(server.asked) == 1

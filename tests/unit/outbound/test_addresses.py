@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpcore
+import httpcore2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BlockInputInvalid, BlockUnavailable
-from app.outbound.addresses import AddressRefused, is_public
+from app.outbound.addresses import AddressRefused, is_public, resolve
 from app.outbound.http import OutboundHttp
 from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
@@ -37,17 +37,17 @@ class Names:
         return rounds.pop(0) if len(rounds) > 1 else rounds[0]
 
 
-class Wire(httpcore.AsyncNetworkBackend):
+class Wire(httpcore2.AsyncNetworkBackend):
     """A network in which every address, public ones too, leads to a port of this machine."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._network = httpcore.AnyIOBackend()
+        self._network = httpcore2.AnyIOBackend()
         self.connected: list[str] = []
 
     async def connect_tcp(
         self, host: str, port: int, *rest: Any, **named: Any
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> httpcore2.AsyncNetworkStream:
         self.connected.append(host)
         return await self._network.connect_tcp("127.0.0.1", self._port, *rest, **named)
 
@@ -198,12 +198,14 @@ async def test_this_machine_is_not_reached_under_any_spelling(
         "http://example.com:99999999/",
         "http://example.com:0/",
         "http://example.com:x/",
+        "http://%6c%6fcalhost/",
+        "http://ⓛocalhost/",
+        "http://①②⑦.0.0.1/",
         "http://0177.0.0.1/",
         "http://[::1/",
         "http://[fe80::1%25eth0]/",
         "http://a..b/",
         f"http://{'a' * 64}.com/",
-        "http://xn--/",
         "http://\ud800/",
     ],
 )
@@ -233,6 +235,49 @@ async def test_a_name_that_changes_its_address_after_the_check_gains_nothing(ser
     with pytest.raises(AddressRefused):
         await http.request("GET", "http://flips.test/")
     assert wire.connected == [PUBLIC]
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"])
+async def test_the_metadata_of_a_cloud_is_not_reached_by_its_name(address: str) -> None:
+    wire = Wire(1)
+    http = OutboundHttp(resolver=Names(metadata_google_internal=[[address]]), network=wire)
+    with pytest.raises(AddressRefused):
+        await http.request("GET", "http://metadata.google.internal/computeMetadata/v1/")
+    assert wire.connected == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2", "[::ffff:127.0.0.1]", "own.test"])
+async def test_our_own_services_are_not_reached_even_at_an_allowed_host(
+    server: StubServer, host: str
+) -> None:
+    names = Names(own_test=[["127.0.0.1"]])
+
+    async def find(name: str, port: int) -> Sequence[str]:
+        return await (names if name == "own.test" else resolve)(name, port)
+
+    http = OutboundHttp(
+        allowed_private_hosts=["127.0.0.1", "localhost", "127.0.0.2", "::ffff:127.0.0.1", "own.test"],
+        own_services=[f"127.0.0.1:{server.port}"],
+        resolver=find,
+    )
+    with pytest.raises(AddressRefused, match="part of this system"):
+        await http.request("GET", f"http://{host}:{server.port}/")
+    async with running_server() as other:
+        assert (await http.request("GET", f"http://127.0.0.1:{other.port}/")).status_code == 404
+    assert server.asked == []
+
+
+async def test_a_service_of_ours_that_has_moved_is_known_at_its_new_address(server: StubServer) -> None:
+    names = Names(temporal_test=[["10.0.0.1"], ["127.0.0.1"]], inside_test=[["127.0.0.1"]])
+    http = OutboundHttp(
+        allowed_private_hosts=["inside.test"],
+        own_services=[f"temporal.test:{server.port}"],
+        resolver=names,
+    )
+    url = f"http://inside.test:{server.port}/"
+    assert (await http.request("GET", url)).status_code == 404
+    with pytest.raises(AddressRefused):
+        await http.request("GET", url)
 
 
 async def test_the_next_address_is_tried_when_one_does_not_answer(server: StubServer) -> None:

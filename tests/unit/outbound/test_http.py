@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import gzip
 import json
@@ -259,6 +260,25 @@ async def test_secret_headers_stay_with_their_origin(server: StubServer) -> None
     assert other.asked[0].body == b"x"
 
 
+async def test_a_header_that_the_caller_calls_secret_stays_too(server: StubServer) -> None:
+    async with running_server() as other:
+        http = OutboundHttp(allowed_private_hosts=["127.0.0.1"])
+        server.answers["/a"] = Answer(307, headers={"location": "/b"})
+        server.answers["/b"] = Answer(307, headers={"location": f"{other.url}/"})
+        await http.request("GET", f"{server.url}/a", headers={"X-Mine": "1"}, secret_headers=["X-MINE"])
+    assert server.asked[1].headers["x-mine"] == "1"
+    assert "x-mine" not in other.asked[0].headers
+
+
+async def test_a_redirect_is_the_answer_when_none_is_to_be_followed(
+    server: StubServer, http: OutboundHttp
+) -> None:
+    server.answers["/"] = Answer(302, headers={"location": "/b"})
+    response = await http.request("GET", f"{server.url}/", follows_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (302, "/b")
+    assert len(server.asked) == 1
+
+
 async def test_secret_headers_go_along_within_their_origin(server: StubServer, http: OutboundHttp) -> None:
     server.answers["/here"] = Answer(307, headers={"location": "/there"})
     await http.request("GET", f"{server.url}/here", headers=SECRETS)
@@ -373,12 +393,34 @@ async def test_a_response_without_a_body_may_call_itself_compressed(
     assert (await http.request("HEAD", f"{server.url}/")).body == b""
 
 
+async def test_headers_without_end_are_not_read(server: StubServer, http: OutboundHttp) -> None:
+    server.answers["/"] = Answer(headers={"x-long": "x" * 1_000_000})
+    with pytest.raises(BlockUnavailable):
+        await http.request("GET", f"{server.url}/")
+
+
 async def test_a_server_that_keeps_silent_is_unavailable(server: StubServer, http: OutboundHttp) -> None:
     server.answers["/"] = Answer(hangs=True)
     with pytest.raises(BlockUnavailable, match=r"0\.1 s") as failure:
         await http.request("GET", f"{server.url}/", timeout_seconds=0.1)
     assert failure.value.is_transient
     assert failure.value.details == {}
+
+
+async def test_a_body_that_trickles_is_given_up() -> None:
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as slow:
+        port = slow.sockets[0].getsockname()[1]
+        patient = OutboundHttp(allowed_private_hosts=["127.0.0.1"])
+        with pytest.raises(BlockUnavailable, match="did not answer within"):
+            await patient.request("GET", f"http://127.0.0.1:{port}/", timeout_seconds=0.3)
 
 
 async def test_the_time_limit_is_one_for_all_redirects(server: StubServer, http: OutboundHttp) -> None:

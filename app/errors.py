@@ -163,6 +163,14 @@ class BlockLimitExceeded(BlockError):
     category = Category.RESOURCE
 
 
+class BlockMissing(BlockError):
+    """The block does not exist here."""
+
+    code = "BLOCK_MISSING"
+    severity = Severity.LOW
+    category = Category.RESOURCE
+
+
 class BlockDisabled(BlockError):
     """The block is turned off here."""
 

@@ -12,13 +12,16 @@ from typing import Any
 import asyncpg
 
 from app.blocks.base import Block
+from app.blocks.placeholders import PlaceholderBlock
 from app.blocks.registry import BlockRegistry
 from app.errors import NotFound
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline
 from app.graph.packing import pack
 from app.graph.pins import base_name, select
-from app.graph.plan import Plan, plan_from_json
+from app.graph.placeholders import MISSING_BLOCK, PLACEHOLDER
+from app.graph.plan import Plan, PlanNode, plan_from_json
 from app.graph.signature import Kind
+from app.graph.tools import is_tool_pin
 
 INLINE_PLAN_BYTES = 128 * 1024
 _QUERY = "SELECT plan, configuration FROM plans WHERE hash = $1"
@@ -128,18 +131,28 @@ class PlanCache:
         row = await self._pool.fetchrow(_QUERY, plan_hash)
         if row is None:
             raise NotFound(f"There is no plan {plan_hash}")
-        nodes = tuple(
-            _load_node(node, self._registry.require(node["block_id"])) for node in row["configuration"]
-        )
         document = row["plan"]
+        plan = plan_from_json(document)
+        nodes = tuple(
+            _load_node(configuration, self._block_of(configuration, planned))
+            for configuration, planned in zip(row["configuration"], plan.nodes, strict=True)
+        )
         is_large = len(json.dumps(document)) > INLINE_PLAN_BYTES
-        return LoadedPlan(document, plan_from_json(document), nodes, pack(document) if is_large else "")
+        return LoadedPlan(document, plan, nodes, pack(document) if is_large else "")
+
+    def _block_of(self, configuration: Mapping[str, Any], planned: PlanNode) -> Block:
+        """Return a node's block. A placeholder stays one, since its lane is in the plan, and so in histories."""
+        block_id = configuration["block_id"]
+        if planned.block != PLACEHOLDER.name:
+            return self._registry.require(block_id)
+        missing = configuration["metadata"].get(MISSING_BLOCK) or block_id
+        return PlaceholderBlock(str(missing), exists_now=self._registry.get(block_id) is not None)
 
 
 def _load_node(configuration: Mapping[str, Any], block: Block) -> LoadedNode:
     routes: dict[str, list[Route]] = {}
     for number, name in enumerate(configuration["sources"]):
-        for pin in {name, base_name(name)}:
+        for pin in {name} if is_tool_pin(name) else {name, base_name(name)}:
             routes.setdefault(pin, []).append(Route(number, name))
     return LoadedNode(
         id=configuration["id"],

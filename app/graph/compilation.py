@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.graph.definition import GraphDefinition, Node
+from app.graph.placeholders import stand_in
 from app.graph.plan import PLAN_FORMAT
 from app.graph.signature import BlockSignature, Kind, Lane
+from app.graph.tools import LOOP_PINS, source_name_of
 from app.graph.validation import Delivery, Signatures, parse_delivery, parse_retry, parse_timeout
 
 ERROR_PIN = "error"
@@ -39,7 +41,9 @@ def compile_graph(graph: GraphDefinition, signatures: Signatures) -> CompiledGra
     links: list[int] = []
     for link in graph.links:
         source, sink = numbers[link.source_id], numbers[link.sink_id]
-        source_number = sources[source].setdefault(link.source_name, len(sources[source]))
+        calls_tools = _require(signatures, graph.nodes[source]).calls_tools
+        name = source_name_of(link, calls_tools=calls_tools)
+        source_number = sources[source].setdefault(name, len(sources[source]))
         pin = pins[sink].setdefault(link.sink_name, len(pins[sink]))
         static_pins[sink] |= link.is_static << pin
         links += (source, source_number, sink, pin, int(link.is_static))
@@ -94,6 +98,8 @@ class _Tables:
         ]
         if signature.lane is not Lane.LOCAL:
             row += [node.id, node.title]
+        if signature.calls_tools and pins.keys() >= LOOP_PINS:
+            row.append(sum(1 << pins[name] for name in LOOP_PINS))
         return row
 
     def _number(self, table: list[list[Any]], row: list[Any]) -> int:
@@ -117,7 +123,7 @@ def _call(node: Node, signature: BlockSignature) -> list[Any]:
 
 
 def _require(signatures: Signatures, node: Node) -> BlockSignature:
-    signature = signatures.get(node.block_id)
+    signature = stand_in(node, signatures.get(node.block_id))
     if signature is None:
         raise LookupError(f"No block {node.block_id}: compile only what was validated")
     return signature

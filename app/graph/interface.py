@@ -16,6 +16,7 @@ from app.graph.coercion import coerce, is_faithful, pin_type
 from app.graph.definition import GraphDefinition, Node
 from app.graph.node_checks import NAME
 from app.graph.pins import base_name, fold
+from app.graph.placeholders import MISSING_BLOCK
 from app.graph.problems import NodeErrors, Problems
 from app.graph.signature import BlockSignature, Kind
 from app.graph.validation import Signatures
@@ -89,6 +90,19 @@ def recompute_static(graph: GraphDefinition, signatures: Signatures) -> GraphDef
             replace(link, is_static=True) if link.source_id in static and not link.is_static else link
             for link in graph.links
         ]
+    )
+
+
+def drop_needless_marks(graph: GraphDefinition, signatures: Signatures) -> GraphDefinition:
+    """Return the graph with no mark of a missing block on a node whose block exists."""
+    return replace(
+        graph,
+        nodes=tuple(
+            replace(node, metadata={key: node.metadata[key] for key in node.metadata if key != MISSING_BLOCK})
+            if MISSING_BLOCK in node.metadata and signatures.get(node.block_id) is not None
+            else node
+            for node in graph.nodes
+        ),
     )
 
 

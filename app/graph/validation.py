@@ -15,6 +15,7 @@ from app.graph.definition import GraphDefinition, Node
 from app.graph.link_checks import check_links
 from app.graph.node_checks import NAME, check_constants, check_is_on, check_name, check_required
 from app.graph.pins import PinNameInvalid, base_name
+from app.graph.placeholders import stand_in
 from app.graph.problems import NodeErrors, Problems
 from app.graph.signature import BlockSignature, Kind, RetryPolicy
 from app.graph.wording import quoted
@@ -63,8 +64,8 @@ def validate_graph(graph: GraphDefinition, signatures: Signatures, *, is_lenient
     Args:
         graph: The graph as its author gave it.
         signatures: Of every block there is.
-        is_lenient: For imports: unknown and ill-typed constants, missing inputs, doubled input names and blocks that
-            are turned off pass.
+        is_lenient: For imports: unknown and ill-typed constants, missing inputs, doubled input names, blocks that
+            are turned off and graphs that nothing starts pass.
     """
     problems = Problems()
     if not _has_good_size(graph, problems):
@@ -84,7 +85,7 @@ def validate_graph(graph: GraphDefinition, signatures: Signatures, *, is_lenient
                 check_is_on(node, block, problems)
     if not is_lenient:
         _check_names_differ(graph, blocks, problems)
-    _check_start(graph, blocks, linked.keys(), problems)
+        _check_start(graph, blocks, linked.keys(), problems)
     return problems.node_errors
 
 
@@ -192,7 +193,7 @@ def _find_blocks(
             problems.add_to_graph("nodes", f"Node number {position + 1} has no id")
         elif node.id in blocks:
             problems.add(node.id, "id", f"Two nodes have the id {quoted(node.id)}")
-        block = signatures.get(node.block_id)
+        block = stand_in(node, signatures.get(node.block_id))
         blocks.setdefault(node.id, block)
         if block is None:
             problems.add(node.id, "block_id", f"There is no block {quoted(node.block_id)}")

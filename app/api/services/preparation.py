@@ -9,8 +9,9 @@ from app.blocks.registry import BlockRegistry
 from app.errors import GraphInvalid
 from app.graph.compilation import CompiledGraph, compile_graph
 from app.graph.definition import GraphDefinition, definition_to_json, name_links
-from app.graph.interface import input_schema, output_schema, recompute_static
+from app.graph.interface import drop_needless_marks, input_schema, output_schema, recompute_static
 from app.graph.nesting import Found, GraphRef, check_nesting, list_refs
+from app.graph.problems import NodeErrors
 from app.graph.validation import validate_graph
 
 
@@ -24,25 +25,33 @@ class PreparedGraph:
     output_schema: dict[str, Any]
     nests: tuple[GraphRef, ...]
     """What its nodes execute."""
+    nesting_problems: NodeErrors
+    """What is wrong with the graphs that it executes; only an imported graph may have any."""
 
 
-def prepare_graph(given: GraphDefinition, registry: BlockRegistry, found: Found) -> PreparedGraph:
+def prepare_graph(
+    given: GraphDefinition, registry: BlockRegistry, found: Found, *, is_import: bool = False
+) -> PreparedGraph:
     """Check and compile a graph.
 
     Args:
         given: The graph as its author gave it.
         registry: The blocks there are.
         found: What the author has of the graphs that it executes.
+        is_import: Whether it comes from a file: then it is checked leniently, and what is wrong with the graphs that it
+            executes is told and no reason to refuse it.
 
     Raises:
         GraphInvalid: It may not be saved; the details say why.
     """
     signatures = registry.signatures
-    graph = recompute_static(given, signatures)
+    graph = recompute_static(drop_needless_marks(given, signatures), signatures)
     graph = graph.with_links(name_links(graph.links))
-    problems = validate_graph(graph, signatures)
-    for node_id, errors in check_nesting(graph, signatures, found).items():
-        problems[node_id] = errors | problems.get(node_id, {})
+    problems = validate_graph(graph, signatures, is_lenient=is_import)
+    of_nesting = check_nesting(graph, signatures, found)
+    if not is_import:
+        for node_id, errors in of_nesting.items():
+            problems[node_id] = errors | problems.get(node_id, {})
     if problems:
         raise GraphInvalid(problems)
     return PreparedGraph(
@@ -51,4 +60,5 @@ def prepare_graph(given: GraphDefinition, registry: BlockRegistry, found: Found)
         input_schema=input_schema(graph, signatures),
         output_schema=output_schema(graph, signatures),
         nests=list_refs(graph, signatures),
+        nesting_problems=of_nesting,
     )

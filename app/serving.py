@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
+import httpx2
 import uvicorn
 from fastapi import FastAPI
 
@@ -82,7 +82,7 @@ async def serving(application: FastAPI, listening: socket.socket) -> AsyncIterat
 
 async def _until_it_answers(url: str, task: asyncio.Task[None]) -> None:
     # The socket listens already, so one request waits for as long as the application takes to start.
-    async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # noqa: S113
+    async with httpx2.AsyncClient(timeout=None, trust_env=False) as client:
         asking = asyncio.create_task(client.get(f"{url}/health/live"))
         await asyncio.wait([asking, task], return_when=asyncio.FIRST_COMPLETED)
         if not asking.done():

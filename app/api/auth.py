@@ -13,13 +13,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-import httpx
 from jose import jwk, jwt
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
-from app.errors import EngineUnavailable, Unauthenticated
+from app.errors import BlockError, EngineUnavailable, Unauthenticated
+from app.outbound.http import OutboundHttp
 
 MAX_TOKEN_LENGTH = 8_192
 MAX_ID_LENGTH = 255
@@ -68,8 +69,17 @@ class KeySet:
     """A published key set, kept for some minutes and read again when a token names a key that is not in it."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+        """Take where it is published.
+
+        Args:
+            url: Of http or https. The operator set it, so its host may be a private one; no redirect is followed.
+            timeout_seconds: For one reading, however slowly it comes.
+        """
         self._url = url
         self._timeout_seconds = timeout_seconds
+        self._http = OutboundHttp(
+            allowed_private_hosts=[urlsplit(url).hostname or ""], limit_bytes=MAX_KEYS_BYTES
+        )
         self._keys: dict[str, tuple[Key, str]] = {}
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
@@ -84,26 +94,32 @@ class KeySet:
         name = header.get("kid")
         if not isinstance(name, str):
             return None
+        known = self._keys.get(name)
+        if known is not None and (self._lock.locked() or not self._is_old):
+            # A token of a known key never waits for a reading that somebody else began.
+            return known
         async with self._lock:
-            age = time.monotonic() - self._read_at
             rested = time.monotonic() - self._tried_at >= KEYS_REST_SECONDS
-            if rested and (age > KEYS_LIVE_SECONDS or name not in self._keys):
+            if rested and (self._is_old or name not in self._keys):
                 self._tried_at = time.monotonic()
                 await self._read()
             if not self._keys:
                 raise EngineUnavailable("The key set of tokens cannot be read")
         return self._keys.get(name)
 
+    @property
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._read_at > KEYS_LIVE_SECONDS
+
     async def _read(self) -> None:
         try:
-            async with httpx.AsyncClient(timeout=self._timeout_seconds, follow_redirects=False) as client:
-                response = await client.get(self._url)
-                response.raise_for_status()
-                if len(response.content) > MAX_KEYS_BYTES:
-                    return
+            response = await self._http.request(
+                "GET", self._url, follows_redirects=False, timeout_seconds=self._timeout_seconds
+            )
+            if response.is_success:
                 self._keys = dict(filter(None, map(_read_key, response.json()["keys"])))
                 self._read_at = time.monotonic()
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, RecursionError):
+        except (BlockError, ValueError, KeyError, TypeError, RecursionError):
             # The keys known so far stay good; a token of an unknown key is refused.
             return
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SIDE_EFFECTS = {"sqlmodel", "sqlalchemy", "asyncpg", "httpx", "fastapi", "structlog", "jose", "app.settings"}
+SIDE_EFFECTS = {"sqlmodel", "sqlalchemy", "asyncpg", "httpx2", "fastapi", "structlog", "jose", "app.settings"}
 
 
 def modules_after(*names: str) -> set[str]:

@@ -20,6 +20,7 @@ from jose.backends.base import Key
 from app.api import auth
 from app.api.auth import Caller, KeySet, SecretKey, TokenReader, issue_token
 from app.errors import EngineUnavailable, Unauthenticated
+from tests.unit.blocks.stub_server import Answer, running_server
 
 SECRET = "a-secret-that-is-long-enough-to-be-one"
 RSA_KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
@@ -252,3 +253,50 @@ async def test_a_key_set_is_read_once_and_again_when_a_token_names_a_new_key(
         monkeypatch.setattr(auth, "KEYS_REST_SECONDS", 0.0)
         assert (await reader.read(token("k2"))).user_id == "u1"
         assert reads == 2
+
+
+def jwks_token(name: str) -> str:
+    return str(jwt.encode(claims(), pem(RSA_KEY), algorithm="RS256", headers={"kid": name}))
+
+
+def jwks(*names: str) -> Answer:
+    public = jwk.construct(public_pem(RSA_KEY), "RS256").to_dict()
+    return Answer.of_json({"keys": [{**public, "kid": name} for name in names]})
+
+
+async def test_tokens_of_invented_keys_do_not_cause_a_storm_of_readings() -> None:
+    async with running_server() as server:
+        server.answers["/keys"] = jwks("k1")
+        reader = TokenReader(KeySet(f"{server.url}/keys"))
+        for number in range(50):
+            with pytest.raises(Unauthenticated):
+                await reader.read(jwks_token(f"invented-{number}"))
+        assert (await reader.read(jwks_token("k1"))).user_id == "u1"
+        assert len(server.asked) == 1
+
+
+async def test_a_token_of_a_known_key_does_not_wait_for_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_server() as server:
+        server.answers["/keys"] = jwks("k1")
+        reader = TokenReader(KeySet(f"{server.url}/keys", timeout_seconds=60))
+        await reader.read(jwks_token("k1"))
+
+        monkeypatch.setattr(auth, "KEYS_REST_SECONDS", 0.0)
+        server.answers["/keys"] = Answer(hangs=True)
+        server.reached.clear()
+        waiting = asyncio.create_task(reader.read(jwks_token("k2")))
+        await server.reached.wait()
+        assert (await reader.read(jwks_token("k1"))).user_id == "u1"
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+
+@pytest.mark.parametrize("answer", ["elsewhere", "too_large"])
+async def test_a_key_set_is_neither_fetched_elsewhere_nor_without_limit(answer: str) -> None:
+    async with running_server() as server:
+        elsewhere = Answer(302, headers={"location": f"{server.url}/other"})
+        padded = Answer(body=jwks("k1").body + b" " * auth.MAX_KEYS_BYTES)
+        server.answers = {"/keys": elsewhere if answer == "elsewhere" else padded, "/other": jwks("k1")}
+        with pytest.raises(EngineUnavailable):
+            await TokenReader(KeySet(f"{server.url}/keys")).read(jwks_token("k1"))
+        assert [asked.target for asked in server.asked] == ["/keys"]

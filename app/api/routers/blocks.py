@@ -58,7 +58,7 @@ async def get_block(block_id: str, caller: CallerDep, api: ResourcesDep) -> Bloc
 async def execute_block(block_id: str, body: TrialBody, caller: CallerDep, api: ResourcesDep) -> TrialView:
     """Call a block once, outside any graph.
 
-    When it fails the error carries the block's own code. `details.fields` says what is wrong with inputs that do not fit.
+    When it fails the error carries the block's own code; `details.fields` says which inputs do not fit, and why.
     """
     block = api.registry.require_enabled(block_id)
     noting = api.idempotent_calls.note_done_at_once

@@ -98,7 +98,7 @@ class BlockView(BaseModel):
             effect=block.effect.value,
             pool=block.pool,
             timeout_seconds=block.timeout_seconds,
-            input_schema=block.Input.model_json_schema(),
+            input_schema=_titled(block.Input.model_json_schema()),
             output_schema=_output_schema(block),
             takes_any_input=block.takes_any_input,
             gives_any_output=block.gives_any_output,
@@ -115,6 +115,13 @@ def _output_schema(block: Block) -> dict[str, Any]:
     schema = block.Output.model_json_schema()
     if _ERROR_PIN in block.signature.outputs:
         schema["properties"] = {**schema.get("properties", {}), _ERROR_PIN: _ERROR}
+    return _titled(schema)
+
+
+def _titled(schema: dict[str, Any]) -> dict[str, Any]:
+    """Give a title to the pins whose type is described elsewhere in the schema; pydantic gives one to all others."""
+    for name, pin in schema.get("properties", {}).items():
+        pin.setdefault("title", name.replace("_", " ").title())
     return schema
 
 

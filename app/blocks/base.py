@@ -126,7 +126,11 @@ class Block(ABC):
             lane=self.lane,
             pool=self.pool,
             inputs={
-                field.alias or name: InputPin(annotation=field.annotation, is_required=field.is_required())
+                field.alias or name: InputPin(
+                    annotation=field.annotation,
+                    is_required=field.is_required(),
+                    default=None if field.is_required() else field.get_default(),
+                )
                 for name, field in self.Input.model_fields.items()
             },
             outputs=frozenset(self.Output.model_fields) | self._error_pin(),
@@ -136,6 +140,7 @@ class Block(ABC):
             retry=self.retry,
             timeout_seconds=self.timeout_seconds,
             effect=self.effect,
+            calls_tools=isinstance(self, ToolCallingBlock),
             credentials=self.credentials,
             is_sensitive=self.is_sensitive,
             off_because=self.off_because,
@@ -189,6 +194,14 @@ class RemoteBlock(Block):
             BlockUnavailable: It may work later; the engine decides about retrying.
             BlockError: It failed and would fail again; the message is for the user.
         """
+
+
+class ToolCallingBlock(RemoteBlock):
+    """A block that may call the nodes that links lead to from its pin `tools`, turn by turn.
+
+    It runs once per turn. `context.conversation` holds its tools, and what was said and called before. A turn ends with a
+    `Calls` in place of an output when the block is to run again with what the called nodes have given.
+    """
 
 
 @dataclass(frozen=True, slots=True)

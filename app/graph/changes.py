@@ -13,6 +13,7 @@ from typing import Any
 from app.graph.pins import base_name
 from app.graph.plan import Plan, plan_from_json
 from app.graph.signature import Kind
+from app.graph.tools import is_tool_pin
 from app.graph.validation import Signatures
 
 
@@ -64,7 +65,7 @@ def _read_node(configuration: Mapping[str, Any], signatures: Signatures) -> Vers
     signature = signatures.get(configuration["block_id"])
     routes: dict[str, list[int]] = {}
     for number, name in enumerate(configuration["sources"]):
-        for pin in {name, base_name(name)}:
+        for pin in {name} if is_tool_pin(name) else {name, base_name(name)}:
             routes.setdefault(pin, []).append(number)
     return VersionNode(
         id=configuration["id"],

@@ -42,6 +42,17 @@ class Waiting:
         slot = self.slots[serial] = Slot(0, {})
         return serial, slot
 
+    def oldest_without_any(self, pins: Inputs) -> tuple[int, Slot]:
+        """Return the oldest slot that lacks all of some pins, a new one if need be."""
+        mask = sum(1 << pin for pin in pins)
+        for serial, slot in self.slots.items():
+            if not slot.filled & mask:
+                return serial, slot
+        serial = self.next_serial
+        self.next_serial += 1
+        slot = self.slots[serial] = Slot(0, {})
+        return serial, slot
+
     def dump(self) -> list[Any]:
         """Return the slots as JSON."""
         return [list(slot.inputs.items()) for slot in self.slots.values()]
@@ -62,8 +73,11 @@ def fill(slot: Slot, inputs: Inputs) -> None:
 
 
 def is_complete(node: PlanNode, slot: Slot) -> bool:
-    """Answer whether every linked pin has a value, and every required one a value that is not null."""
-    if slot.filled != node.all_pins:
+    """Answer whether every linked pin has a value, and every required one a value that is not null.
+
+    Those that come together or not at all may all be missing.
+    """
+    if slot.filled != node.all_pins and slot.filled != node.all_pins & ~node.loop_pins:
         return False
     if node.never_null:
         for pin, envelope in slot.inputs.items():

@@ -64,6 +64,8 @@ class PlanNode:
     label: str
     """The node's id and title for Temporal's UI; empty for nodes that never appear there by name."""
     title: str
+    loop_pins: int = 0
+    """Mask of the linked pins that a firing takes all or none of."""
 
     def call_json(self) -> dict[str, Any]:
         """Return as JSON what is needed to call this node, links left out."""
@@ -120,7 +122,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
     for number, row in enumerate(document["nodes"]):
         block, call, pins, never_null, static_pins, _, error_source, is_start, *names = row
         name, lane, pool = document["blocks"][block]
-        label, title = names or ("", "")
+        label, title, loop_pins = (*names, *("", "", 0)[len(names) :])
         nodes.append(
             PlanNode(
                 block=name,
@@ -135,6 +137,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
                 is_start=bool(is_start),
                 label=label,
                 title=title,
+                loop_pins=loop_pins,
             )
         )
     return Plan(tuple(nodes))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from app.graph.conversations import Conversations, Key, Turn
 from app.graph.emissions import Emission, Folded, Unreleased
 from app.graph.envelope import Envelope, make_inline
 from app.graph.pairing import Inputs, Slot, Waiting, fill, is_complete, static_part
@@ -33,6 +34,10 @@ class Firing:
     n: int
     """1 for the first firing of this node."""
     inputs: Inputs
+    turn: Turn | None = None
+    """Set when it goes on after calls that it made."""
+    caller: Key | None = None
+    """(node, n) of the node execution that has called it; None when links alone have begun it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class Scheduler:
         self._in_wave: OrderedDict[tuple[int, int], Inputs] = OrderedDict()
         self._remote = Turns()
         self._running: set[tuple[int, int]] = set()
+        self._conversations = Conversations()
+        self._reserved: Collection[Key] = ()
         self.dispatched = 0
         """Node executions so far."""
         self.settled = 0
@@ -116,9 +123,13 @@ class Scheduler:
         """Start the next remote node execution: nodes take turns, so a large fan-out does not hold up the others."""
         if not self.has_remote:
             return None
-        node, n, inputs = self._remote.take()
-        self._running.add((node, n))
-        return Firing(node, n, inputs)
+        return self._started(*self._remote.take())
+
+    def _started(self, node: int, n: int, inputs: Inputs) -> Firing:
+        key = (node, n)
+        self._running.add(key)
+        conversations = self._conversations
+        return Firing(node, n, inputs, conversations.turn_of(key), conversations.caller_of(key))
 
     def put_back(self, firing: Firing) -> None:
         """Make a remote node execution ready again that was started and came back undone."""
@@ -140,8 +151,7 @@ class Scheduler:
         if not self.has_wave:
             return None
         (node, n), inputs = self._in_wave.popitem(last=False)
-        self._running.add((node, n))
-        return Firing(node, n, inputs)
+        return self._started(node, n, inputs)
 
     def next_folded(self) -> Folded | None:
         """Return the stored list of emissions that has waited longest, or None."""
@@ -151,14 +161,52 @@ class Scheduler:
         """Start one particular node execution of a wave; None when it is not ready."""
         if (node, n) not in self._in_wave:
             return None
-        inputs = self._in_wave.pop((node, n))
-        self._running.add((node, n))
-        return Firing(node, n, inputs)
+        return self._started(node, n, self._in_wave.pop((node, n)))
+
+    # -- what is called
+
+    @property
+    def has_conversations(self) -> bool:
+        """Answer whether a node execution has called others and has not ended."""
+        return bool(self._conversations)
+
+    def caller_of(self, node: int, n: int) -> Key | None:
+        """Return which node execution has called another that has not ended; None when links alone have begun it."""
+        return self._conversations.caller_of((node, n))
+
+    def call(self, firing: Firing, calls: Iterable[tuple[int, Inputs]]) -> None:
+        """Take that a running node execution calls others, and goes on when all of them have ended.
+
+        What is called starts with what it is given, and with what a firing that lacks that has besides. What it emits
+        goes to the caller alone, and so does its failure.
+
+        Args:
+            firing: The caller.
+            calls: Node and given inputs of each, one call at least.
+
+        Raises:
+            KeyError: The caller is not running.
+        """
+        caller = (firing.node, firing.n)
+        self._running.remove(caller)
+        self._conversations.begin_calls(caller, firing.inputs)
+        for number, given in calls:
+            self._call(caller, number, given)
+
+    def _call(self, caller: Key, number: int, inputs: Inputs) -> None:
+        node = self._nodes[number]
+        waiting = self._waiting.setdefault(number, Waiting())
+        serial, slot = waiting.oldest_without_any(inputs)
+        fill(slot, inputs)
+        fill(slot, self._last.get(number, {}))
+        self._accept(number, node, serial, slot, caller=caller)
 
     # -- what has happened
 
     def emit(self, node: int, n: int, emissions: Iterable[Emission]) -> None:
         """Take what a node execution emitted while it goes on."""
+        if self._conversations.caller_of((node, n)):
+            return
         self._unreleased.add(node, n, emissions)
         self._release(node)
 
@@ -168,17 +216,35 @@ class Scheduler:
         Raises:
             KeyError: It was never dispatched, or has ended before.
         """
+        key = (node, n)
+        if self._conversations.caller_of(key):
+            self._end_called(key)
+            return
         self._unreleased.add(node, n, emissions)
         self._unreleased.close(node, n)
-        self._running.discard((node, n))
+        self._running.discard(key)
+        self._conversations.forget(key)
         self.settled += 1
         self._release(node)
+
+    def _end_called(self, called: Key) -> None:
+        """Take that a node execution has ended that another one has called: nothing of it is released to links."""
+        self._running.discard(called)
+        self._conversations.forget(called)
+        self.settled += 1
+        next_turn = self._conversations.end(called)
+        if next_turn is not None:
+            caller, inputs = next_turn
+            self._remote.put(*caller, inputs)
 
     def fail(self, node: int, n: int, emissions: Iterable[Emission], *, code: str, message: str) -> None:
         """Take that a node execution failed after emitting that much.
 
         The message goes out on the `error` pin when a link starts there; else it is kept as an unhandled failure.
         """
+        if self._conversations.caller_of((node, n)):
+            self.settle(node, n, ())
+            return
         error_source = self._nodes[node].error_source
         if error_source >= 0:
             self.settle(node, n, [*emissions, [[error_source, make_inline(message)]]])
@@ -229,11 +295,13 @@ class Scheduler:
             if is_static:
                 self._accept_waiting(number, node)
 
-    def _accept(self, number: int, node: PlanNode, serial: int, slot: Slot) -> None:
+    def _accept(
+        self, number: int, node: PlanNode, serial: int, slot: Slot, *, caller: Key | None = None
+    ) -> None:
         del self._waiting[number].slots[serial]
         if node.static_pins:
             self._last[number] = static_part(node, slot.inputs)
-        self._dispatch(number, node, slot.inputs)
+        self._dispatch(number, node, slot.inputs, caller=caller)
 
     def _accept_waiting(self, number: int, node: PlanNode) -> None:
         """Fill the static pins of the firings that wait, now that a static value has come."""
@@ -242,18 +310,47 @@ class Scheduler:
             if is_complete(node, slot):
                 self._accept(number, node, serial, slot)
 
-    def _dispatch(self, number: int, node: PlanNode, inputs: Inputs) -> None:
+    def _dispatch(
+        self, number: int, node: PlanNode, inputs: Inputs, *, caller: Key | None = None
+    ) -> None:
         if self.dispatched >= self._limit:
             self.is_exhausted = True
             return
         self.dispatched += 1
-        n = self._counts.get(number, 0) + 1
+        n = self._next_n(number)
         self._counts[number] = n
         self._unreleased.open(number, n)
+        if caller is not None:
+            # Others of its node are not to wait for it: it releases nothing.
+            self._conversations.add(caller, (number, n))
+            self._unreleased.close(number, n)
+            self._release(number)
         if node.lane is Lane.REMOTE:
             self._remote.put(number, n, inputs)
         else:
             self._in_wave[number, n] = inputs
+
+    # -- numbers that are taken
+
+    def reserve(self, keys: Collection[Key]) -> None:
+        """Number no firing so, since the record has others of these numbers."""
+        self._reserved = keys
+
+    def pass_over(self, node: int, n: int) -> None:
+        """Number no firing of a node up to this one any more."""
+        for number in range(self._counts.get(node, 0) + 1, n + 1):
+            self._unreleased.open(node, number)
+            self._unreleased.close(node, number)
+        self._counts[node] = max(n, self._counts.get(node, 0))
+        self._release(node)
+
+    def _next_n(self, node: int) -> int:
+        n = self._counts.get(node, 0) + 1
+        while (node, n) in self._reserved:
+            self._unreleased.open(node, n)
+            self._unreleased.close(node, n)
+            n += 1
+        return n
 
     # -- what is left over
 
@@ -277,6 +374,7 @@ class Scheduler:
         """Return the whole state as JSON."""
         return {
             **self._part(None, fed=()),
+            **self._conversations.dump(),
             "in_wave": _dump_ready(self._in_wave),
             "remote": self._remote.dump(),
             "last": _dump_inputs(self._last),
@@ -296,7 +394,11 @@ class Scheduler:
         reach = self._reach([*(node for node, _ in ready), *waking, *self._unreleased.folded_nodes])
         fed = {target.node for node in reach for targets in self._nodes[node].targets for target in targets}
         last = {node: inputs for node, inputs in self._last.items() if node in reach or node in fed}
-        part = {**self._part(reach, fed=fed), "in_wave": _dump_ready(ready)}
+        part = {
+            **self._part(reach, fed=fed),
+            **self._conversations.dump_part(reach),
+            "in_wave": _dump_ready(ready),
+        }
         return {**part, "remote": [], "last": _dump_inputs(last)}
 
     def _reach(self, origins: Iterable[int]) -> set[int]:
@@ -354,6 +456,7 @@ class Scheduler:
         scheduler._in_wave = OrderedDict(((node, n), dict(pairs)) for node, n, pairs in snapshot["in_wave"])
         scheduler._remote.load(snapshot["remote"])
         scheduler._running = {(node, n) for node, n in snapshot["running"]}
+        scheduler._conversations.load(snapshot)
         return scheduler
 
 

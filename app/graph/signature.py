@@ -70,6 +70,8 @@ class InputPin:
     """The Python type of its values."""
     is_required: bool
     """Whether the block cannot run without it."""
+    default: Any = None
+    """What it is when nothing is given, where that is always the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class BlockSignature:
     retry: RetryPolicy = ONE_ATTEMPT
     timeout_seconds: float = 60.0
     effect: Effect = Effect.PURE
+    calls_tools: bool = False
+    """Whether links from its pin `tools` lead to nodes that it may call (`app.graph.tools`)."""
     credentials: Mapping[str, CredentialsNeed] = field(default_factory=dict)
     """What the inputs that hold credentials are for, by input."""
     is_sensitive: bool = False

@@ -100,7 +100,7 @@ class PostgresEngineActivities(EngineActivities):
             # Accepted, but begun so late that nobody remembers with what.
             return BeginResult(refusal=ErrorRecord(ValueMissing.code, "The inputs are no longer stored"))
         self._keep_run_inputs(request.execution_id, opened["inputs"])
-        self._origins.put(request.execution_id, Origin(start.user_id, start.graph_id, start.plan_hash))
+        self._origins.put(request.execution_id, Origin.of(start))
         log.debug("execution_began", execution_id=request.execution_id)
         if plan.packed:
             return BeginResult(plan_parts=count_parts(plan.packed))
@@ -191,4 +191,5 @@ def new_execution(execution_id: str, start: ExecutionStart) -> NewExecution:
         parent_node=start.parent_node,
         fingerprint=start.fingerprint,
         budget=start.budget,
+        credentials=start.credentials,
     )

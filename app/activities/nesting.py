@@ -220,6 +220,7 @@ def _make_start(
         created_at=created_at.isoformat(),
         parent_id=run.execution_id,
         budget=parent.budget,
+        credentials=dict(parent.credentials),
         limits=request.limits,
         parent_node=(run.number, run.n),
         depth=request.depth + 1,

@@ -96,7 +96,7 @@ class Attempt:
             raise ApplicationError(missing.message, [], type=missing.code, non_retryable=True) from missing
         for number, (pin, envelope) in enumerate(outputs):
             self.run.route(pin, opened[str(number)], envelope)
-        if status is Status.COMPLETED:
+        if status in (Status.COMPLETED, Status.SKIPPED):
             return NodeResult(self.run.fold())
         failure = error or {"message": "The execution has ended", "code": "CANCELLED"}
         raise ApplicationError(failure["message"], self.run.fold(), type=failure["code"], non_retryable=True)

@@ -15,7 +15,7 @@ from app.activities.values import TOTAL_INLINE_LIMIT_BYTES, Shelf
 from app.errors import MESSAGE_LIMIT
 from app.graph.emissions import FOLDED, Emission, split
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline
-from app.graph.status import Status
+from app.graph.status import TERMINAL, Status
 from app.models.event_types import OF_NODE
 from app.models.recording import Changes, EventRecord, NodeRecord
 from app.models.value_uses import hashes_of
@@ -174,6 +174,6 @@ class NodeRun:
         }
         if failure:
             data["error"] = failure
-        attempt = "" if status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED) else f":{self.attempt}"
+        attempt = "" if status in TERMINAL else f":{self.attempt}"
         key = f"{self.number}#{self.n}:{status}{attempt}"
         changes.events.append(EventRecord(key, OF_NODE[status], dump(data)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
+from app.activities.contracts import ExecutionStart
 from app.errors import NotFound
 
-_QUERY = "SELECT user_id, graph_id::text, plan_hash FROM executions WHERE id = $1"
+_QUERY = "SELECT user_id, graph_id::text, plan_hash, credentials FROM executions WHERE id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,13 @@ class Origin:
     user_id: str
     graph_id: str
     plan_hash: str
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    """Ids of the credentials that were chosen, by key."""
+
+    @classmethod
+    def of(cls, start: ExecutionStart) -> Origin:
+        """Return the origin of an execution whose owner has been checked."""
+        return cls(start.user_id, start.graph_id, start.plan_hash, start.credentials)
 
 
 class Origins:

@@ -15,6 +15,7 @@ from app.blocks.base import Block
 from app.blocks.placeholders import PlaceholderBlock
 from app.blocks.registry import BlockRegistry
 from app.errors import NotFound
+from app.graph.credential_needs import read_choice
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline
 from app.graph.packing import pack
 from app.graph.pins import base_name, select
@@ -54,6 +55,20 @@ class LoadedNode:
     """By emitted pin."""
     constants: Mapping[str, Envelope]
     """The constants that a record shows. Large ones stand in the graph alone."""
+    credentials: Mapping[str, tuple[str, bool]]
+    """By input: the key that its credentials are chosen by, and whether the node is skipped without them."""
+
+    def choose_credentials(self, choices: Mapping[str, str]) -> dict[str, str]:
+        """Return the ids of its credentials by input: what an execution has chosen, else what the node names."""
+        chosen = {
+            field: choices.get(key) or read_choice(self.input_default.get(field))
+            for field, (key, _) in self.credentials.items()
+        }
+        return {field: credentials_id for field, credentials_id in chosen.items() if credentials_id}
+
+    def is_skipped(self, chosen: Mapping[str, str]) -> bool:
+        """Answer whether it is passed over for want of credentials that its author calls optional."""
+        return any(is_skipped and field not in chosen for field, (_, is_skipped) in self.credentials.items())
 
     @property
     def is_output(self) -> bool:
@@ -165,5 +180,9 @@ def _load_node(configuration: Mapping[str, Any], block: Block) -> LoadedNode:
             pin: make_inline(value)
             for pin, value in configuration["input_default"].items()
             if len(json.dumps(value)) <= INLINE_LIMIT_BYTES
+        },
+        credentials={
+            field: (key, is_skipped)
+            for field, (key, is_skipped) in configuration.get("credentials", {}).items()
         },
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.graph.credential_needs import list_needs
 from app.graph.definition import GraphDefinition, Node
 from app.graph.placeholders import stand_in
 from app.graph.plan import PLAN_FORMAT
@@ -54,6 +55,7 @@ def compile_graph(graph: GraphDefinition, signatures: Signatures) -> CompiledGra
         for number, node in enumerate(graph.nodes)
     ]
     plan = {"v": PLAN_FORMAT, "blocks": tables.blocks, "calls": tables.calls, "nodes": rows, "links": links}
+    credentials = _credentials(graph, signatures)
     configuration = [
         {
             "id": node.id,
@@ -62,10 +64,21 @@ def compile_graph(graph: GraphDefinition, signatures: Signatures) -> CompiledGra
             "metadata": dict(node.metadata),
             "pins": list(pins[number]),
             "sources": list(sources[number]),
+            # Left out where there are none, which is nearly everywhere.
+            **credentials.get(node.id, {}),
         }
         for number, node in enumerate(graph.nodes)
     ]
     return CompiledGraph(_hash_of(plan, configuration), plan, configuration)
+
+
+def _credentials(graph: GraphDefinition, signatures: Signatures) -> dict[str, dict[str, Any]]:
+    """Return by node `{"credentials": {field: [key, whether the node is skipped without]}}`."""
+    found: dict[str, dict[str, Any]] = {}
+    for need in list_needs(graph, signatures):
+        of_node = found.setdefault(need.node_id, {"credentials": {}})
+        of_node["credentials"][need.field] = [need.key, need.is_skipped_without]
+    return found
 
 
 class _Tables:

@@ -85,7 +85,7 @@ class Reuse:
             return False
         if recorded.status is Status.FAILED:
             return self._version.plan.nodes[recorded.node].error_source >= 0
-        return recorded.status is Status.COMPLETED
+        return recorded.status in (Status.COMPLETED, Status.SKIPPED)
 
     def list_picked_from(self, recorded: Recorded) -> Iterator[Envelope]:
         """Return the envelopes to be opened before the record is offered: links pick parts of what is in them."""

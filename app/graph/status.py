@@ -17,7 +17,7 @@ class Status(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     SKIPPED = "SKIPPED"
-    """Of a node execution only: never needed."""
+    """Of a node execution only: reached without credentials that its author calls optional."""
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.SKIPPED})

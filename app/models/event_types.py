@@ -25,6 +25,8 @@ class EventType(StrEnum):
     NODE_COMPLETED = "node_completed"
     NODE_FAILED = "node_failed"
     NODE_CANCELLED = "node_cancelled"
+    NODE_SKIPPED = "node_skipped"
+    """Reached without credentials that its author calls optional."""
     REVIEW_REQUESTED = "review_requested"
     REVIEW_REMINDER = "review_reminder"
     REVIEW_ANSWERED = "review_answered"
@@ -53,5 +55,6 @@ OF_NODE = {
     Status.COMPLETED: EventType.NODE_COMPLETED,
     Status.FAILED: EventType.NODE_FAILED,
     Status.CANCELLED: EventType.NODE_CANCELLED,
+    Status.SKIPPED: EventType.NODE_SKIPPED,
 }
 """The event that tells of a node execution's new status."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +21,8 @@ from app.models.value_uses import add_uses, hashes_of
 _INSERT = """
 INSERT INTO executions (
     id, user_id, graph_id, graph_version, plan_hash, status, trigger, parent_id, inputs, outputs, fingerprint,
-    budget, cost, retries, event_seq, created_at, parent_node, parent_n
-) VALUES ($1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8::text::json, '{}', $9, $10, 0, 0, 0, $11, $12, $13)
+    budget, cost, retries, event_seq, created_at, parent_node, parent_n, credentials
+) VALUES ($1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8::text::json, '{}', $9, $10, 0, 0, 0, $11, $12, $13, $14::text::json)
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -76,6 +76,8 @@ class NewExecution:
     """(node, n) of the node execution in the parent, when it is nested."""
     fingerprint: str = ""
     budget: int | None = None
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    """Ids of the credentials that were chosen, by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
         new.budget,
         new.created_at,
         *(new.parent_node or (None, None)),
+        json.dumps(dict(new.credentials)),
     )
 
 

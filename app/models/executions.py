@@ -18,7 +18,7 @@ from sqlmodel import col
 from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import Status
-from app.models import values
+from app.models import files, values
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
 from app.models.tables import Execution, ExecutionEvent, NodeExecution, Review
 
@@ -70,6 +70,7 @@ async def insert_queued(session: AsyncSession, execution: Execution) -> None:
             "parent_n": execution.parent_n,
             "run_id": execution.run_id,
             "inputs": execution.inputs,
+            "credentials": execution.credentials,
             "fingerprint": execution.fingerprint,
             "budget": execution.budget,
             "created_at": execution.created_at,
@@ -234,6 +235,7 @@ async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid
     The stored values that nobody else uses are collected later.
     """
     await values.delete_uses(session, owner, execution_id)
+    await files.delete_files_of(session, owner, execution_id)
     own = select(col(Execution.id)).where(col(Execution.id) == execution_id, col(Execution.user_id) == owner)
     for table, key in (
         (NodeExecution, col(NodeExecution.execution_id)),

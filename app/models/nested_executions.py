@@ -25,7 +25,7 @@ WHERE g.id = $1 AND g.user_id = $2 AND v.version = $3
 """
 
 _PARENT = """
-SELECT parent.budget, nested.graph_version, nested.inputs, nested.created_at
+SELECT parent.budget, parent.credentials, nested.graph_version, nested.inputs, nested.created_at
 FROM executions parent LEFT JOIN executions nested ON nested.id = $2 AND nested.parent_id = parent.id
 WHERE parent.id = $1 AND parent.user_id = $3
 """
@@ -58,6 +58,8 @@ class Parent:
     """What a nested execution gets from the execution that it is nested in."""
 
     budget: int | None
+    credentials: Mapping[str, str]
+    """Ids of the credentials that were chosen, by key."""
     earlier: Earlier | None
 
 
@@ -100,8 +102,8 @@ async def find_parent(
     row = await pool.fetchrow(_PARENT, execution_id, nested_id, owner)
     if row is None:
         return None
-    budget, version, inputs, created_at = row
-    return Parent(budget, None if version is None else Earlier(version, inputs, created_at))
+    budget, credentials, version, inputs, created_at = row
+    return Parent(budget, credentials, None if version is None else Earlier(version, inputs, created_at))
 
 
 async def find_end(pool: asyncpg.Pool[Any], owner: str, nested_id: str) -> NestedEnd | None:

@@ -203,6 +203,7 @@ def make_start(execution: Execution, launch: Launch) -> ExecutionStart:
         fingerprint=execution.fingerprint,
         limits=launch.limits,
         rerun=launch.rerun,
+        credentials=execution.credentials,
     )
 
 

@@ -193,5 +193,6 @@ def _row_of(execution_id: uuid.UUID, start: ExecutionStart, run_id: str) -> Exec
         outputs={},
         fingerprint=start.fingerprint,
         budget=start.budget,
+        credentials=start.credentials,
         created_at=datetime.fromisoformat(start.created_at),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from urllib.parse import urlsplit
 
 import httpx2
 from anthropic import AsyncAnthropic
@@ -36,8 +38,12 @@ from app.llm.model_messages import make_completion, make_conversation, make_para
 from app.llm.whole_answers import StreamingTransport
 from app.outbound.idempotency import make_header_value
 from app.outbound.response import MAX_RETRY_AFTER_SECONDS
+from app.outbound.transport import CheckedTransport
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+
+LIMIT_BYTES = 100 * 1024 * 1024
+"""The largest answer of a provider that is read."""
 
 _NO_KEY = "none"
 """The library insists on a key, and a server without keys ignores it."""
@@ -74,15 +80,20 @@ class ModelClients:
                 base_url=base_url,
                 max_retries=0,
                 timeout=timeout,
-                http_client=httpx2.AsyncClient(
-                    transport=StreamingTransport(), timeout=timeout, follow_redirects=True
+                http_client=_http_client(
+                    StreamingTransport(_transport(base_url or os.environ.get("OPENAI_BASE_URL"))), timeout
                 ),
             )
             if openai_api_key or base_url
             else None
         )
         self._anthropic = (
-            AsyncAnthropic(api_key=anthropic_api_key, max_retries=0, timeout=timeout)
+            AsyncAnthropic(
+                api_key=anthropic_api_key,
+                max_retries=0,
+                timeout=timeout,
+                http_client=_http_client(_transport(os.environ.get("ANTHROPIC_BASE_URL")), timeout),
+            )
             if anthropic_api_key
             else None
         )
@@ -175,6 +186,17 @@ class ModelClients:
         for secret in [*self._secrets, *([key] if key else [])]:
             message = message.replace(secret, "***")
         return f": {message[:300]}"
+
+
+def _transport(base_url: str | None) -> CheckedTransport:
+    # The operator set this URL, so its host may be a private one. No URL of a user comes here.
+    host = urlsplit(base_url or "").hostname
+    return CheckedTransport(allowed_private_hosts=[host] if host else [], limit_bytes=LIMIT_BYTES)
+
+
+def _http_client(transport: httpx2.AsyncBaseTransport, timeout: httpx2.Timeout) -> httpx2.AsyncClient:
+    # No redirect is followed: it would take the key along.
+    return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)
 
 
 def _is_passing(error: ModelAPIError) -> bool:

@@ -14,9 +14,9 @@ import httpx2
 class StreamingTransport(httpx2.AsyncBaseTransport):
     """Speaks with a server whose chat completions are streams whenever they were asked to be."""
 
-    def __init__(self) -> None:
-        """Open nothing yet."""
-        self._inner = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None))
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        """Take what carries the requests."""
+        self._inner = inner
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request and return the response as soon as its head is there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import httpcore2
@@ -102,7 +102,9 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _told_as_httpx(self._request):
-            async for chunk in self._answer.aiter_stream():
+            stream = self._answer.stream
+            assert isinstance(stream, AsyncIterable)
+            async for chunk in stream:
                 self._left_bytes -= len(chunk)
                 if self._left_bytes < 0:
                     raise httpx2.ReadError("The response is larger than allowed", request=self._request)

@@ -1,0 +1,52 @@
+"""Blocks of a package, on a real server with a real worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rest import graph, node, save, start
+from tests.packages import NAME, install_package
+from tests.processes import ServerProcess, WorkerProcess
+
+
+async def test_the_blocks_of_a_package_are_executed_by_a_worker(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server_process: Callable[..., ServerProcess]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(install_package(tmp_path)))
+    server = await server_process(BLOCK_PACKAGES=NAME, DISABLED_BLOCKS="calculator_block").ready()
+    nodes = [
+        node("shout", "shout_block", text="Hello"),
+        node("whisper", "WhisperBlock"),
+        node("out", "agent_output_block", name="said"),
+    ]
+    async with server.client() as client:
+        body = graph(nodes, ["shout.said -> whisper.text", "whisper.said -> out.value"])
+        execution = await start(client, await save(client, body), wait=30)
+        alone = await client.post("/api/blocks/shout_block/execute", json={"inputs": {"text": "Hello"}})
+        refused = await client.post("/api/blocks/calculator_block/execute", json={"inputs": {}})
+
+    assert (execution["status"], execution["outputs"]) == ("COMPLETED", {"said": ["hello"]})
+    assert alone.json()["outputs"] == {"said": ["HELLO"]}
+    assert (refused.status_code, refused.json()["error"]["error_code"]) == (403, "BLOCK_DISABLED")
+    assert await server.stop() == 0
+
+
+async def test_a_worker_does_not_start_without_a_package_that_it_is_to_have(
+    worker_process: Callable[..., WorkerProcess],
+) -> None:
+    worker = worker_process(BLOCK_PACKAGES="nobody-has-this")
+
+    assert await worker.ended() == 1
+    assert "perdure: The block package 'nobody-has-this' is not installed" in worker.log
+
+
+async def test_a_server_does_not_start_when_it_is_to_turn_off_what_there_is_not(
+    server_process: Callable[..., ServerProcess],
+) -> None:
+    server = server_process(DISABLED_BLOCKS="calculatr_block")
+
+    assert await server.ended(60) == 1
+    assert "perdure: There is no block 'calculatr_block' to be turned off" in server.log

@@ -21,6 +21,7 @@ from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimit
 from app.api.application import ApiConfig, make_application
 from app.api.auth import issue_token
 from app.api.web_ui import codec_endpoint, make_capability
+from app.blocks.registry import make_registry
 from app.database import migrate
 from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
@@ -54,6 +55,8 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Run the API, and the embedded stack below it when nothing is configured."""
     home = Home(settings.home)
+    # Refused, if it is, before anything is started.
+    make_registry(block_choice(settings))
     # The folder and the port are taken first: nothing is started, and so nothing left running, when they are not free.
     with contextlib.ExitStack() as taken:
         if settings.is_embedded:

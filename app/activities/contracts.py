@@ -10,6 +10,7 @@ from typing import Any
 
 from temporalio import activity
 
+from app.graph.conversations import Turn
 from app.graph.emissions import Emission
 from app.graph.envelope import Envelope
 
@@ -190,6 +191,8 @@ class Loss:
     n: int
     code: str
     message: str
+    called_by: tuple[int, int] | None = None
+    """(node, n) of the node execution that had called it."""
 
 
 @dataclass(frozen=True)
@@ -272,13 +275,19 @@ class NodeCall:
     """`[[pin, envelope], …]`, or `[[PACKED, reference]]` to a stored list of that form."""
     is_repeated: bool = False
     """Whether an earlier call of this node execution may have been made: what it has recorded counts."""
+    turn: Turn | None = None
+    """Set for a block that calls tools, when what it has called has ended."""
+    called_by: tuple[int, int] | None = None
+    """(node, n) of the node execution that calls it as a tool; None when links alone have begun it."""
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What a remote node execution gave to links."""
+    """What a remote node execution gave to links, or what it calls before it goes on."""
 
     emissions: list[Emission]
+    calls: list[list[Any]] = field(default_factory=list)
+    """`[[node, [[pin, envelope], …]], …]`. Where there are any, it has not ended and has emitted nothing."""
 
 
 @dataclass(frozen=True)
@@ -323,7 +332,7 @@ class ShardResult:
     """What a shard has done."""
 
     outcomes: list[list[Any]]
-    """`[[node, n, emissions, code | None, message, is_recorded], …]`; empty when they are stored."""
+    """`[[node, n, emissions, code | None, message, is_recorded, calls], …]`; empty when they are stored."""
     undone: list[tuple[int, int]]
     """(node, n) of those that were not started."""
     stored: StoredState | None = None

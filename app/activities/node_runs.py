@@ -59,6 +59,8 @@ class NodeRun:
     given: dict[str, Envelope]
     """Linked values and run inputs by pin."""
     shelf: Shelf
+    called_by: tuple[int, int] | None = None
+    """(node, n) of the node execution that has called it as a tool: what it emits is for that one alone."""
     attempt: int = 1
     cost: int = 0
     outputs: list[list[Any]] = field(default_factory=list)
@@ -93,7 +95,7 @@ class NodeRun:
     def route(self, pin: str, value: Any, envelope: Envelope) -> None:
         """Send a value on to the links that start at its pin."""
         routes = self.node.routes.get(pin)
-        if not routes:
+        if not routes or self.called_by:
             return
         emission: Emission = []
         for route in routes:
@@ -142,6 +144,7 @@ class NodeRun:
             error: Code and message of a failure.
         """
         identity = node_execution_id(self.execution_id, self.number, self.n)
+        caller = node_execution_id(self.execution_id, *self.called_by) if self.called_by else None
         failure = {"code": error[0], "message": error[1][:MESSAGE_LIMIT]} if error else None
         outputs = self.outputs
         if failure and status is Status.FAILED:
@@ -161,6 +164,7 @@ class NodeRun:
                 error=dump(failure) if failure else None,
                 attempt=self.attempt,
                 cost=self.cost,
+                called_by=caller,
                 started_at=started_at,
                 ended_at=ended_at,
             )
@@ -172,6 +176,8 @@ class NodeRun:
             "attempt": self.attempt,
             "status": status,
         }
+        if caller:
+            data["called_by"] = str(caller)
         if failure:
             data["error"] = failure
         attempt = "" if status in TERMINAL else f":{self.attempt}"

@@ -231,7 +231,10 @@ class Wave:
         given = {node.pins[pin]: envelope for pin, envelope in inputs.items()}
         if node.block.kind is Kind.INPUT and not given:
             given = self._run_inputs_of(node.input_default.get("name"), takes_all=node.block.takes_any_input)
-        return NodeRun(self._request.execution.execution_id, number, n, node, given, self._shelf)
+        caller = self._scheduler.caller_of(number, n)
+        return NodeRun(
+            self._request.execution.execution_id, number, n, node, given, self._shelf, called_by=caller
+        )
 
     def _run_inputs_of(self, name: object, *, takes_all: bool) -> dict[str, Envelope]:
         run_inputs = self._run_inputs or {}
@@ -265,7 +268,8 @@ class Wave:
 
 def write_loss(changes: Changes, loss: Loss, plan: LoadedPlan, execution_id: str, shelf: Shelf) -> None:
     """Add the failure of a call that was lost to a transaction. What it was given stays as it was recorded."""
-    run = NodeRun(execution_id, loss.node, loss.n, plan.nodes[loss.node], {}, shelf)
+    node = plan.nodes[loss.node]
+    run = NodeRun(execution_id, loss.node, loss.n, node, {}, shelf, called_by=loss.called_by)
     run.write(
         changes,
         Status.FAILED,

@@ -19,6 +19,7 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import Status
 from app.models import files, values
+from app.models.conversations import ConversationTurn
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
 from app.models.tables import Execution, ExecutionEvent, NodeExecution, Review
 
@@ -241,6 +242,7 @@ async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid
         (NodeExecution, col(NodeExecution.execution_id)),
         (ExecutionEvent, col(ExecutionEvent.execution_id)),
         (Review, col(Review.execution_id)),
+        (ConversationTurn, col(ConversationTurn.execution_id)),
     ):
         await session.execute(delete(table).where(key.in_(own)).execution_options(synchronize_session=False))
     emptied: dict[str, Any] = {"inputs": [{}], "outputs": {}, "error": None, "report": None}

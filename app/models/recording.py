@@ -15,6 +15,7 @@ import asyncpg
 
 from app.errors import PerdureError
 from app.graph.status import Status
+from app.models.conversations import TurnRecord, insert_turns
 from app.models.review_writes import ReviewRecord, insert_reviews
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class NodeRecord:
     cost: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    called_by: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Changes:
     uses: set[str] = field(default_factory=set)
     """Hashes of stored values that the record refers to; those of `values` need not be among them."""
     reviews: list[ReviewRecord] = field(default_factory=list)
+    turns: list[TurnRecord] = field(default_factory=list)
+    """Turns of node executions that call others."""
     nested: list[NewExecution] = field(default_factory=list)
     """Executions that begin to be nested in this one; written by `execution_writes.record_with_nested` only."""
     status: Status | None = None
@@ -107,16 +111,16 @@ WITH held AS MATERIALIZED (
 ), nodes AS (
     INSERT INTO node_executions AS old (
         execution_id, id, node, node_id, block_id, n, status, inputs, outputs, error, attempt, cost,
-        started_at, ended_at, seq
+        started_at, ended_at, called_by, seq
     )
     SELECT $1, id, node, node_id, block_id, n, status, inputs::json, outputs::json, error::json, attempt, cost,
-        started_at, ended_at, held.last + position
+        started_at, ended_at, called_by, held.last + position
     FROM held, unnest(
         $6::uuid[], $7::int[], $8::text[], $9::text[], $10::int[], $11::text[], $12::text[], $13::text[],
-        $14::text[], $15::int[], $16::int[], $17::timestamptz[], $18::timestamptz[]
+        $14::text[], $15::int[], $16::int[], $17::timestamptz[], $18::timestamptz[], $19::uuid[]
     ) WITH ORDINALITY AS given(
         id, node, node_id, block_id, n, status, inputs, outputs, error, attempt, cost, started_at, ended_at,
-        position
+        called_by, position
     )
     ON CONFLICT (id) DO UPDATE SET
         status = excluded.status, outputs = excluded.outputs, error = excluded.error,
@@ -128,10 +132,10 @@ WITH held AS MATERIALIZED (
 )"""
 
 _VALUES = """, free AS MATERIALIZED (
-    SELECT name FROM loose_objects WHERE name = ANY($24::text[]) AND NOT is_doomed FOR UPDATE
+    SELECT name FROM loose_objects WHERE name = ANY($25::text[]) AND NOT is_doomed FOR UPDATE
 ), stored AS (
     INSERT INTO stored_values (user_id, sha256, size, body, object)
-    SELECT $2, given.* FROM held, unnest($21::text[], $22::bigint[], $23::bytea[], $24::text[])
+    SELECT $2, given.* FROM held, unnest($22::text[], $23::bigint[], $24::bytea[], $25::text[])
         AS given(sha256, size, body, object)
     WHERE given.body IS NOT NULL OR given.object IN (SELECT name FROM free)
     ON CONFLICT DO NOTHING
@@ -140,17 +144,17 @@ _VALUES = """, free AS MATERIALIZED (
     DELETE FROM loose_objects WHERE name IN (SELECT object FROM stored)
 ), used AS (
     INSERT INTO value_uses (execution_id, user_id, sha256)
-    SELECT $1, $2, sha256 FROM held, unnest($25::text[]) AS given(sha256)
+    SELECT $1, $2, sha256 FROM held, unnest($26::text[]) AS given(sha256)
     ON CONFLICT DO NOTHING
 )"""
 
 _EXECUTION = """
 UPDATE executions SET
-    event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($19, executions.status),
-    started_at = CASE WHEN $19 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
+    event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($20, executions.status),
+    started_at = CASE WHEN $20 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
 FROM held
 WHERE id = $1
-RETURNING pg_notify($20, id || coalesce(':' || $19, ''))
+RETURNING pg_notify($21, id || coalesce(':' || $20, ''))
 """
 
 _WRITE = _CHANGES + _EXECUTION
@@ -159,7 +163,7 @@ _WRITE_WITH_VALUES = _CHANGES + _VALUES + _EXECUTION
 
 _NODE_COLUMNS = (
     "id", "node", "node_id", "block_id", "n", "status", "inputs", "outputs", "error", "attempt", "cost",
-    "started_at", "ended_at",
+    "started_at", "ended_at", "called_by",
 )  # fmt: skip
 _VALUE_COLUMNS = ("sha256", "size", "body", "object")
 
@@ -178,12 +182,13 @@ async def record(
     Raises:
         ValueCollected: One of the values is not stored any more. Nothing was written.
     """
-    if not changes.reviews:
+    if not changes.reviews and not changes.turns:
         return await _write(connection, execution_id, changes, owner)
     async with connection.transaction():
         is_open = await _write(connection, execution_id, changes, owner)
         if is_open:
             await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
+            await insert_turns(connection, execution_id, changes.turns)
     return is_open
 
 

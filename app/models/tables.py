@@ -195,6 +195,8 @@ class NodeExecution(SQLModel, table=True):
         default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
     )
     """Whether a rerun has taken it over instead of executing the node."""
+    called_by: uuid.UUID | None = None
+    """Id of the node execution that has called it as a tool; null when links alone have begun it."""
 
 
 class ExecutionEvent(SQLModel, table=True):

@@ -59,7 +59,14 @@ class RemoteCalls:
     def call_of(self, firing: Firing) -> NodeCall:
         """Return the call of a node execution."""
         is_repeated = (firing.node, firing.n) in self.doubtful
-        return NodeCall(firing.node, firing.n, list(firing.inputs.items()), is_repeated)
+        return NodeCall(
+            firing.node,
+            firing.n,
+            list(firing.inputs.items()),
+            is_repeated,
+            turn=firing.turn,
+            called_by=firing.caller,
+        )
 
     def doubt(self, node: int, n: int) -> None:
         """Note that a call of this node execution may have been made already."""

@@ -98,12 +98,12 @@ class GraphShardWorkflow:
     def _take(self, call: NodeCall) -> None:
         handle = self._running.pop((call.node, call.n))
         outcome = outcome_of(handle, self._nodes[call.node].call)
-        self._outcomes.append(
-            [call.node, call.n, outcome.emissions, outcome.code, outcome.message, outcome.is_recorded]
-        )
+        how = [outcome.code, outcome.message, outcome.is_recorded, outcome.calls]
+        self._outcomes.append([call.node, call.n, outcome.emissions, *how])
         self._size += _size_of(outcome)
         self._has_news = True
 
 
 def _size_of(outcome: Outcome) -> int:
-    return 60 + len(outcome.message) + sum(len(str(emission)) for emission in outcome.emissions)
+    carried = [*outcome.emissions, *outcome.calls]
+    return 60 + len(outcome.message) + sum(len(str(part)) for part in carried)

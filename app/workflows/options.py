@@ -74,7 +74,7 @@ def start_call(node: PlanNode, call: NodeCall, start: ExecutionStart) -> workflo
     return workflow.start_activity(
         node.block,
         call,
-        activity_id=f"{node.label[:ID_LIMIT]}#{call.n}",
+        activity_id=f"{node.label[:ID_LIMIT]}#{call.n}{f'.{call.turn.number}' if call.turn else ''}",
         summary=node.title[:SUMMARY_LIMIT],
         task_queue=queue_of(workflow.info().task_queue, node.pool),
         result_type=NodeResult,

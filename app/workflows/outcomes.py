@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
@@ -25,12 +26,15 @@ class Outcome:
     message: str = ""
     is_recorded: bool = True
     """Whether the activity has written the failure down itself."""
+    calls: list[list[Any]] = field(default_factory=list)
+    """What it calls before it goes on, as in `NodeResult`."""
 
 
 def outcome_of(handle: asyncio.Task[NodeResult], call: Call | None) -> Outcome:
     """Return the outcome of a call that has returned."""
     try:
-        return Outcome(handle.result().emissions)
+        result = handle.result()
+        return Outcome(result.emissions, calls=result.calls)
     except ActivityError as error:
         return _failure(error, call)
 

@@ -176,7 +176,9 @@ class Walk:
         )
 
     def _may_call(self) -> bool:
-        return not self._steering.is_paused and self._run_length.may_call()
+        # Whoever has called what was lost is told so by the record, which the next wave makes.
+        is_unrecorded = bool(self.losses) and self.scheduler.has_conversations
+        return not self._steering.is_paused and self._run_length.may_call() and not is_unrecorded
 
     def _wants_wave(self) -> bool:
         if self._is_task_full():
@@ -236,11 +238,14 @@ class Walk:
                 self._settle(firing, outcome)
 
     def _settle(self, firing: Firing, outcome: Outcome) -> None:
+        if outcome.calls:
+            self.scheduler.call(firing, [(node, dict(pairs)) for node, pairs in outcome.calls])
+            return
         if outcome.code is None:
             self.scheduler.settle(firing.node, firing.n, outcome.emissions)
             return
         if not outcome.is_recorded:
-            self.losses.append(Loss(firing.node, firing.n, outcome.code, outcome.message))
+            self.losses.append(Loss(firing.node, firing.n, outcome.code, outcome.message, firing.caller))
         self.scheduler.fail(
             firing.node, firing.n, outcome.emissions, code=outcome.code, message=outcome.message
         )

@@ -112,6 +112,8 @@ class NodeExecutionView(BaseModel):
     """Seconds."""
     reused: bool
     """Whether a rerun has taken it over from its original instead of executing the node."""
+    called_by: UUID | None = None
+    """The node execution that has called it as a tool; null when links alone have begun it."""
     nested_execution_id: UUID | None = None
     """Of a node that executes another graph: that execution."""
 

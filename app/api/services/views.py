@@ -238,6 +238,7 @@ def _node_view(row: NodeExecution, opener: Opener, nested_id: uuid.UUID | None) 
         ended_at=row.ended_at,
         execution_time=_seconds(row.started_at, row.ended_at) if row.ended_at else None,
         reused=row.is_reused,
+        called_by=row.called_by,
         nested_execution_id=nested_id,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlmodel import SQLModel
 
+import app.models.conversations
 import app.models.credentials_tables
 import app.models.files
 import app.models.memories

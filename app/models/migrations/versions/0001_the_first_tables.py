@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("is_reused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("called_by", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("execution_id", "node", "n", name="node_executions_once"),
     )
@@ -310,9 +311,21 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("user_id", "graph_id", "key"),
     )
+    op.create_table(
+        "conversation_turns",
+        sa.Column("execution_id", sa.Uuid(), nullable=False),
+        sa.Column("node", sa.Integer(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("turn", sa.Integer(), nullable=False),
+        sa.Column("messages", sa.JSON(), nullable=False),
+        sa.Column("calls", sa.JSON(), nullable=False),
+        sa.Column("cost", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "node", "n", "turn"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("conversation_turns")
     op.drop_table("memories")
     op.drop_table("file_parts")
     op.drop_index("files_once", table_name="files", postgresql_where=sa.text("key IS NOT NULL"))

@@ -87,6 +87,10 @@ class GraphVersion(SQLModel, table=True):
         default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]")
     )
     """`[[graph id, version | null], …]`: what its nodes execute; null for whichever version is active."""
+    extras: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}")
+    )
+    """What an agent file says of a graph besides: `instructions`, `recommended_schedule_cron`, `forked_from_…`."""
     credential_needs: list[Any] = Field(
         default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]")
     )

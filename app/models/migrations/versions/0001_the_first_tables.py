@@ -192,6 +192,7 @@ def upgrade() -> None:
         sa.Column("input_schema", sa.JSON(), nullable=False),
         sa.Column("output_schema", sa.JSON(), nullable=False),
         sa.Column("nests", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("extras", sa.JSON(), server_default="{}", nullable=False),
         sa.Column("credential_needs", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(

@@ -134,8 +134,11 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         targets=targets,
         cached_executions=given.cached_executions,
         llm_base_url=settings.llm_base_url,
-        openai_api_key=reveal(settings.openai_api_key),
-        anthropic_api_key=reveal(settings.anthropic_api_key),
+        llm_api_keys=settings.llm_api_keys,
+        default_model=settings.default_model,
+        model_map=settings.model_map,
+        encryption_keys=settings.encryption_keys,
+        oauth_providers=settings.oauth,
         allowed_private_hosts=settings.allowed_private_hosts,
         web=WebServices(
             search_url=settings.search_url,

@@ -9,11 +9,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.encryption_keys import EncryptionKey, parse_encryption_keys
 from app.errors import Category, PerdureError, Severity
+from app.oauth_providers import OAuthProvider, parse_oauth_providers
+from app.llm.models import Provider
 from app.outbound.services import WIKIPEDIA_URL
 
 PREFIX = "PERDURE_"
@@ -118,6 +120,9 @@ class Settings(BaseSettings):
     encryption_key: SecretStr | None = None
     """Keys for what Temporal stores, each 32 bytes in URL-safe base64: the first encrypts, all decrypt."""
 
+    oauth_providers: SecretStr | None = None
+    """JSON of the services that users log in at with OAuth2, by name: `authorize_url`, `token_url`, `client_id`, …"""
+
     initial_credits: int = Field(default=1000, ge=0)
     """Credits granted to a user on first sight."""
 
@@ -130,8 +135,23 @@ class Settings(BaseSettings):
     llm_base_url: str | None = None
     """Any OpenAI-compatible server; when set, every model name is sent there."""
 
+    default_model: str | None = None
+    """Model that is asked in place of one that no configured provider serves."""
+
+    model_map: dict[str, str] = Field(default_factory=dict)
+    """Models to be asked in place of others, as JSON: `{"claude-*": "gpt-4.1"}`. The first pattern that fits counts."""
+
     value_store: str = POSTGRES
     """Where new large values are kept: `postgres`, or s3://bucket/prefix with the usual AWS_* variables."""
+
+    max_file_mb: int = Field(default=100, ge=1, le=1_000)
+    """The largest file, in MB."""
+
+    file_quota_mb: int = Field(default=5_000, ge=1)
+    """All files of a user together, in MB."""
+
+    execution_file_days: float = Field(default=30.0, gt=0, le=3650)
+    """How long files that an execution has made are kept after its end."""
 
     allowed_private_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """Private or loopback hosts that blocks may reach nevertheless, separated by commas."""
@@ -196,6 +216,23 @@ class Settings(BaseSettings):
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
     """Key for Anthropic."""
 
+    open_router_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("OPEN_ROUTER_API_KEY", "OPENROUTER_API_KEY")
+    )
+    """Key for OpenRouter."""
+
+    groq_api_key: SecretStr | None = Field(default=None, validation_alias="GROQ_API_KEY")
+    """Key for Groq."""
+
+    aiml_api_key: SecretStr | None = Field(default=None, validation_alias="AIML_API_KEY")
+    """Key for AI/ML API."""
+
+    llama_api_key: SecretStr | None = Field(default=None, validation_alias="LLAMA_API_KEY")
+    """Key for Llama API."""
+
+    v0_api_key: SecretStr | None = Field(default=None, validation_alias="V0_API_KEY")
+    """Key for v0."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -222,6 +259,13 @@ class Settings(BaseSettings):
         if keys is not None:
             parse_encryption_keys(keys.get_secret_value())
         return keys
+
+    @field_validator("oauth_providers")
+    @classmethod
+    def _of_providers(cls, providers: SecretStr | None) -> SecretStr | None:
+        if providers is not None:
+            parse_oauth_providers(providers.get_secret_value())
+        return providers
 
     @field_validator("value_store")
     @classmethod
@@ -264,6 +308,25 @@ class Settings(BaseSettings):
     def encryption_keys(self) -> tuple[EncryptionKey, ...]:
         """The encryption keys, newest first; none when none is set."""
         return parse_encryption_keys(self.encryption_key.get_secret_value()) if self.encryption_key else ()
+
+    @property
+    def llm_api_keys(self) -> dict[Provider, str]:
+        """The keys for language models, by provider."""
+        keys = {
+            Provider.OPENAI: self.openai_api_key,
+            Provider.ANTHROPIC: self.anthropic_api_key,
+            Provider.OPEN_ROUTER: self.open_router_api_key,
+            Provider.GROQ: self.groq_api_key,
+            Provider.AIML_API: self.aiml_api_key,
+            Provider.LLAMA_API: self.llama_api_key,
+            Provider.V0: self.v0_api_key,
+        }
+        return {provider: key.get_secret_value() for provider, key in keys.items() if key}
+
+    @property
+    def oauth(self) -> dict[str, OAuthProvider]:
+        """The services that users log in at, by name."""
+        return parse_oauth_providers(self.oauth_providers.get_secret_value()) if self.oauth_providers else {}
 
     def require_worker_secrets(self) -> None:
         """Check that what is encrypted can be read.

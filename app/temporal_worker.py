@@ -27,12 +27,18 @@ from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
+from app.activities.vault import Vault
 from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
 from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
+from app.credentials_encryption import CredentialsEncryption
 from app.database import plain_url
+from app.encryption_keys import EncryptionKey
 from app.llm.language_models import LanguageModels
+from app.llm.models import Provider
+from app.oauth_providers import OAuthProvider
 from app.objects import ObjectStore
 from app.outbound.http import OutboundHttp
+from app.outbound.oauth import OAuthClient
 from app.outbound.services import WebServices
 from app.pools import COMMON_POOL, choose_pools, queue_of
 from app.worker_builds import make_deployment
@@ -63,8 +69,13 @@ class WorkerConfig:
     cached_executions: int | None = None
     """Executions kept in memory between two tasks; None for what the memory allows."""
     llm_base_url: str | None = None
-    openai_api_key: str | None = field(default=None, repr=False)
-    anthropic_api_key: str | None = field(default=None, repr=False)
+    llm_api_keys: Mapping[Provider, str] = field(default_factory=dict, repr=False)
+    default_model: str | None = None
+    model_map: Mapping[str, str] = field(default_factory=dict)
+    encryption_keys: Sequence[EncryptionKey] = ()
+    """Keys of the secrets in credentials, newest first."""
+    oauth_providers: Mapping[str, OAuthProvider] = field(default_factory=dict)
+    """Where logins are refreshed, by name."""
     allowed_private_hosts: frozenset[str] = frozenset()
     web: WebServices = field(default_factory=WebServices)
     objects: ObjectStore | None = field(default=None, repr=False)
@@ -102,8 +113,9 @@ async def make_workers(
     http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
     models = LanguageModels(
         base_url=config.llm_base_url,
-        openai_api_key=config.openai_api_key,
-        anthropic_api_key=config.anthropic_api_key,
+        api_keys=config.llm_api_keys,
+        default_model=config.default_model,
+        model_map=config.model_map,
     )
     try:
         activities = _make_activities(client, pool, config, registry, http=http, language_models=models)
@@ -161,7 +173,10 @@ def _make_activities(
         PlanCache(pool, registry),
         ValueCache(ValueStore(pool, config.objects)),
     )
-    contexts = Contexts(http=http, language_models=language_models, web=config.web)
+    vault = Vault(
+        pool, CredentialsEncryption(config.encryption_keys), OAuthClient(http, config.oauth_providers)
+    )
+    contexts = Contexts(http=http, language_models=language_models, vault=vault, web=config.web)
     calls = BlockCalls(pool, origins, plans, values, contexts)
     trials = BlockTrials(registry, contexts)
     settling = Settling(client, pool)

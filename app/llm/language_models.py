@@ -1,45 +1,25 @@
 """Language models as blocks see them: a name and messages in, a completion out.
 
-Which provider serves a name is decided here. The client libraries are behind `app.llm.model_clients`, which
-is loaded when the first model is asked.
+Which provider serves a name is decided in `app.llm.routing`. The client libraries are behind `app.llm.model_clients`,
+which is loaded when the first model is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import copy
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
 
-from app.errors import BlockError, BlockInputInvalid
+from app.llm.metering import Meter
+from app.llm.models import Provider
+from app.llm.routing import Routes
 
 if TYPE_CHECKING:
     from app.llm.model_clients import ModelClients
 
-DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_TIMEOUT_SECONDS = 570.0
-MAX_MODEL_NAME = 200
-
-
-class Provider(StrEnum):
-    """Who serves a model."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
-    COMPATIBLE = "compatible"
-    """The server at the configured base URL, which speaks as OpenAI does."""
-
-
-_PROVIDER_BY_PREFIX = {
-    "gpt-": Provider.OPENAI,
-    "chatgpt-": Provider.OPENAI,
-    "ft:": Provider.OPENAI,
-    "o1": Provider.OPENAI,
-    "o3": Provider.OPENAI,
-    "o4": Provider.OPENAI,
-    "claude": Provider.ANTHROPIC,
-}
 
 
 class FunctionText(TypedDict):
@@ -153,8 +133,9 @@ class LanguageModels:
         self,
         *,
         base_url: str | None = None,
-        openai_api_key: str | None = None,
-        anthropic_api_key: str | None = None,
+        api_keys: Mapping[Provider, str] | None = None,
+        default_model: str | None = None,
+        model_map: Mapping[str, str] | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
         """Keep the settings; nothing is opened yet.
@@ -162,15 +143,24 @@ class LanguageModels:
         Args:
             base_url: A server with an OpenAI-compatible API. When it is given, every model name is sent there
                 as it is, with the OpenAI key if there is one.
-            openai_api_key: For models of OpenAI.
-            anthropic_api_key: For models of Anthropic.
+            api_keys: The worker's own, by provider.
+            default_model: Asked in place of a model that nobody serves.
+            model_map: Names by pattern, to be asked in place of those that fit the pattern.
             timeout_seconds: For one completion.
         """
-        self._base_url = base_url or None
-        self._keys = {Provider.OPENAI: openai_api_key or None, Provider.ANTHROPIC: anthropic_api_key or None}
-        self._timeout_seconds = timeout_seconds
-        self._clients: ModelClients | None = None
-        self._opening = asyncio.Lock()
+        keys = {provider: key for provider, key in (api_keys or {}).items() if key}
+        self._routes = Routes(
+            keys.keys(), has_base_url=bool(base_url), default_model=default_model, model_map=model_map
+        )
+        self._opener = _Opener(base_url or None, keys, timeout_seconds)
+        self.meter = Meter()
+        """Counts what is used; whoever shares these models has one of their own."""
+
+    def metered_by(self, meter: Meter) -> LanguageModels:
+        """Return the same models, with what they use counted by a meter."""
+        metered = copy.copy(self)
+        metered.meter = meter
+        return metered
 
     async def complete(  # noqa: PLR0913 - all that a provider can be told, by name
         self,
@@ -202,10 +192,10 @@ class LanguageModels:
         Raises:
             BlockUnavailable: The provider is overloaded, limits the rate or cannot be reached.
             BlockInputInvalid: The name of the model cannot be one.
-            BlockError: No provider is configured for the model, or the provider refuses the request.
+            BlockError: No provider is configured, somebody's own key is for another, or the provider refuses.
         """
-        provider, name = self._route(model)
-        clients = await self._opened()
+        provider, name = self._routes.find(model, own=api_key.provider if api_key else None)
+        clients = await self._opener.open()
         request = Request(
             list(messages),
             max_tokens=max_tokens,
@@ -215,55 +205,40 @@ class LanguageModels:
             is_json_forced=force_json,
             stream=stream,
         )
-        return await clients.complete(provider, name, request, key=api_key.key if api_key else None)
+        completion = await clients.complete(provider, name, request, key=api_key.key if api_key else None)
+        self.meter.add(name, input_tokens=completion.input_tokens, output_tokens=completion.output_tokens)
+        self.meter.is_on_own_key |= api_key is not None
+        return completion
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self._opener.aclose()
+
+
+class _Opener:
+    """Opens the clients when the first model is asked."""
+
+    def __init__(self, base_url: str | None, keys: Mapping[Provider, str], timeout_seconds: float) -> None:
+        self._base_url = base_url
+        self._keys = keys
+        self._timeout_seconds = timeout_seconds
+        self._clients: ModelClients | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> ModelClients:
+        async with self._opening:
+            if self._clients is None:
+                self._clients = await asyncio.to_thread(self._make)
+            return self._clients
+
+    async def aclose(self) -> None:
         if self._clients is not None:
             await self._clients.aclose()
             self._clients = None
 
-    def _route(self, model: str) -> tuple[Provider, str]:
-        if not 0 < len(model) <= MAX_MODEL_NAME:
-            raise BlockInputInvalid("The name of the model is empty or too long")
-        if self._base_url is not None:
-            return Provider.COMPATIBLE, model
-        provider, name = find_provider(model)
-        if provider is None:
-            raise BlockError(
-                f"No provider is known for the model {name!r}; set PERDURE_LLM_BASE_URL to a server that has it"
-            )
-        if self._keys[provider] is None:
-            raise BlockError(
-                f"The model {name!r} needs {provider.upper()}_API_KEY, which the worker was not given"
-            )
-        return provider, name
-
-    async def _opened(self) -> ModelClients:
-        async with self._opening:
-            if self._clients is None:
-                self._clients = await asyncio.to_thread(self._open)
-            return self._clients
-
-    def _open(self) -> ModelClients:
+    def _make(self) -> ModelClients:
         # Here and not above: the client libraries take two seconds to import. Most workers never ask a model,
         # and every restart would wait for them.
         from app.llm.model_clients import ModelClients  # noqa: PLC0415
 
-        return ModelClients(
-            base_url=self._base_url,
-            openai_api_key=self._keys[Provider.OPENAI],
-            anthropic_api_key=self._keys[Provider.ANTHROPIC],
-            timeout_seconds=self._timeout_seconds,
-        )
-
-
-def find_provider(model: str) -> tuple[Provider | None, str]:
-    """Return who serves a model, and the model's name there."""
-    before, _, name = model.strip().rpartition("/")
-    if before in (Provider.OPENAI, Provider.ANTHROPIC):
-        return Provider(before), name
-    for prefix, provider in _PROVIDER_BY_PREFIX.items():
-        if name.startswith(prefix):
-            return provider, name
-    return None, name
+        return ModelClients(self._base_url, self._keys, timeout_seconds=self._timeout_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import httpx2
@@ -33,8 +34,9 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
 from app.errors import BlockError, BlockUnavailable
-from app.llm.language_models import Completion, Provider, Request
+from app.llm.language_models import Completion, Request
 from app.llm.model_messages import make_completion, make_conversation, make_parameters
+from app.llm.models import SERVICES, Provider
 from app.llm.whole_answers import StreamingTransport
 from app.outbound.idempotency import make_header_value
 from app.outbound.response import MAX_RETRY_AFTER_SECONDS
@@ -47,6 +49,12 @@ LIMIT_BYTES = 100 * 1024 * 1024
 
 _NO_KEY = "none"
 """The library insists on a key, and a server without keys ignores it."""
+_COMPATIBLE = OpenAIModelProfile(
+    # The older name of the limit is the one that all of these servers take.
+    openai_chat_supports_max_completion_tokens=False,
+    openai_supports_strict_tool_definition=False,
+    json_schema_transformer=None,
+)
 _PASSING = (ModelRateLimitError, ModelUnavailableError, ModelServerError, ModelConnectionError)
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 
@@ -54,49 +62,22 @@ _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 class ModelClients:
     """One client per provider, each with its pool of connections."""
 
-    def __init__(
-        self,
-        *,
-        base_url: str | None,
-        openai_api_key: str | None,
-        anthropic_api_key: str | None,
-        timeout_seconds: float,
-    ) -> None:
-        """Open the clients whose settings are there.
+    def __init__(self, base_url: str | None, keys: Mapping[Provider, str], *, timeout_seconds: float) -> None:
+        """Open nothing yet.
 
         Args:
-            base_url: The server of `Provider.COMPATIBLE`.
-            openai_api_key: For OpenAI, and for that server.
-            anthropic_api_key: For Anthropic.
+            base_url: The server of `Provider.COMPATIBLE`, which is given the key of OpenAI.
+            keys: The worker's own.
             timeout_seconds: For one completion.
         """
+        self._base_url = base_url
+        self._keys = dict(keys)
+        if Provider.OPENAI in keys:
+            self._keys[Provider.COMPATIBLE] = keys[Provider.OPENAI]
         self._timeout_seconds = timeout_seconds
-        self._secrets = [key for key in (openai_api_key, anthropic_api_key) if key]
-        timeout = httpx2.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
-        # No client tries again by itself. The engine does, durably, and counts the attempts.
-        self._openai = (
-            AsyncOpenAI(
-                api_key=openai_api_key or _NO_KEY,
-                base_url=base_url,
-                max_retries=0,
-                timeout=timeout,
-                http_client=_http_client(
-                    StreamingTransport(_transport(base_url or os.environ.get("OPENAI_BASE_URL"))), timeout
-                ),
-            )
-            if openai_api_key or base_url
-            else None
-        )
-        self._anthropic = (
-            AsyncAnthropic(
-                api_key=anthropic_api_key,
-                max_retries=0,
-                timeout=timeout,
-                http_client=_http_client(_transport(os.environ.get("ANTHROPIC_BASE_URL")), timeout),
-            )
-            if anthropic_api_key
-            else None
-        )
+        self._timeout = httpx2.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
+        self._openai: dict[Provider, AsyncOpenAI] = {}
+        self._anthropic: AsyncAnthropic | None = None
 
     async def complete(
         self, provider: Provider, name: str, request: Request, *, key: str | None = None
@@ -129,36 +110,52 @@ class ModelClients:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for client in (self._openai, self._anthropic):
+        for client in (*self._openai.values(), self._anthropic):
             if client is not None:
                 await client.close()
 
     def _model(self, provider: Provider, name: str, key: str | None) -> Model:
         if provider is Provider.ANTHROPIC:
-            anthropic = self._anthropic
-            assert anthropic is not None
+            anthropic = self._anthropic_client()
             if key:
                 anthropic = anthropic.with_options(api_key=key)
             return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=anthropic))
-        client = self._openai
-        assert client is not None
+        openai = self._openai_client(provider)
         if key:
-            client = client.with_options(api_key=key)
+            openai = openai.with_options(api_key=key)
         if provider is Provider.OPENAI:
-            return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
+            return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=openai))
         return OpenAIChatModel(
             name,
-            provider=OpenAICompatibleProvider(
-                "compatible",
-                openai_client=client,
-                # The older name of the limit is the one that all of these servers take.
-                profile=OpenAIModelProfile(
-                    openai_chat_supports_max_completion_tokens=False,
-                    openai_supports_strict_tool_definition=False,
-                    json_schema_transformer=None,
-                ),
-            ),
+            provider=OpenAICompatibleProvider(provider, openai_client=openai, profile=_COMPATIBLE),
         )
+
+    # No client tries again by itself. The engine does, durably, and counts the attempts.
+
+    def _anthropic_client(self) -> AsyncAnthropic:
+        if self._anthropic is None:
+            self._anthropic = AsyncAnthropic(
+                api_key=self._keys.get(Provider.ANTHROPIC, _NO_KEY),
+                max_retries=0,
+                timeout=self._timeout,
+                http_client=_http_client(_transport(os.environ.get("ANTHROPIC_BASE_URL")), self._timeout),
+            )
+        return self._anthropic
+
+    def _openai_client(self, provider: Provider) -> AsyncOpenAI:
+        """Return the client of a provider, made when it is first needed: each has connections of its own."""
+        if provider not in self._openai:
+            is_ours = provider is Provider.COMPATIBLE
+            base_url = self._base_url if is_ours else SERVICES[provider].base_url
+            set_here = self._base_url if is_ours else os.environ.get("OPENAI_BASE_URL")
+            self._openai[provider] = AsyncOpenAI(
+                api_key=self._keys.get(provider, _NO_KEY),
+                base_url=base_url,
+                max_retries=0,
+                timeout=self._timeout,
+                http_client=_http_client(StreamingTransport(_transport(set_here)), self._timeout),
+            )
+        return self._openai[provider]
 
     def _failure(self, model: str, error: ModelAPIError, key: str | None) -> BlockError:
         status = f" ({error.status_code})" if isinstance(error, ModelHTTPError) else ""
@@ -183,7 +180,7 @@ class ModelClients:
         message = told.get("message") if isinstance(told, dict) else told
         if not isinstance(message, str):
             return ""
-        for secret in [*self._secrets, *([key] if key else [])]:
+        for secret in filter(None, (*self._keys.values(), key)):
             message = message.replace(secret, "***")
         return f": {message[:300]}"
 

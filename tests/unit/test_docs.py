@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices
 
 from app.api.application import ApiConfig, make_application
 from app.blocks.registry import make_registry
@@ -88,7 +89,9 @@ def test_every_promise_names_a_test() -> None:
 def test_every_setting_is_described() -> None:
     described = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/howto/operate.md").read_text(), re.MULTILINE))
     settings = {
-        str(field.validation_alias or PREFIX + name.upper()) for name, field in Settings.model_fields.items()
+        str(alias.choices[0] if isinstance(alias, AliasChoices) else alias or PREFIX + name.upper())
+        for name, field in Settings.model_fields.items()
+        for alias in [field.validation_alias]
     }
     assert settings <= described
 

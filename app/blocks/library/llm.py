@@ -9,46 +9,12 @@ from pydantic import ConfigDict, Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
 from app.graph.signature import Cost, Effect
-from app.llm.language_models import DEFAULT_MODEL, Message
+from app.llm.language_models import Message
+from app.llm.models import DEFAULT_CREDITS, DEFAULT_MODEL, MODELS, find_credits
 from app.templating.templates import fill_placeholders, render
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext
-
-DEFAULT_CREDITS = 1
-
-_CREDITS_BY_MODEL = {
-    "gpt-4o-mini": 1,
-    "gpt-4.1-mini": 1,
-    "gpt-5-mini": 1,
-    "gpt-5-nano": 1,
-    "gpt-4.1": 2,
-    "gpt-5": 2,
-    "gpt-4o": 3,
-    "o3": 4,
-    "claude-haiku-4-5": 4,
-    "gpt-5.1": 5,
-    "claude-sonnet-4": 5,
-    "gpt-5.2": 6,
-    "claude-sonnet-4-5": 9,
-    "claude-sonnet-4-6": 9,
-    "gpt-4": 10,
-    "gpt-4-turbo": 10,
-    "claude-opus-4-5": 14,
-    "claude-opus-4-6": 14,
-    "claude-opus-4-7": 14,
-    "o1": 16,
-    "claude-opus-4": 21,
-    "claude-opus-4-1": 21,
-}
-"""What one call is estimated to cost, whatever its length."""
-
-
-def find_credits(model: Any) -> int:
-    """Return the flat credits of one call of a model; a dated name costs as the name without."""
-    name = model.strip().rpartition("/")[2] if isinstance(model, str) else DEFAULT_MODEL
-    known = max((known for known in _CREDITS_BY_MODEL if name.startswith(known)), key=len, default=None)
-    return DEFAULT_CREDITS if known is None else _CREDITS_BY_MODEL[known]
 
 
 class _LanguageModelBlock(RemoteBlock):
@@ -59,7 +25,7 @@ class _LanguageModelBlock(RemoteBlock):
     # Asking again costs, and the answer may be another, but nothing in the world changes.
     effect = Effect.PURE
     costs = (
-        *(Cost(credits=amount, filter={"model": model}) for model, amount in _CREDITS_BY_MODEL.items()),
+        *(Cost(credits=model.credits, filter={"model": model.name}) for model in MODELS),
         Cost(credits=DEFAULT_CREDITS),
     )
 

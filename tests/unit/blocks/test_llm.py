@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from app.blocks.base import RemoteBlock
-from app.blocks.library.llm import AITextGeneratorBlock, LlmCallBlock, find_credits
+from app.blocks.library.llm import AITextGeneratorBlock, LlmCallBlock
 from app.errors import BlockError, BlockUnavailable
-from app.llm.language_models import DEFAULT_MODEL, LanguageModels
+from app.llm.language_models import LanguageModels
+from app.llm.models import DEFAULT_MODEL, find_credits
 from tests.unit.blocks.contexts import make_context
 from tests.unit.blocks.model_server import CHAT, fails, says
 from tests.unit.blocks.stub_server import StubServer, running_server

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
-from app.llm.language_models import Completion, LanguageModels, Message, Provider, find_provider
+from app.llm.language_models import Completion, LanguageModels, Message
+from app.llm.models import Provider
 from tests.unit.blocks.model_server import ANTHROPIC_MESSAGES, CHAT, fails, says, says_as_anthropic
 from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
@@ -27,7 +28,7 @@ async def server() -> AsyncIterator[StubServer]:
 
 @pytest.fixture
 async def models(server: StubServer) -> AsyncIterator[LanguageModels]:
-    models = LanguageModels(base_url=f"{server.url}/v1", openai_api_key=KEY, timeout_seconds=20)
+    models = LanguageModels(base_url=f"{server.url}/v1", api_keys={Provider.OPENAI: KEY}, timeout_seconds=20)
     yield models
     await models.aclose()
 
@@ -37,7 +38,7 @@ async def providers(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> Asyn
     """The models as they are without a base URL, with the providers' own addresses replaced by the stub's."""
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-    models = LanguageModels(openai_api_key=KEY, anthropic_api_key=KEY)
+    models = LanguageModels(api_keys={Provider.OPENAI: KEY, Provider.ANTHROPIC: KEY})
     yield models
     await models.aclose()
 
@@ -116,26 +117,6 @@ async def test_a_model_of_anthropic_is_asked_there(
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert asked.headers["idempotency-key"] == "k"
     assert "Be brief" in str(told["system"])
-
-
-@pytest.mark.parametrize(
-    ("model", "found"),
-    [
-        ("gpt-4", (Provider.OPENAI, "gpt-4")),
-        ("chatgpt-4o-latest", (Provider.OPENAI, "chatgpt-4o-latest")),
-        ("o3-mini", (Provider.OPENAI, "o3-mini")),
-        ("ft:gpt-4o:me", (Provider.OPENAI, "ft:gpt-4o:me")),
-        ("openai/of-tomorrow", (Provider.OPENAI, "of-tomorrow")),
-        ("openrouter/openai/gpt-4", (Provider.OPENAI, "gpt-4")),
-        ("claude-opus-4-5", (Provider.ANTHROPIC, "claude-opus-4-5")),
-        ("anthropic/of-tomorrow", (Provider.ANTHROPIC, "of-tomorrow")),
-        ("llama3", (None, "llama3")),
-        ("meta/llama3", (None, "llama3")),
-        ("", (None, "")),
-    ],
-)
-def test_a_name_tells_its_provider(model: str, found: tuple[Provider | None, str]) -> None:
-    assert find_provider(model) == found
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from app.blocks.credentials import ApiKey
 from app.errors import BlockError
 from app.llm.language_models import LanguageModels, Message, Tool, ToolCall
+from app.llm.models import Provider
 from tests.unit.blocks.model_server import CHAT, calls, fails, says, writes
 from tests.unit.blocks.stub_server import StubServer, running_server
 
@@ -30,7 +31,9 @@ async def server() -> AsyncIterator[StubServer]:
 
 @pytest.fixture
 async def models(server: StubServer) -> AsyncIterator[LanguageModels]:
-    models = LanguageModels(base_url=f"{server.url}/v1", openai_api_key="sk-workers", timeout_seconds=20)
+    models = LanguageModels(
+        base_url=f"{server.url}/v1", api_keys={Provider.OPENAI: "sk-workers"}, timeout_seconds=20
+    )
     yield models
     await models.aclose()
 

@@ -1,0 +1,99 @@
+"""Which provider is asked for a model, given what is configured here. Nothing is asked in this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from fnmatch import fnmatchcase
+
+from app.errors import BlockError, BlockInputInvalid
+from app.llm.models import SERVICES, Provider, find_provider
+
+MAX_MODEL_NAME = 200
+
+
+class Routes:
+    """Finds who serves a model, and stands another in for one that nobody serves."""
+
+    def __init__(
+        self,
+        configured: Set[Provider],
+        *,
+        has_base_url: bool = False,
+        default_model: str | None = None,
+        model_map: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take what is configured.
+
+        Args:
+            configured: Providers that the worker has a key for.
+            has_base_url: Whether there is a server that is asked for every model.
+            default_model: Asked in place of a model that nobody serves; the first provider's own unless said.
+            model_map: Names by pattern, with `*` for any letters; the first pattern that fits counts.
+        """
+        self._configured = [provider for provider in SERVICES if provider in configured]
+        self._has_base_url = has_base_url
+        self._default_model = default_model
+        self._model_map = {pattern.lower(): name for pattern, name in (model_map or {}).items()}
+
+    def find(self, model: str, *, own: str | None = None) -> tuple[Provider, str]:
+        """Return whom to ask for a model, and under which name.
+
+        Args:
+            model: As the graph names it.
+            own: The provider of somebody's own key, which is used for the call.
+
+        Raises:
+            BlockInputInvalid: The name cannot be one.
+            BlockError: Nobody serves it, or somebody else than the key is for.
+        """
+        if not 0 < len(model) <= MAX_MODEL_NAME:
+            raise BlockInputInvalid("The name of the model is empty or too long")
+        model = self._mapped(model)
+        if self._has_base_url:
+            return Provider.COMPATIBLE, model
+        if own is not None:
+            return _with_own_key(model, own)
+        for name in (model, model.partition("/")[2]):
+            provider, short = find_provider(name)
+            if provider in self._configured:
+                return provider, short
+        if "/" in model and Provider.OPEN_ROUTER in self._configured:
+            return Provider.OPEN_ROUTER, model
+        return self._stand_in(model)
+
+    def _mapped(self, model: str) -> str:
+        lowered = model.lower()
+        for pattern, name in self._model_map.items():
+            if fnmatchcase(lowered, pattern):
+                return name
+        return model
+
+    def _stand_in(self, model: str) -> tuple[Provider, str]:
+        if self._default_model:
+            provider, name = find_provider(self._default_model)
+            if provider in self._configured:
+                return provider, name
+        if self._configured:
+            return self._configured[0], SERVICES[self._configured[0]].default_model
+        provider, name = find_provider(model)
+        if provider in SERVICES:
+            raise BlockError(
+                f"The model {name!r} needs {SERVICES[provider].setting}, which the worker was not given"
+            )
+        raise BlockError(
+            f"No provider is known for the model {name!r}; set PERDURE_LLM_BASE_URL to a server that has it"
+        )
+
+
+def _with_own_key(model: str, own: str) -> tuple[Provider, str]:
+    if own not in SERVICES:
+        raise BlockError(f"Credentials for {own!r} are of no use for a language model")
+    provider, name = find_provider(model)
+    if own == Provider.OPEN_ROUTER:
+        # It serves what others serve too, under their names before a slash.
+        return Provider.OPEN_ROUTER, name if provider is Provider.OPEN_ROUTER else model
+    if provider in (None, Provider.OLLAMA):
+        return Provider(own), name
+    if provider != own:
+        raise BlockError(f"The model {name!r} is served by {provider}, and the credentials are for {own}")
+    return provider, name

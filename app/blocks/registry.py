@@ -16,7 +16,9 @@ from app.blocks.library import (
     calculation,
     code_extraction,
     dictionaries,
+    feeds,
     files,
+    firecrawl,
     handbook,
     inputs,
     list_sets,
@@ -26,12 +28,14 @@ from app.blocks.library import (
     outputs,
     parsing,
     patterns,
+    reading,
     reviews,
     sampling,
     text,
     time,
     timer,
     web,
+    web_services,
 )
 from app.blocks.packages import RegistryRefused, load_packages
 from app.errors import BlockDisabled, NotFound
@@ -108,6 +112,15 @@ BLOCK_CLASSES: tuple[type[Block], ...] = (
     llm.AITextGeneratorBlock,
     web.SendWebRequestBlock,
     web.SendAuthenticatedWebRequestBlock,
+    reading.ExtractWebsiteContentBlock,
+    reading.GetWikipediaSummaryBlock,
+    reading.SearchTheWebBlock,
+    reading.FactCheckerBlock,
+    feeds.ReadRSSFeedBlock,
+    web_services.GetWeatherInformationBlock,
+    firecrawl.FirecrawlScrapeBlock,
+    firecrawl.FirecrawlMapWebsiteBlock,
+    web_services.GoogleMapsSearchBlock,
     agents.AgentExecutorBlock,
 )
 

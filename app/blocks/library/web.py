@@ -34,6 +34,12 @@ _BARE_HOST = re.compile(r"[\w.-]+(:\d+)?([/?#].*)?", re.DOTALL)
 _BINARY = re.compile(r"(image|audio|video|font)/(?!svg\+xml)|application/(octet-stream|pdf|zip|gzip)$")
 
 
+def complete_url(given: str) -> str:
+    """Return a URL as people write it, with http when there is no scheme."""
+    url = given.strip()
+    return f"http://{url}" if _BARE_HOST.fullmatch(url) else url
+
+
 class HttpMethod(StrEnum):
     """The methods that the block offers."""
 
@@ -138,7 +144,9 @@ class SendAuthenticatedWebRequestBlock(SendWebRequestBlock):
             BlockError: The request or a file is not valid, or something is too large.
         """
         stored = await context.require_credentials(HostHeaders)
-        async for emitted in _send(given, context, secret_headers=headers_for(stored, _url_of(given))):
+        async for emitted in _send(
+            given, context, secret_headers=headers_for(stored, complete_url(given.url))
+        ):
             yield emitted
 
 
@@ -151,7 +159,7 @@ async def _send(
     stored = {name: value for name, value in secret_headers.items() if name.lower() not in own}
     response = await context.http.request(
         given.method,
-        _url_of(given),
+        complete_url(given.url),
         headers={**stored, **given.headers},
         json=None if is_form else given.body,
         form=_form_of(given.body) if is_form and given.body is not None else None,
@@ -178,11 +186,6 @@ async def _read_files(given: SendWebRequestBlock.Input, context: BlockContext) -
             raise BlockLimitExceeded("The files are larger than 32 MiB together")
         files.append(FormFile(given.files_name, file.name, file.content, file.content_type))
     return files
-
-
-def _url_of(given: SendWebRequestBlock.Input) -> str:
-    url = given.url.strip()
-    return f"http://{url}" if _BARE_HOST.fullmatch(url) else url
 
 
 def _is_transient(method: str, status_code: int) -> bool:

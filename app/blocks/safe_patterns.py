@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 
 import regex
 
@@ -140,15 +141,48 @@ class SafePattern:
         Raises:
             BlockLimitExceeded: The search takes too long or too much memory.
         """
+        for match in self._finditer(text):
+            found = match.group(group)
+            if found is not None:
+                yield found
+
+    def replace(self, text: str, replacement: str, *, limit: int, max_characters: int) -> tuple[str, int]:
+        r"""Return a text with matches replaced, and how many were.
+
+        Args:
+            text: Where to search.
+            replacement: What comes in their place; `\1` and `\g<name>` are groups of the match.
+            limit: How many matches are replaced at most; 0 for all.
+            max_characters: How long the result may become.
+
+        Raises:
+            BlockInputInvalid: The replacement names a group that there is not.
+            BlockLimitExceeded: It takes too long, too much memory, or the result is too long.
+        """
+        pieces, end, room, count = list[str](), 0, max_characters - len(text), 0
+        references = replacement.count("\\")
+        for match in islice(self._finditer(text), limit or None):
+            longest = max(map(len, (match[0], *(group or "" for group in match.groups()))))
+            room += len(match[0]) - len(replacement) - references * longest
+            if room < 0:
+                raise BlockLimitExceeded("The text would become too long")
+            try:
+                expanded = match.expand(replacement)
+            except (regex.error, IndexError):
+                raise BlockInputInvalid("The replacement cannot be used with this expression") from None
+            room += len(replacement) + references * longest - len(expanded)
+            pieces += (text[end : match.start()], expanded)
+            end = match.end()
+            count += 1
+        return "".join((*pieces, text[end:])), count
+
+    def _finditer(self, text: str) -> Iterator[regex.Match[str]]:
         if self._repeated_captures * len(text) > MAX_KEPT_CAPTURES:
             raise BlockLimitExceeded(
                 "The regular expression repeats groups, and the text is too long for that"
             )
         try:
-            for match in self._compiled.finditer(text, timeout=MAX_SEARCH_SECONDS):
-                found = match.group(group)
-                if found is not None:
-                    yield found
+            yield from self._compiled.finditer(text, timeout=MAX_SEARCH_SECONDS)
         except TimeoutError:
             raise BlockLimitExceeded(
                 f"The regular expression takes more than {MAX_SEARCH_SECONDS:g} seconds on this text"

@@ -12,6 +12,7 @@ from app.blocks.safe_patterns import SafePattern, compile_pattern
 from app.errors import BlockInputInvalid, BlockLimitExceeded
 
 MAX_TEXT_CHARACTERS = 1_000_000
+MAX_REPLACED_CHARACTERS = 10_000_000
 MAX_MATCHES = 1_000
 MAX_MATCH_CHARACTERS = 10_000
 
@@ -119,6 +120,55 @@ class ExtractTextInformationBlock(PureBlock):
             yield "negative", text
         yield "matched_results", matches
         yield "matched_count", len(matches)
+
+
+class ReplaceTextPatternBlock(PureBlock):
+    """Replace in a text what matches a regular expression."""
+
+    id = "fc47ce9d-f7c8-4c12-b9e4-24b0bedd2a19"
+    categories = (BlockCategory.TEXT,)
+
+    class Input(BlockInput):
+        """Where to search, what for, and what to put there."""
+
+        text: str
+        """Where to search."""
+        pattern: str
+        """A regular expression."""
+        replacement: str = ""
+        r"""What comes in the place of a match; `\1` and `\g<name>` are groups of the match."""
+        case_sensitive: bool = True
+        """Whether upper and lower case differ."""
+        dot_all: bool = True
+        """Whether `.` matches the end of a line too."""
+        limit: int = 0
+        """How many matches are replaced at most; 0 for all."""
+
+    class Output(BlockOutput):
+        """The text."""
+
+        output: str
+        """The text with the matches replaced."""
+        count: int
+        """How many matches were replaced."""
+
+    def run(self, given: Input) -> Iterator[Emitted]:
+        """Emit the text and the number.
+
+        Raises:
+            BlockInputInvalid: The expression or the replacement cannot be used.
+            BlockLimitExceeded: The search takes too long, or a text or the expression is too large.
+        """
+        if len(given.text) > MAX_TEXT_CHARACTERS:
+            raise BlockLimitExceeded(f"`text` has more than {MAX_TEXT_CHARACTERS:,} characters")
+        pattern = compile_pattern(
+            given.pattern, is_case_sensitive=given.case_sensitive, does_dot_match_newline=given.dot_all
+        )
+        output, count = pattern.replace(
+            given.text, given.replacement, limit=max(given.limit, 0), max_characters=MAX_REPLACED_CHARACTERS
+        )
+        yield "output", output
+        yield "count", count
 
 
 def _searched(text: Any) -> str:

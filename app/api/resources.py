@@ -16,6 +16,7 @@ from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
 from app.api.review_links import LinkSigner
+from app.api.services.agent_files import AgentFiles
 from app.api.services.bulk_rerun import BulkRerunning
 from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
@@ -90,6 +91,7 @@ class Resources:
     catalogue: Catalogue
     callers: Callers
     graphs: Graphs
+    agent_files: AgentFiles
     starting: Starting
     rerunning: Rerunning
     bulk_rerunning: BulkRerunning
@@ -150,6 +152,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         timeout_margin_seconds=config.timeout_margin_seconds,
     )
     rerunning = Rerunning(sessions, registry, records, values, launching)
+    nesting = Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth)
     tokens = TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
     return Resources(
         database=database,
@@ -157,11 +160,8 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         registry=registry,
         catalogue=Catalogue(registry),
         callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
-        graphs=Graphs(
-            sessions,
-            registry,
-            Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth),
-        ),
+        graphs=Graphs(sessions, registry, nesting),
+        agent_files=AgentFiles(sessions, registry, nesting),
         starting=Starting(sessions, registry, values, launching),
         rerunning=rerunning,
         bulk_rerunning=BulkRerunning(sessions, rerunning, calls),

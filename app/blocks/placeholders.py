@@ -40,4 +40,3 @@ class PlaceholderBlock(PureBlock):
             BlockMissing: Always.
         """
         raise BlockMissing(self._message)
-        yield

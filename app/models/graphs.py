@@ -124,6 +124,26 @@ async def find_nested(
     return {ref: nested for ref, nested in found.items() if ref.version is None or ref in refs}
 
 
+async def size_of_versions(session: AsyncSession, owner: str, keys: Collection[tuple[uuid.UUID, int]]) -> int:
+    """Return how many bytes the definitions of some versions have together, of deleted graphs too."""
+    query = select(func.coalesce(func.sum(_size()), 0)).join(Graph, _is_its_graph())
+    return int((await session.execute(query.where(*_are_named(owner, keys)))).scalar_one())
+
+
+async def list_named_versions(
+    session: AsyncSession, owner: str, keys: Collection[tuple[uuid.UUID, int]]
+) -> list[SavedGraph]:
+    """Return some versions in the order of their keys, of deleted graphs too. What the owner has not is left out."""
+    rows = await session.execute(_saved().where(*_are_named(owner, keys)))
+    found = {(graph.id, version.version): SavedGraph(graph, version) for graph, version in rows}
+    return [found[key] for key in keys if key in found]
+
+
+def _are_named(owner: str, keys: Collection[tuple[uuid.UUID, int]]) -> tuple[ColumnElement[bool], ...]:
+    key = tuple_(col(GraphVersion.graph_id), col(GraphVersion.version))
+    return col(Graph.user_id) == owner, key.in_(keys)
+
+
 def read_nests(nests: Collection[tuple[str, int | None]]) -> tuple[GraphRef, ...]:
     """Return what a version nests, as it is kept."""
     return tuple(GraphRef(uuid.UUID(graph_id), version) for graph_id, version in nests)
@@ -182,7 +202,11 @@ async def list_versions(
 
 
 def _saved() -> Select[Graph, GraphVersion]:
-    return select(Graph, GraphVersion).join(GraphVersion, col(GraphVersion.graph_id) == col(Graph.id))
+    return select(Graph, GraphVersion).join(GraphVersion, _is_its_graph())
+
+
+def _is_its_graph() -> ColumnElement[bool]:
+    return col(GraphVersion.graph_id) == col(Graph.id)
 
 
 def _is_of(owner: str, graph_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import CallerDep, Cursor, Limit, ResourcesDep
 from app.api.route import ApiRoute
+from app.api.schemas.agent_files import ImportView
 from app.api.schemas.errors import responses
 from app.api.schemas.graphs import ActiveVersionBody, GraphBody, GraphView, ValidationView
 from app.api.schemas.page import PageView
@@ -37,6 +38,27 @@ async def list_graphs(
 async def validate_graph(body: GraphBody, caller: CallerDep, api: ResourcesDep) -> ValidationView:
     """Say what is wrong with a graph without saving it."""
     return await api.graphs.validate(caller.user_id, body)
+
+
+@router.post("/import", status_code=201, responses=responses(400, 413))
+async def import_agent(body: dict[str, Any], caller: CallerDep, api: ResourcesDep) -> ImportView:
+    """Take in an exported agent file, unmodified: its graph and all that are nested in it become graphs of yours.
+
+    The report says what was changed, which blocks are missing here, and which credentials an execution needs.
+    """
+    imported = await api.agent_files.take_in(caller.user_id, body)
+    return ImportView.of(await _view(imported.saved, api), imported.report)
+
+
+@router.get("/{graph_id}/export", responses=responses(404, 413))
+async def export_agent(
+    graph_id: Id,
+    caller: CallerDep,
+    api: ResourcesDep,
+    version: Annotated[Number | None, Query(description="The active version when left out.")] = None,
+) -> dict[str, Any]:
+    """Return a graph, with all that is nested in it, as an agent file. Secrets stay here."""
+    return await api.agent_files.give_out(caller.user_id, graph_id, version=version)
 
 
 @router.get("/{graph_id}", responses=responses(404))

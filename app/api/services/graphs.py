@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from app.api.idempotency import note_done
 from app.api.schemas.graphs import GraphBody, ValidationView
@@ -79,7 +79,7 @@ class Graphs:
             created_at=now,
             updated_at=now,
         )
-        version = _make_version(graph.id, 1, body, prepared)
+        version = make_version(graph.id, 1, body, prepared)
         async with self._sessions.begin() as session:
             await graphs.insert_plan(session, prepared.compiled)
             await graphs.insert_graph(session, graph)
@@ -94,12 +94,13 @@ class Graphs:
             NotFound: The owner has no such graph.
             GraphInvalid: The version may not be saved.
         """
-        await self.require(owner, graph_id)
+        before = await self.require(owner, graph_id)
         prepared = await self.check(owner, body.to_definition(), graph_id=graph_id)
         async with self._sessions.begin() as session:
             await graphs.insert_plan(session, prepared.compiled)
             graph = await graphs.lock_graph(session, owner, graph_id)
-            version = _make_version(graph_id, graph.latest_version + 1, body, prepared)
+            version = make_version(graph_id, graph.latest_version + 1, body, prepared)
+            version.extras = before.version.extras
             await graphs.insert_version(session, version)
             graph.latest_version = graph.active_version = version.version
             graph.updated_at = version.created_at
@@ -167,7 +168,20 @@ class Graphs:
             return await graphs.list_versions(session, owner, graph_id, cursor=cursor, limit=limit)
 
 
-def _make_version(graph_id: uuid.UUID, number: int, body: GraphBody, prepared: PreparedGraph) -> GraphVersion:
+class Described(Protocol):
+    """What has a name and a description."""
+
+    @property
+    def name(self) -> str:
+        """Return 1 to 100 characters without HTML."""
+
+    @property
+    def description(self) -> str:
+        """Return up to 1,000 characters without HTML."""
+
+
+def make_version(graph_id: uuid.UUID, number: int, body: Described, prepared: PreparedGraph) -> GraphVersion:
+    """Return a version that is to be saved."""
     values: dict[str, Any] = {"name": body.name, "description": body.description}
     return GraphVersion(
         graph_id=graph_id,

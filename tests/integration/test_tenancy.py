@@ -20,6 +20,7 @@ from tests.reviews import asked, asking
 
 OPEN = {"/health/live", "/health/ready"}
 OF_NOBODY = {
+    "/api/graphs/import",
     "/api/graphs/validate",
     "/api/blocks",
     "/api/blocks/{block_id}",

@@ -16,21 +16,20 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
-class _Stub:
+class Served:
     """A server on a free port of this machine, in the test's own loop."""
 
-    def __init__(self, routes: list[Route]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         # It listens from now on, so nobody has to wait until the server runs.
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(
-            Starlette(routes=routes), log_config=None, lifespan="off", timeout_graceful_shutdown=1
-        )
+        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
         self._server = _QuietServer(config)
 
     async def __aenter__(self) -> Self:
@@ -46,6 +45,11 @@ class _Stub:
         self._server.should_exit = True
         await self._serving
         self._listening.close()
+
+
+class _Stub(Served):
+    def __init__(self, routes: list[Route]) -> None:
+        super().__init__(Starlette(routes=routes))
 
 
 class _QuietServer(uvicorn.Server):

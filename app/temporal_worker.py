@@ -24,6 +24,7 @@ from app.activities.reconciling import Reconciling
 from app.activities.reviews import Reviews
 from app.activities.seeding import Seeding
 from app.activities.settling import Settling
+from app.activities.tokens import TokenFeed
 from app.activities.trials import BlockTrials
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
@@ -117,8 +118,11 @@ async def make_workers(
         default_model=config.default_model,
         model_map=config.model_map,
     )
+    tokens = TokenFeed(pool)
     try:
-        activities = _make_activities(client, pool, config, registry, http=http, language_models=models)
+        activities = _make_activities(
+            client, pool, config, registry, http=http, language_models=models, tokens=tokens
+        )
         yield [
             _make_worker(
                 client,
@@ -133,6 +137,7 @@ async def make_workers(
             for name in pools
         ]
     finally:
+        await tokens.aclose()
         await http.aclose()
         await models.aclose()
         await pool.close()
@@ -167,6 +172,7 @@ def _make_activities(
     *,
     http: OutboundHttp,
     language_models: LanguageModels,
+    tokens: TokenFeed,
 ) -> _Activities:
     origins, plans, values = (
         Origins(pool),
@@ -176,7 +182,15 @@ def _make_activities(
     vault = Vault(
         pool, CredentialsEncryption(config.encryption_keys), OAuthClient(http, config.oauth_providers)
     )
-    contexts = Contexts(http=http, language_models=language_models, vault=vault, web=config.web)
+    contexts = Contexts(
+        http=http,
+        language_models=language_models,
+        vault=vault,
+        pool=pool,
+        values=values,
+        tokens=tokens,
+        web=config.web,
+    )
     calls = BlockCalls(pool, origins, plans, values, contexts)
     trials = BlockTrials(registry, contexts)
     settling = Settling(client, pool)

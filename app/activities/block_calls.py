@@ -21,9 +21,11 @@ from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
 from app.activities.outages import wait_out
 from app.activities.plans import PlanCache
+from app.activities.turns import TurnAttempt
 from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
-from app.blocks.base import RemoteBlock
+from app.blocks.base import RemoteBlock, ToolCallingBlock
+from app.secrecy import keeping_secrets
 
 HEARTBEAT_EVERY_SECONDS = 1.0
 
@@ -64,11 +66,13 @@ class BlockCalls:
         async with counted_attempt(heartbeat_seconds=HEARTBEAT_EVERY_SECONDS) as number:
             attempt = await wait_out(lambda: self._prepare(call, number))
             run = attempt.run
-            with structlog.contextvars.bound_contextvars(
-                execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
+            with (
+                keeping_secrets(),
+                structlog.contextvars.bound_contextvars(
+                    execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
+                ),
             ):
-                is_first = activity.info().attempt == 1 and not call.is_repeated
-                recorded = None if is_first else await wait_out(attempt.find_recorded)
+                recorded = None if _is_first(call) else await wait_out(attempt.find_recorded)
                 if recorded is None and number > attempt.limit:
                     await attempt.give_up()
                 return recorded or await attempt.perform()
@@ -84,11 +88,12 @@ class BlockCalls:
         node = plan.nodes[call.node]
         shelf = Shelf(origin.user_id, self._values)
         given = {node.pins[pin]: envelope for pin, envelope in await _unpack(call.inputs, shelf)}
-        run = NodeRun(execution_id, call.node, call.n, node, given, shelf)
+        run = NodeRun(execution_id, call.node, call.n, node, given, shelf, called_by=call.called_by)
         options = plan.plan.nodes[call.node].call
         if options is None or not isinstance(node.block, RemoteBlock):
             raise TypeError(f"{node.block.name} is not a remote block")
         run.attempt = min(attempt_number, options.max_attempts)
+        credentials = node.choose_credentials(origin.credentials)
         context = self._contexts.make(
             origin,
             CallRef(
@@ -97,9 +102,24 @@ class BlockCalls:
                 attempt=run.attempt,
                 is_last_attempt=run.attempt >= options.max_attempts,
                 idempotency_key=f"{execution_id}:{node.id}:{call.n}",
+                needs=node.block.credentials,
+                credentials=credentials,
+                place=(call.node, call.n),
+                is_first_attempt=_is_first(call),
+                meter=run.meter,
             ),
         )
-        return Attempt(self._pool, run, node.block, options, context, owner=origin.user_id)
+        make = TurnAttempt if isinstance(node.block, ToolCallingBlock) else Attempt
+        attempt = make(
+            self._pool, run, node.block, options, context, owner=origin.user_id, credentials=credentials
+        )
+        if isinstance(attempt, TurnAttempt):
+            attempt.go_on(plan, call.turn)
+        return attempt
+
+
+def _is_first(call: NodeCall) -> bool:
+    return activity.info().attempt == 1 and not call.is_repeated
 
 
 async def _unpack(inputs: list[Any], shelf: Shelf) -> list[Any]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
+
+from app.activities.node_runs import node_execution_id
 from app.activities.origins import Origin
-from app.blocks.context import BlockContext, File, Scope
+from app.activities.steps import NodeSteps, UnkeptSteps
+from app.activities.tokens import TokenFeed, unheard
+from app.activities.values import ValueCache
+from app.activities.vault import ChosenCredentials, Vault
+from app.blocks.context import BlockContext, File, Scope, Steps
 from app.errors import BlockError
+from app.graph.credentials import CredentialsNeed
 from app.llm.language_models import LanguageModels
+from app.llm.metering import Meter
 from app.outbound.http import OutboundHttp
 from app.outbound.services import WebServices
 
@@ -23,6 +33,16 @@ class CallRef:
     attempt: int
     is_last_attempt: bool
     idempotency_key: str
+    needs: Mapping[str, CredentialsNeed] = field(default_factory=dict)
+    """What the block's inputs for credentials are for."""
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    """Ids of the credentials that were chosen, by input."""
+    place: tuple[int, int] | None = None
+    """Node and n; None for a block on its own."""
+    is_first_attempt: bool = True
+    """Whether no attempt has come before, not even one that was lost."""
+    meter: Meter = field(default_factory=Meter)
+    """Counts what language models use."""
 
 
 class NoFiles:
@@ -51,26 +71,27 @@ class NoMemory:
         raise BlockError
 
 
-class NoCredentials:
-    """To be replaced."""
-
-    async def find(self, field: str) -> None:
-        """Return none."""
-
-
-async def unheard(text: str) -> None:
-    """To be replaced."""
-
-
 class Contexts:
     """Makes contexts."""
 
     def __init__(
-        self, *, http: OutboundHttp, language_models: LanguageModels, web: WebServices | None = None
+        self,
+        *,
+        http: OutboundHttp,
+        language_models: LanguageModels,
+        vault: Vault,
+        pool: asyncpg.Pool[Any],
+        values: ValueCache,
+        tokens: TokenFeed,
+        web: WebServices | None = None,
     ) -> None:
         """Take what all calls in this process share."""
         self._http = http
         self._language_models = language_models
+        self._vault = vault
+        self._pool = pool
+        self._values = values
+        self._tokens = tokens
         self._web = web or WebServices()
 
     def make(self, origin: Origin, call: CallRef) -> BlockContext:
@@ -84,10 +105,32 @@ class Contexts:
             is_last_attempt=call.is_last_attempt,
             idempotency_key=call.idempotency_key,
             http=self._http,
-            language_models=self._language_models,
+            language_models=self._language_models.metered_by(call.meter),
             files=NoFiles(),
             memory=NoMemory(),
-            credentials=NoCredentials(),
-            stream=unheard,
+            credentials=ChosenCredentials(
+                self._vault, origin.user_id, chosen=call.credentials, needs=call.needs
+            ),
+            steps=self._steps_of(origin, call),
+            stream=self._stream_of(call),
             web=self._web,
         )
+
+    def _steps_of(self, origin: Origin, call: CallRef) -> Steps:
+        if call.place is None:
+            return UnkeptSteps()
+        return NodeSteps(
+            self._pool,
+            self._values,
+            call.execution_id,
+            call.place,
+            owner=origin.user_id,
+            is_first_attempt=call.is_first_attempt,
+            meter=call.meter,
+        )
+
+    def _stream_of(self, call: CallRef) -> Callable[[str], Awaitable[None]]:
+        if call.place is None:
+            return unheard
+        identity = node_execution_id(call.execution_id, *call.place)
+        return self._tokens.stream_of(call.execution_id, call.node_id, identity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -27,7 +27,9 @@ from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.json_values import to_json
 from app.models import recording
+from app.models.conversations import TurnRecord
 from app.models.recording import Changes
+from app.secrecy import has_secrets, note_secrets, scrub, texts_by_secret_name
 
 QUICK_SECONDS = 0.1
 """A block that ends within this is recorded once, at its end; a longer one also when it has begun."""
@@ -49,14 +51,26 @@ class Attempt:
         context: BlockContext,
         *,
         owner: str,
+        credentials: Mapping[str, str],
     ) -> None:
-        """Take what the attempt needs; nothing happens yet."""
+        """Take what the attempt needs; nothing happens yet.
+
+        Args:
+            pool: The record.
+            run: What is recorded of the node execution.
+            block: What to run.
+            options: How often it is tried, and for how long.
+            context: What the block may use.
+            owner: Whose the execution is.
+            credentials: Ids of the credentials that were chosen, by input of the block.
+        """
         self._pool = pool
         self.run = run
         self._block = block
         self._options = options
         self._context = context
         self._owner = owner
+        self._credentials = credentials
         self._began = datetime.now(UTC)
         self._announcing: asyncio.Task[None] | None = None
 
@@ -85,7 +99,8 @@ class Attempt:
             )
         if found is None:
             return None
-        status, outputs, error, _ = found
+        status, outputs, error, usage = found
+        self.run.meter.raise_to(usage)
         if status not in TERMINAL:
             if status is Status.RUNNING and self._options.is_at_most_once:
                 await self._fail(OutcomeUnknown())
@@ -107,6 +122,9 @@ class Attempt:
         Raises:
             ApplicationError: The attempt failed.
         """
+        if self.run.node.is_skipped(self._credentials):
+            await self._record(Status.SKIPPED, is_end=True)
+            return NodeResult([])
         data = await self._open_given()
         async with self._announced():
             try:
@@ -118,8 +136,12 @@ class Attempt:
             ) as error:  # a block is foreign code: whatever escapes it is this attempt's failure
                 log.exception("block_crashed")
                 await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
-            emissions = self.run.fold()
-            await self._record(Status.COMPLETED, is_end=True)
+            return await self._end()
+
+    async def _end(self) -> NodeResult:
+        """Write down that the block has ended."""
+        emissions = self.run.fold()
+        await self._record(Status.COMPLETED, is_end=True)
         return NodeResult(emissions)
 
     async def _open_given(self) -> dict[str, Any]:
@@ -132,22 +154,33 @@ class Attempt:
 
     async def _run_block(self, data: dict[str, Any]) -> None:
         run = self.run
-        given = prepare(self._block, data, run.node.input_default)
-        run.cost = self._block.cost_of(given.model_dump())
+        given = prepare(self._block, data, run.node.input_default, mask=self._references())
+        plain = given.model_dump()
+        note_secrets(texts_by_secret_name(plain))
+        run.cost = self._block.cost_of(plain)
         try:
             async with asyncio.timeout(self._options.timeout_seconds) as limit:
                 emitting = cast("AsyncGenerator[Emitted, None]", self._block.run(given, self._context))
                 async with contextlib.aclosing(emitting):
                     async for pin, value in emitting:
-                        jsonable = to_json(value)
-                        check_output(self._block, pin, jsonable)
-                        run.emit(pin, jsonable)
+                        self._take(pin, value)
                         if run.shelf.unwritten_bytes > MAX_UNWRITTEN_BYTES:
                             await self._write_so_far(limit)
         except TimeoutError as error:
             raise BlockTimedOut(
                 f"The block did not end within {self._options.timeout_seconds:g} s"
             ) from error
+
+    def _references(self) -> dict[str, Any]:
+        """Return what the block sees of its credentials: which they are."""
+        chosen = self._credentials
+        return {name: {"id": chosen[name]} if name in chosen else None for name in self._block.credentials}
+
+    def _take(self, pin: str, value: Any) -> None:
+        """Take what the block emits."""
+        jsonable = to_json(value)
+        check_output(self._block, pin, jsonable)
+        self.run.emit(pin, jsonable)
 
     async def _write_so_far(self, limit: asyncio.Timeout) -> None:
         """Write down what the block has emitted: memory may not hold all of it. That is not the block's time."""
@@ -166,19 +199,26 @@ class Attempt:
             self.run.cost = 0
         status = Status.FAILED if is_final else Status.QUEUED
         emissions = self.run.fold()
-        await self._record(status, is_end=is_final, error=(error.code, error.message))
+        message = scrub(error.message)
+        await self._record(status, is_end=is_final, error=(error.code, message))
         pause = error.retry_after_seconds
         raise ApplicationError(
-            error.message,
+            message,
             emissions,
             type=error.code,
             non_retryable=is_final,
             next_retry_delay=timedelta(seconds=pause) if pause and not is_final else None,
             category=ApplicationErrorCategory.BENIGN,  # a block's failure is data of the graph, not of the worker
-        ) from error
+            # What it comes from is written into the history with it, and may quote a secret.
+        ) from (None if has_secrets() else error)
 
     async def _record(
-        self, status: Status, *, is_end: bool = False, error: tuple[str, str] | None = None
+        self,
+        status: Status,
+        *,
+        is_end: bool = False,
+        error: tuple[str, str] | None = None,
+        turn: TurnRecord | None = None,
     ) -> None:
         """Write the row and its event. Keeps trying while a store is away, since the block has done its work."""
         if status is not Status.RUNNING:
@@ -186,6 +226,8 @@ class Attempt:
         ended = datetime.now(UTC) if is_end else None
         changes = Changes()
         self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
+        if turn is not None:
+            changes.turns.append(turn)
         await wait_out(lambda: self._write(changes))
 
     async def _write(self, changes: Changes) -> None:

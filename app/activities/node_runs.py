@@ -16,6 +16,7 @@ from app.errors import MESSAGE_LIMIT
 from app.graph.emissions import FOLDED, Emission, split
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline
 from app.graph.status import TERMINAL, Status
+from app.llm.metering import Meter
 from app.models.event_types import OF_NODE
 from app.models.recording import Changes, EventRecord, NodeRecord
 from app.models.value_uses import hashes_of
@@ -63,6 +64,8 @@ class NodeRun:
     """(node, n) of the node execution that has called it as a tool: what it emits is for that one alone."""
     attempt: int = 1
     cost: int = 0
+    meter: Meter = field(default_factory=Meter)
+    """Counts what language models use, over all attempts."""
     outputs: list[list[Any]] = field(default_factory=list)
     """`[[pin, envelope], …]`"""
     emissions: list[Emission] = field(default_factory=list)
@@ -143,6 +146,7 @@ class NodeRun:
             ended_at: When it ended.
             error: Code and message of a failure.
         """
+        usage = self.meter.as_json()
         identity = node_execution_id(self.execution_id, self.number, self.n)
         caller = node_execution_id(self.execution_id, *self.called_by) if self.called_by else None
         failure = {"code": error[0], "message": error[1][:MESSAGE_LIMIT]} if error else None
@@ -164,6 +168,7 @@ class NodeRun:
                 error=dump(failure) if failure else None,
                 attempt=self.attempt,
                 cost=self.cost,
+                usage=dump(usage) if usage else None,
                 called_by=caller,
                 started_at=started_at,
                 ended_at=ended_at,

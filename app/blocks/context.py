@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.blocks.credentials import Credentials, CredentialsMissing
+from app.blocks.tools import Conversation
 from app.outbound.services import WebServices
 
 if TYPE_CHECKING:
@@ -94,6 +95,18 @@ class CredentialsSource(Protocol):
         """
 
 
+class Steps(Protocol):
+    """Pieces of work that are done once, however often the node execution is attempted."""
+
+    async def do(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what a step gives as JSON, doing it only if no earlier attempt has done it.
+
+        Args:
+            name: Of the step; another one for every piece of work of the node execution.
+            work: Does it, and returns something that JSON can hold.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class BlockContext:
     """One attempt at one node execution, and the clients it may use."""
@@ -114,10 +127,13 @@ class BlockContext:
     files: Files
     memory: Memory
     credentials: CredentialsSource
+    steps: Steps
     stream: Callable[[str], Awaitable[None]]
     """Shows a piece of text to those who watch the execution at this moment. Nobody keeps it."""
     web: WebServices = field(default_factory=WebServices)
     """What the operator has chosen."""
+    conversation: Conversation = field(default_factory=Conversation)
+    """Of a block that calls tools: which there are, and where it stands with them."""
 
     async def require_credentials(self, kind: type[C], field: str = "credentials") -> C:
         """Return the credentials for an input of the block.

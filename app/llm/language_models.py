@@ -207,7 +207,6 @@ class LanguageModels:
         )
         completion = await clients.complete(provider, name, request, key=api_key.key if api_key else None)
         self.meter.add(name, input_tokens=completion.input_tokens, output_tokens=completion.output_tokens)
-        self.meter.is_on_own_key |= api_key is not None
         return completion
 
     async def aclose(self) -> None:

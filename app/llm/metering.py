@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _COUNTS = ("input_tokens", "output_tokens", "calls")
@@ -17,8 +17,6 @@ class Meter:
     input_tokens: int = 0
     output_tokens: int = 0
     calls: int = 0
-    is_on_own_key: bool = False
-    """Whether somebody's own key was used: then they have paid already."""
 
     def add(self, model: str, *, input_tokens: int, output_tokens: int) -> None:
         """Count one answer."""
@@ -26,6 +24,23 @@ class Meter:
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
         self.calls += 1
+
+    def include(self, usage: dict[str, Any] | None) -> None:
+        """Add what was recorded as usage."""
+        if usage is None:
+            return
+        self.model = usage["model"]
+        for count in _COUNTS:
+            setattr(self, count, getattr(self, count) + usage[count])
+
+    def copy(self) -> Meter:
+        """Return a meter that stands as this one stands now."""
+        return replace(self)
+
+    def since(self, before: Meter) -> dict[str, Any] | None:
+        """Return what was used since the meter stood so, or None when no model was asked."""
+        spent = Meter(self.model, *(getattr(self, count) - getattr(before, count) for count in _COUNTS))
+        return spent.as_json()
 
     def raise_to(self, usage: dict[str, Any] | None) -> None:
         """Count what earlier attempts have recorded, unless it is counted already."""

@@ -76,7 +76,7 @@ class Routes:
         if self._configured:
             return self._configured[0], SERVICES[self._configured[0]].default_model
         provider, name = find_provider(model)
-        if provider in SERVICES:
+        if provider is not None and provider in SERVICES:
             raise BlockError(
                 f"The model {name!r} needs {SERVICES[provider].setting}, which the worker was not given"
             )

@@ -40,12 +40,15 @@ _CLOSE = """
 UPDATE executions SET
     status = $2, error = $3::text::json, outputs = $4::text::json, report = $5::text::json, ended_at = now(),
     started_at = coalesce(started_at, now()), cost = totals.cost, retries = totals.retries,
-    node_executions = totals.node_executions, completed = totals.completed, failed = totals.failed
+    node_executions = totals.node_executions, completed = totals.completed, failed = totals.failed,
+    input_tokens = totals.input_tokens, output_tokens = totals.output_tokens
 FROM (
     SELECT coalesce(sum(n.cost), 0) AS cost,
         coalesce(sum(n.attempt - 1) FILTER (WHERE NOT n.is_reused), 0) AS retries,
         count(*) AS node_executions, count(*) FILTER (WHERE n.status = 'COMPLETED') AS completed,
-        count(*) FILTER (WHERE n.status = 'FAILED') AS failed
+        count(*) FILTER (WHERE n.status = 'FAILED') AS failed,
+        coalesce(sum((n.usage ->> 'input_tokens')::bigint), 0) AS input_tokens,
+        coalesce(sum((n.usage ->> 'output_tokens')::bigint), 0) AS output_tokens
     FROM node_executions n WHERE n.execution_id = $1
 ) AS totals
 WHERE executions.id = $1 AND executions.user_id = $6
@@ -217,16 +220,29 @@ async def close_execution(
 
 
 async def list_results(
-    connection: asyncpg.Connection[Any], execution_id: str, nodes: Sequence[int]
+    connection: asyncpg.Connection[Any],
+    execution_id: str,
+    nodes: Sequence[int],
+    *,
+    includes_called: bool = True,
 ) -> list[tuple[int, dict[str, Envelope], list[tuple[str, Envelope]]]]:
-    """Return (node, inputs, outputs) of the ended executions of some nodes, in the order in which they ended."""
+    """Return (node, inputs, outputs) of the ended executions of some nodes, in the order in which they ended.
+
+    Args:
+        connection: The database.
+        execution_id: Of the execution.
+        nodes: Which nodes.
+        includes_called: Whether those count that another node execution has called as tools.
+    """
     rows = await connection.fetch(
         """
         SELECT node, inputs, outputs FROM node_executions
         WHERE execution_id = $1 AND node = ANY($2::int[]) AND status IN ('COMPLETED', 'FAILED')
+            AND ($3 OR called_by IS NULL)
         ORDER BY seq
         """,
         execution_id,
         nodes,
+        includes_called,
     )
     return [(row["node"], row["inputs"], row["outputs"]) for row in rows]

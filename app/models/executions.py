@@ -21,6 +21,7 @@ from app.graph.status import Status
 from app.models import files, values
 from app.models.conversations import ConversationTurn
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
+from app.models.steps import NodeStep
 from app.models.tables import Execution, ExecutionEvent, NodeExecution, Review
 
 
@@ -52,6 +53,8 @@ class NodeCounts:
     completed: int = 0
     failed: int = 0
     retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 async def insert_queued(session: AsyncSession, execution: Execution) -> None:
@@ -204,12 +207,18 @@ async def count_nodes(
             func.coalesce(
                 func.sum(col(NodeExecution.attempt) - 1).filter(col(NodeExecution.is_reused).is_(False)), 0
             ),
+            _total("input_tokens"),
+            _total("output_tokens"),
         )
         .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
         .where(col(NodeExecution.execution_id).in_(execution_ids), col(Execution.user_id) == owner)
         .group_by(col(NodeExecution.execution_id))
     )
     return {row[0]: NodeCounts(*row[1:]) for row in await session.execute(query)}
+
+
+def _total(used: str) -> Any:
+    return func.coalesce(func.sum(col(NodeExecution.usage)[used].as_integer()), 0)
 
 
 async def find_nested_ids(
@@ -243,6 +252,7 @@ async def delete_execution(session: AsyncSession, owner: str, execution_id: uuid
         (ExecutionEvent, col(ExecutionEvent.execution_id)),
         (Review, col(Review.execution_id)),
         (ConversationTurn, col(ConversationTurn.execution_id)),
+        (NodeStep, col(NodeStep.execution_id)),
     ):
         await session.execute(delete(table).where(key.in_(own)).execution_options(synchronize_session=False))
     emptied: dict[str, Any] = {"inputs": [{}], "outputs": {}, "error": None, "report": None}

@@ -43,6 +43,7 @@ class NodeRecord:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     called_by: uuid.UUID | None = None
+    usage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,31 +112,31 @@ WITH held AS MATERIALIZED (
 ), nodes AS (
     INSERT INTO node_executions AS old (
         execution_id, id, node, node_id, block_id, n, status, inputs, outputs, error, attempt, cost,
-        started_at, ended_at, called_by, seq
+        started_at, ended_at, called_by, usage, seq
     )
     SELECT $1, id, node, node_id, block_id, n, status, inputs::json, outputs::json, error::json, attempt, cost,
-        started_at, ended_at, called_by, held.last + position
+        started_at, ended_at, called_by, usage::json, held.last + position
     FROM held, unnest(
         $6::uuid[], $7::int[], $8::text[], $9::text[], $10::int[], $11::text[], $12::text[], $13::text[],
-        $14::text[], $15::int[], $16::int[], $17::timestamptz[], $18::timestamptz[], $19::uuid[]
+        $14::text[], $15::int[], $16::int[], $17::timestamptz[], $18::timestamptz[], $19::uuid[], $20::text[]
     ) WITH ORDINALITY AS given(
         id, node, node_id, block_id, n, status, inputs, outputs, error, attempt, cost, started_at, ended_at,
-        called_by, position
+        called_by, usage, position
     )
     ON CONFLICT (id) DO UPDATE SET
         status = excluded.status, outputs = excluded.outputs, error = excluded.error,
         inputs = CASE WHEN excluded.inputs::text = '{}' THEN old.inputs ELSE excluded.inputs END,
         attempt = greatest(old.attempt, excluded.attempt), cost = excluded.cost,
         started_at = coalesce(old.started_at, excluded.started_at), ended_at = excluded.ended_at,
-        seq = excluded.seq
+        seq = excluded.seq, usage = coalesce(excluded.usage, old.usage)
     WHERE old.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
 )"""
 
 _VALUES = """, free AS MATERIALIZED (
-    SELECT name FROM loose_objects WHERE name = ANY($25::text[]) AND NOT is_doomed FOR UPDATE
+    SELECT name FROM loose_objects WHERE name = ANY($26::text[]) AND NOT is_doomed FOR UPDATE
 ), stored AS (
     INSERT INTO stored_values (user_id, sha256, size, body, object)
-    SELECT $2, given.* FROM held, unnest($22::text[], $23::bigint[], $24::bytea[], $25::text[])
+    SELECT $2, given.* FROM held, unnest($23::text[], $24::bigint[], $25::bytea[], $26::text[])
         AS given(sha256, size, body, object)
     WHERE given.body IS NOT NULL OR given.object IN (SELECT name FROM free)
     ON CONFLICT DO NOTHING
@@ -144,17 +145,17 @@ _VALUES = """, free AS MATERIALIZED (
     DELETE FROM loose_objects WHERE name IN (SELECT object FROM stored)
 ), used AS (
     INSERT INTO value_uses (execution_id, user_id, sha256)
-    SELECT $1, $2, sha256 FROM held, unnest($26::text[]) AS given(sha256)
+    SELECT $1, $2, sha256 FROM held, unnest($27::text[]) AS given(sha256)
     ON CONFLICT DO NOTHING
 )"""
 
 _EXECUTION = """
 UPDATE executions SET
-    event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($20, executions.status),
-    started_at = CASE WHEN $20 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
+    event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($21, executions.status),
+    started_at = CASE WHEN $21 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
 FROM held
 WHERE id = $1
-RETURNING pg_notify($21, id || coalesce(':' || $20, ''))
+RETURNING pg_notify($22, id || coalesce(':' || $21, ''))
 """
 
 _WRITE = _CHANGES + _EXECUTION
@@ -163,7 +164,7 @@ _WRITE_WITH_VALUES = _CHANGES + _VALUES + _EXECUTION
 
 _NODE_COLUMNS = (
     "id", "node", "node_id", "block_id", "n", "status", "inputs", "outputs", "error", "attempt", "cost",
-    "started_at", "ended_at", "called_by",
+    "started_at", "ended_at", "called_by", "usage",
 )  # fmt: skip
 _VALUE_COLUMNS = ("sha256", "size", "body", "object")
 
@@ -233,11 +234,11 @@ def _value_arguments(changes: Changes) -> list[Any]:
 
 async def find_node_record(
     connection: asyncpg.Connection[Any], execution_id: str, node: int, *, n: int, owner: str
-) -> tuple[Status, list[Any], dict[str, Any] | None, int] | None:
-    """Return (status, outputs, error, attempt) of a node execution, or None when nothing is recorded of it."""
+) -> tuple[Status, list[Any], dict[str, Any] | None, dict[str, Any] | None] | None:
+    """Return (status, outputs, error, usage) of a node execution, or None when nothing is recorded of it."""
     row = await connection.fetchrow(
         """
-        SELECT n.status, n.outputs, n.error, n.attempt FROM node_executions n
+        SELECT n.status, n.outputs, n.error, n.usage FROM node_executions n
         JOIN executions e ON e.id = n.execution_id
         WHERE n.execution_id = $1 AND n.node = $2 AND n.n = $3 AND e.user_id = $4
         """,
@@ -246,4 +247,4 @@ async def find_node_record(
         n,
         owner,
     )
-    return (Status(row["status"]), row["outputs"], row["error"], row["attempt"]) if row else None
+    return (Status(row["status"]), row["outputs"], row["error"], row["usage"]) if row else None

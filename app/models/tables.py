@@ -155,10 +155,13 @@ class Execution(SQLModel, table=True):
     cost: int = Field(default=0, sa_column=_count())
     budget: int | None = None
     node_executions: int = Field(default=0, sa_column=_count())
-    """How many there were; counted when the execution ends, like the three below."""
+    """How many there were; counted when the execution ends, like the five below."""
     completed: int = Field(default=0, sa_column=_count())
     failed: int = Field(default=0, sa_column=_count())
     retries: int = Field(default=0, sa_column=_count())
+    input_tokens: int = Field(default=0, sa_column=_count(BigInteger))
+    """What language models have read."""
+    output_tokens: int = Field(default=0, sa_column=_count(BigInteger))
     event_seq: int = Field(default=0, sa_column=_count(BigInteger))
     """Number of the last event; counted up under this row's lock."""
     created_at: datetime = Field(sa_column=_moment())
@@ -190,6 +193,8 @@ class NodeExecution(SQLModel, table=True):
     """`[[pin, envelope], …]` in the order they were emitted."""
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     cost: int = 0
+    usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """`{model, input_tokens, output_tokens, calls}`: what language models used, over all attempts."""
     started_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
     ended_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
     seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))

@@ -39,6 +39,10 @@ class StatsView(BaseModel):
     completed: int
     failed: int
     retries: int
+    input_tokens: int
+    """What language models have read."""
+    output_tokens: int
+    """What language models have written."""
     duration: float
     """Seconds since it began to run, or that it took."""
     starved: int
@@ -106,6 +110,8 @@ class NodeExecutionView(BaseModel):
     error: dict[str, Any] | None
     """`{code, message}`; of a retrying one its last failure."""
     cost: int
+    usage: dict[str, Any] | None = None
+    """`{model, input_tokens, output_tokens, calls}`: what language models used, over all attempts; null for none."""
     started_at: datetime | None
     ended_at: datetime | None
     execution_time: float | None

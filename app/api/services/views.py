@@ -182,6 +182,8 @@ class Views:
                 completed=counts.completed,
                 failed=counts.failed,
                 retries=counts.retries,
+                input_tokens=counts.input_tokens,
+                output_tokens=counts.output_tokens,
                 duration=_seconds(row.started_at, row.ended_at) or 0.0,
                 starved=report.get("starved_count", 0),
                 skipped=report.get("skipped_count", 0),
@@ -212,7 +214,9 @@ def _require_openable(envelopes: Iterable[Envelope]) -> None:
 
 def _final_counts(row: Execution) -> NodeCounts:
     """Return what was counted when the execution ended; nothing for one that has not begun."""
-    return NodeCounts(row.node_executions, row.completed, row.failed, row.retries)
+    return NodeCounts(
+        row.node_executions, row.completed, row.failed, row.retries, row.input_tokens, row.output_tokens
+    )
 
 
 def _outputs(row: Execution, opener: Opener) -> dict[str, list[Any]]:
@@ -234,6 +238,7 @@ def _node_view(row: NodeExecution, opener: Opener, nested_id: uuid.UUID | None) 
         outputs=outputs,
         error=row.error,
         cost=row.cost,
+        usage=row.usage,
         started_at=row.started_at,
         ended_at=row.ended_at,
         execution_time=_seconds(row.started_at, row.ended_at) if row.ended_at else None,

@@ -9,6 +9,7 @@ import app.models.conversations
 import app.models.credentials_tables
 import app.models.files
 import app.models.memories
+import app.models.steps
 import app.models.tables  # noqa: F401 - these fill SQLModel.metadata
 
 context.configure(

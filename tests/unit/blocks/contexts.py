@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from app.blocks.context import BlockContext, File, Scope
 from app.blocks.credentials import Credentials
 from app.errors import BlockInputInvalid
+from app.json_values import to_json
 from app.llm.language_models import LanguageModels
 from app.outbound.http import OutboundHttp
 
@@ -53,6 +55,18 @@ class GivenCredentials:
         return self.given.get(field)
 
 
+class MemorySteps:
+    """Steps by name. Give the same to several calls to have them be attempts at one node execution."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, Any] = {}
+
+    async def do(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        if name not in self.done:
+            self.done[name] = to_json(await work())
+        return self.done[name]
+
+
 def make_context(
     *,
     http: OutboundHttp | None = None,
@@ -62,6 +76,7 @@ def make_context(
     files: MemoryFiles | None = None,
     memory: MemoryOfOne | None = None,
     credentials: GivenCredentials | None = None,
+    steps: MemorySteps | None = None,
     streamed: list[str] | None = None,
 ) -> BlockContext:
     async def stream(text: str) -> None:
@@ -81,5 +96,6 @@ def make_context(
         files=files or MemoryFiles(),
         memory=memory or MemoryOfOne(),
         credentials=credentials or GivenCredentials(),
+        steps=steps or MemorySteps(),
         stream=stream,
     )

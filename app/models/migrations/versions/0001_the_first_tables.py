@@ -52,6 +52,8 @@ def upgrade() -> None:
         sa.Column("completed", sa.Integer(), server_default="0", nullable=False),
         sa.Column("failed", sa.Integer(), server_default="0", nullable=False),
         sa.Column("retries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("input_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("event_seq", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
@@ -85,6 +87,7 @@ def upgrade() -> None:
         sa.Column("outputs", sa.JSON(), nullable=False),
         sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("cost", sa.Integer(), nullable=False),
+        sa.Column("usage", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=False),
@@ -323,9 +326,20 @@ def upgrade() -> None:
         sa.Column("cost", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("execution_id", "node", "n", "turn"),
     )
+    op.create_table(
+        "node_steps",
+        sa.Column("execution_id", sa.Uuid(), nullable=False),
+        sa.Column("node", sa.Integer(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("result", sa.JSON(), nullable=False),
+        sa.Column("usage", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("execution_id", "node", "n", "name"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("node_steps")
     op.drop_table("conversation_turns")
     op.drop_table("memories")
     op.drop_table("file_parts")

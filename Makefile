@@ -10,7 +10,7 @@ STAMP := $(VENV)/.setup-checksum
 CHECKED := app tests examples benchmarks server.py worker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up check format bench lock clean
+.PHONY: help setup demo test up check format docs bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: setup ## format, lint, strict types, import contracts
 format: setup ## rewrite the code in the project's format
 	@$(BIN)/ruff format $(CHECKED)
 	@$(BIN)/ruff check --fix $(CHECKED)
+
+docs: setup ## rewrite the pages that are made from the code
+	@$(BIN)/python -m app.blocks.reference > docs/reference/blocks.md.new && mv docs/reference/blocks.md.new docs/reference/blocks.md
 
 bench: setup ## run the benchmark and print a table
 	@$(BIN)/python -m benchmarks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 import sys
 import types
 import uuid
@@ -14,6 +15,7 @@ import pytest
 from pydantic import AliasChoices
 
 from app.api.application import ApiConfig, make_application
+from app.blocks.reference import write_reference
 from app.blocks.registry import make_registry
 from app.graph.definition import definition_from_json
 from app.graph.validation import validate_graph
@@ -125,10 +127,15 @@ def test_an_example_is_a_valid_graph(path: Path) -> None:
     assert not validate_graph(definition_from_json(document), make_registry().signatures)
 
 
+def test_the_reference_of_the_blocks_is_current() -> None:
+    page = (ROOT / "docs/reference/blocks.md").read_text()
+    assert page == write_reference(make_registry()), "run `make docs`"
+
+
 def test_the_block_of_the_howto_works_and_passes_its_own_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     block, _, test = blocks_of(ROOT / "docs/howto/add-a-block.md", "python")
-    assert len(test.splitlines()) < 40
-    module = types.ModuleType("app.blocks.slugs")
+    assert len(block.splitlines()) + len(test.splitlines()) < 40
+    module = types.ModuleType("app.blocks.library.slugs")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(block, module.__dict__)
     tests: dict[str, object] = {}
@@ -143,3 +150,11 @@ def test_the_block_of_the_howto_works_and_passes_its_own_tests(monkeypatch: pyte
     registry = make_registry()
     assert registry.get(made.id) is None
     assert registry.get(made.signature.slug) is None
+
+
+def test_the_block_of_the_howto_is_written_as_blocks_are_here() -> None:
+    block, _, test = blocks_of(ROOT / "docs/howto/add-a-block.md", "python")
+    for code, path in ((block, "app/blocks/library/slugs.py"), (test, "tests/unit/blocks/test_slugs.py")):
+        command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--stdin-filename", path, "-"]
+        checked = subprocess.run(command, cwd=ROOT, input=code, text=True, capture_output=True, check=False)
+        assert checked.returncode == 0, checked.stdout

@@ -15,6 +15,7 @@ from app.activities.waves import write_loss
 from app.graph.envelope import Envelope, make_inline
 from app.graph.signature import Kind
 from app.graph.status import Status
+from app.graph.tools import is_tool_pin
 from app.models import execution_writes
 from app.models.execution_writes import Closing, NewExecution
 from app.models.recording import Changes, ValueCollected
@@ -54,7 +55,11 @@ async def finish_execution(
             for loss in request.losses:
                 write_loss(changes, loss, plan, new.id, shelf)
             wanted = plan.result_nodes()
-            results = await execution_writes.list_results(connection, new.id, wanted)
+            # What a leaf gave as a tool, it gave to whoever called it.
+            has_outputs = any(plan.nodes[node].is_output for node in wanted)
+            results = await execution_writes.list_results(
+                connection, new.id, wanted, includes_called=has_outputs
+            )
             outputs = gather_outputs(plan, results)
             report = _report(request, plan, fired={node for node, _, _ in results})
         closing = Closing(Status(request.status), _error_of(request.error, plan), outputs, report)
@@ -84,7 +89,8 @@ def gather_outputs(
             outputs.setdefault(node.output_name, []).append(inputs.get("value", make_inline(None)))
             continue
         for pin, envelope in emitted:
-            if pin != "error":
+            is_for_tool = node.block.signature.calls_tools and is_tool_pin(pin)
+            if pin != "error" and not is_for_tool:
                 name = pin if pins[pin] <= 1 else f"{node.id}.{pin}"
                 outputs.setdefault(name, []).append(envelope)
     return outputs

@@ -51,6 +51,8 @@ class LoadedNode:
     input_default: Mapping[str, Any]
     pins: tuple[str, ...]
     """Linked input pins by number."""
+    title: str
+    """What its author calls it; empty for nothing."""
     routes: Mapping[str, tuple[Route, ...]]
     """By emitted pin."""
     constants: Mapping[str, Envelope]
@@ -83,7 +85,9 @@ class LoadedNode:
     @property
     def is_leaf(self) -> bool:
         """Answer whether no link starts here."""
-        return not self.routes and self.block.kind is not Kind.NOTE
+        routes = (route for of_pin in self.routes.values() for route in of_pin)
+        is_linked = any(not is_tool_pin(route.name) for route in routes)
+        return not is_linked and self.block.kind is not Kind.NOTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ def _load_node(configuration: Mapping[str, Any], block: Block) -> LoadedNode:
         block=block,
         input_default=configuration["input_default"],
         pins=tuple(configuration["pins"]),
+        title=str(configuration["metadata"].get("customized_name") or ""),
         routes={pin: tuple(of_pin) for pin, of_pin in routes.items()},
         constants={
             pin: make_inline(value)

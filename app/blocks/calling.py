@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.blocks.base import Block, BlockInput, Emitted, NestedGraphBlock, PureBlock, TimerBlock
 from app.errors import BlockDisabled, BlockError, BlockInputInvalid, BlockLimitExceeded, BlockOutputInvalid
 from app.graph.binding import bind
+from app.graph.tools import is_tool_pin
 from app.json_values import Json, to_json
 
 ERROR_PIN = "error"
@@ -86,7 +87,8 @@ def check_output(block: Block, pin: str, value: Any) -> Json:
     if pin not in checks:
         if pin == ERROR_PIN:
             raise BlockError(plain if isinstance(plain, str) else str(plain))
-        if not block.gives_any_output:
+        is_for_tool = block.signature.calls_tools and is_tool_pin(pin)
+        if not block.gives_any_output and not is_for_tool:
             raise BlockOutputInvalid(f"{block.name} emitted on `{pin}`, which it does not declare")
         return plain
     fits = checks[pin]

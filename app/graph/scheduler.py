@@ -310,9 +310,7 @@ class Scheduler:
             if is_complete(node, slot):
                 self._accept(number, node, serial, slot)
 
-    def _dispatch(
-        self, number: int, node: PlanNode, inputs: Inputs, *, caller: Key | None = None
-    ) -> None:
+    def _dispatch(self, number: int, node: PlanNode, inputs: Inputs, *, caller: Key | None = None) -> None:
         if self.dispatched >= self._limit:
             self.is_exhausted = True
             return

@@ -1,6 +1,7 @@
-"""The turns of node executions that call others as tools: what was said and called. Written once, before anybody is told.
+"""The turns of node executions that call others as tools: what was said and called.
 
-So a turn that is carried out again is not taken again. The rows go with their execution.
+Written once, and before anybody is told. So a turn that is carried out again is not taken again. The rows go with
+their execution.
 """
 
 from __future__ import annotations

@@ -19,6 +19,11 @@ SELECT v.version, v.name, v.plan_hash FROM graphs g JOIN graph_versions v ON v.g
 WHERE g.id = $1 AND g.user_id = $2 AND v.version = coalesce($3, g.active_version)
 """
 
+_FACE = """
+SELECT v.name, v.description, v.input_schema FROM graphs g JOIN graph_versions v ON v.graph_id = g.id
+WHERE g.id = $1 AND g.user_id = $2 AND v.version = coalesce($3, g.active_version)
+"""
+
 _DEFINITION = """
 SELECT v.definition FROM graphs g JOIN graph_versions v ON v.graph_id = g.id
 WHERE g.id = $1 AND g.user_id = $2 AND v.version = $3
@@ -42,6 +47,15 @@ class NestedVersion:
     version: int
     name: str
     plan_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class NestedFace:
+    """What somebody is told of a version who may call it."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,14 @@ async def find_version(
     """Return a version of an owner's graph, the active one when none is named, or None."""
     row = await pool.fetchrow(_VERSION, graph_id, owner, version)
     return NestedVersion(*row) if row else None
+
+
+async def find_face(
+    pool: asyncpg.Pool[Any], owner: str, graph_id: uuid.UUID, *, version: int | None
+) -> NestedFace | None:
+    """Return what is told of a version of an owner's graph, the active one when none is named, or None."""
+    row = await pool.fetchrow(_FACE, graph_id, owner, version)
+    return NestedFace(*row) if row else None
 
 
 async def find_definition(

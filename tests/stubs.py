@@ -118,6 +118,25 @@ class LanguageModelStub(_Stub):
         yield "data: [DONE]\n\n"
 
 
+class SearchStub(_Stub):
+    """A search engine that answers as SearXNG does. It finds one page, which it also serves; `queries` were asked."""
+
+    text = "The tower of the town hall is 61 metres high. It was finished in 1894, after nine years of building."
+
+    def __init__(self) -> None:
+        super().__init__([Route("/search", self._search), Route("/page", self._page)])
+        self.queries: list[str] = []
+
+    async def _search(self, request: Request) -> Response:
+        self.queries.append(request.query_params["q"])
+        found = {"title": "The town hall", "url": f"{self.url}/page", "content": "All about its tower"}
+        return JSONResponse({"results": [found] if "tower" in self.queries[-1] else []})
+
+    async def _page(self, _: Request) -> Response:
+        page = f"<html><body><nav>Home</nav><article><h1>The town hall</h1><p>{self.text}</p></article></body></html>"
+        return Response(page, media_type="text/html")
+
+
 def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:
     return {"id": "chatcmpl-stub", "object": kind, "created": 1, "model": asked.get("model", "stub")}
 

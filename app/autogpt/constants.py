@@ -25,6 +25,9 @@ OWN_MARKS = (MISSING_BLOCK, FORMER_PINS, SET_ASIDE)
 OWNER = "user_id"
 """Of a nested graph: the importer's from now on."""
 
+OLLAMA = "ollama_host"
+"""An input that every block has which asks a language model."""
+
 _SETTINGS = {
     "retry": lambda metadata: parse_retry(metadata, RetryPolicy()),
     "timeout_seconds": lambda metadata: parse_timeout(metadata, 1.0),
@@ -205,7 +208,9 @@ def _check_model(
     node: Node, block: BlockSignature, constants: Mapping[str, Any], rules: Rules, report: GraphReport
 ) -> None:
     model = constants.get("model")
-    is_llm = any(need.discriminator == "model" for need in block.credentials.values())
+    is_llm = OLLAMA in block.inputs or any(
+        need.discriminator == "model" for need in block.credentials.values()
+    )
     if is_llm and isinstance(model, str) and model and not rules.is_known_model(model):
-        message = f"No provider here serves a model {quoted(model)}; the one that stands in for it is asked"
+        message = f"No provider is known for the model {quoted(model)}; another one is asked in its place"
         report.note(Code.MODEL_UNKNOWN, message, node_id=node.id)

@@ -15,6 +15,7 @@ from app.graph.definition import GraphDefinition, Link, Node
 from app.graph.pins import base_name
 from app.graph.placeholders import FORMER_PINS, MISSING_BLOCK
 from app.graph.signature import BlockSignature, Kind
+from app.graph.tools import is_tool_pin
 from app.graph.wording import quoted
 
 
@@ -86,7 +87,7 @@ class _Repair:
                 link = replace(link, sink_name=name)
             if not sink.takes_any_input:
                 self._check_pin(link.sink_id, link.sink_name, "inputs", sink.inputs)
-        if source is not None and not source.gives_any_output:
+        if source is not None and not _is_open(source, link.source_name):
             self._check_pin(link.source_id, link.source_name, "outputs", dict.fromkeys(source.outputs))
         return link
 
@@ -132,6 +133,10 @@ class _Repair:
             if kind is Kind.INPUT or (kind is not Kind.NOTE and node_id not in self._fed):
                 return
         self._report.note(Code.NO_START, "Every node waits for another: nothing would happen")
+
+
+def _is_open(source: BlockSignature, name: str) -> bool:
+    return source.gives_any_output or (source.calls_tools and is_tool_pin(name))
 
 
 def _is_note(block: BlockSignature | None) -> bool:

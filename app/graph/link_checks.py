@@ -14,7 +14,11 @@ from app.graph.wording import quoted
 
 
 def check_links(
-    graph: GraphDefinition, blocks: Mapping[str, BlockSignature | None], problems: Problems
+    graph: GraphDefinition,
+    blocks: Mapping[str, BlockSignature | None],
+    problems: Problems,
+    *,
+    is_lenient: bool = False,
 ) -> None:
     """Find the links that lead nowhere.
 
@@ -22,9 +26,11 @@ def check_links(
         graph: The graph.
         blocks: The signature of every node by its id; None for an unknown block, whose pins are not judged.
         problems: Where the problems go.
+        is_lenient: Whether blocks that call tools may be fed a part of what they are resumed with.
     """
     ids = set[str]()
-    _check_loops(graph, blocks, problems)
+    if not is_lenient:
+        _check_loops(graph, blocks, problems)
     former = {node.id: former_pins(node) for node in graph.nodes if FORMER_PINS in node.metadata}
     for link in graph.links:
         if link.id and link.id in ids:

@@ -71,7 +71,7 @@ def validate_graph(graph: GraphDefinition, signatures: Signatures, *, is_lenient
     if not _has_good_size(graph, problems):
         return problems.node_errors
     blocks = _find_blocks(graph, signatures, problems)
-    check_links(graph, blocks, problems)
+    check_links(graph, blocks, problems, is_lenient=is_lenient)
     linked = _linked_fields(graph)
     for node in graph.nodes:
         block = blocks[node.id]

@@ -14,10 +14,13 @@ import uvloop
 
 from app.blocks.registry import BlockChoice
 from app.errors import PerdureError
+from app.files.store import FileLimits
 from app.log import configure_log
 from app.objects import ObjectStore
 from app.settings import POSTGRES, Settings, read_settings, reveal
 from app.temporal import TemporalTarget, make_tls
+
+MEGABYTE = 1024 * 1024
 
 log = structlog.get_logger("app.roots")
 
@@ -85,6 +88,13 @@ def block_choice(settings: Settings) -> BlockChoice:
     """Return which blocks there are and which of them are on."""
     return BlockChoice(
         disabled=settings.disabled_blocks, packages=settings.block_packages, settings=settings.made
+    )
+
+
+def file_limits(settings: Settings) -> FileLimits:
+    """Return how much of files may be kept."""
+    return FileLimits(
+        file_bytes=settings.max_file_mb * MEGABYTE, quota_bytes=settings.file_quota_mb * MEGABYTE
     )
 
 

@@ -14,8 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.encryption_keys import EncryptionKey, parse_encryption_keys
 from app.errors import Category, PerdureError, Severity
-from app.oauth_providers import OAuthProvider, parse_oauth_providers
 from app.llm.models import Provider
+from app.oauth_providers import OAuthProvider, parse_oauth_providers
 from app.outbound.services import WIKIPEDIA_URL
 
 PREFIX = "PERDURE_"

@@ -22,10 +22,12 @@ from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
 from app.api.services.codec import Codec
 from app.api.services.control import Control
+from app.api.services.files import Files
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
 from app.api.services.launching import Launching
 from app.api.services.limits import MOST_NODE_EXECUTIONS
+from app.api.services.memories import Memories
 from app.api.services.nesting import Nesting
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
@@ -40,6 +42,7 @@ from app.api.services.waiting import Waiting
 from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption_keys import EncryptionKey
+from app.files.store import FileLimits, FileStore
 from app.objects import ObjectStore
 
 
@@ -69,6 +72,8 @@ class ApiConfig:
     initial_credits: int = 1000
     objects: ObjectStore | None = field(default=None, repr=False)
     """Where bodies of large values are kept; None for the database."""
+    file_limits: FileLimits = field(default_factory=FileLimits)
+    """How large files may be, and all of a user together."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
     """Bounds of an execution that asks for none; its time-out is also the longest that one may ask for."""
     most_node_executions: int = MOST_NODE_EXECUTIONS
@@ -105,6 +110,8 @@ class Resources:
     trials: Trials
     idempotent_calls: IdempotentCalls
     users: Users
+    files: Files
+    memories: Memories
     codec: Codec
     health: Health
     upkeep: Upkeep
@@ -184,6 +191,8 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         trials=Trials(engine, task_queue=config.task_queue),
         idempotent_calls=calls,
         users=Users(sessions),
+        memories=Memories(sessions),
+        files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
         health=Health(sessions, engine),
         upkeep=Upkeep(engine, task_queue=config.task_queue, every_seconds=config.reconcile_seconds),

@@ -35,6 +35,8 @@ _KEY_PARAMETER = {
 class StrictRequest(Request):
     """A request whose JSON body was read under the rules of `app.api.json_body`."""
 
+    reads_body: ClassVar[bool] = False
+    """Whether a body is read although the endpoint declares none."""
     _text: bytes = b""
     _value: Any = None
 
@@ -60,6 +62,9 @@ class StrictRequest(Request):
         """Return the value of the body."""
         return self._value
 
+    def release(self) -> None:
+        """Let go of what was read, when the request has been answered."""
+
     async def fingerprint(self) -> str:
         """Return what a repeat of this request has in common with it."""
         given = {
@@ -74,6 +79,7 @@ class StrictRequest(Request):
 class ApiRoute(APIRoute):
     """A route of the API. Every router uses it, so that no route can be open by mistake."""
 
+    request_class: ClassVar[type[StrictRequest]] = StrictRequest
     changes: ClassVar[bool] = True
     """Whether calls that are no plain reading change something of the caller's, and so may come with a key."""
 
@@ -96,22 +102,24 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""
         handle = super().get_route_handler()
-        takes_body = self.body_field is not None
+        takes_body = self.body_field is not None or self.request_class.reads_body
 
         async def handle_strictly(request: Request) -> Response:
             await self.admit(request)
             if b"%00" in request.scope["query_string"]:
                 raise InvalidRequest("A parameter holds a NUL")
-            strict = StrictRequest(request.scope, request.receive)
-            if takes_body:
-                try:
+            strict = self.request_class(request.scope, request.receive)
+            try:
+                if takes_body:
                     await strict.read()
-                except ClientDisconnect:
-                    return Response(status_code=CLIENT_CLOSED_REQUEST)
-            key = strict.headers.get(KEY_HEADER)
-            if key is None or not self.takes_key:
-                return await handle(strict)
-            return await self._answer_once(strict, key, lambda: handle(strict))
+                key = strict.headers.get(KEY_HEADER)
+                if key is None or not self.takes_key:
+                    return await handle(strict)
+                return await self._answer_once(strict, key, lambda: handle(strict))
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
+            finally:
+                strict.release()
 
         return handle_strictly
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import IO
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -89,7 +89,7 @@ class FileStore:
     async def store(
         self,
         owner: str,
-        content: BinaryIO,
+        content: IO[bytes],
         new: NewFile,
         *,
         also: Callable[[AsyncSession], Awaitable[None]] = _nothing_more,
@@ -173,7 +173,7 @@ class FileStore:
             raise QuotaExceeded(f"You may have {MAX_FILES:,} files at most")
         return None
 
-    async def _put_objects(self, owner: str, content: BinaryIO, file: StoredFile) -> list[str]:
+    async def _put_objects(self, owner: str, content: IO[bytes], file: StoredFile) -> list[str]:
         assert self._objects is not None
         async with self._sessions.begin() as session:
             # What is bound to be refused is not brought to the object store first.
@@ -187,7 +187,7 @@ class FileStore:
         return names
 
     async def _insert_parts(
-        self, session: AsyncSession, content: BinaryIO, file: StoredFile, names: list[str]
+        self, session: AsyncSession, content: IO[bytes], file: StoredFile, names: list[str]
     ) -> None:
         for number in range(-(-file.size // PART_BYTES)):
             body = Body(object=names[number]) if names else Body(data=await _read_at(content, number))
@@ -204,7 +204,7 @@ class FileStore:
             raise ValueLost("A file is not where it should be") from error
 
 
-def _describe(owner: str, content: BinaryIO, new: NewFile) -> StoredFile:
+def _describe(owner: str, content: IO[bytes], new: NewFile) -> StoredFile:
     content.seek(0)
     digest, size, head, tail = hashlib.sha256(), 0, b"", b""
     while piece := content.read(1024 * 1024):
@@ -230,7 +230,7 @@ def _describe(owner: str, content: BinaryIO, new: NewFile) -> StoredFile:
     )
 
 
-async def _read_at(content: BinaryIO, number: int) -> bytes:
+async def _read_at(content: IO[bytes], number: int) -> bytes:
     def read() -> bytes:
         content.seek(number * PART_BYTES)
         return content.read(PART_BYTES)

@@ -150,7 +150,9 @@ async def test_no_body_of_a_wrong_form_crashes_a_route_or_does_anything(
 
 
 def _fill(path: str, given: dict[str, str]) -> str:
-    names = {"execution_id", "graph_id", "node_execution_id", "token", "block_id", "version", "sha256"}
+    names = {"execution_id", "graph_id", "node_execution_id", "token", "block_id", "version", "sha256"} | {
+        "file_id"
+    }
     return path.format(**{**{name: str(uuid.uuid4()) for name in names}, **given})
 
 

@@ -31,7 +31,14 @@ OF_NOBODY = {
     "/api/reviews/link/{token}",
 }
 """They name nothing that is somebody's; links are tried by themselves."""
-LISTS = {"/api/graphs", "/api/executions", "/api/reviews"}
+LISTS = {
+    "/api/graphs",
+    "/api/executions",
+    "/api/reviews",
+    "/api/files",
+    "/api/memories",
+    "/api/memories/value",
+}
 BULK = {"/api/executions/stop", "/api/executions/rerun"}
 BODIES: Mapping[str, Any] = {
     "PUT /api/graphs/{graph_id}": sums(2),
@@ -78,6 +85,7 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
         "execution_id": waiting["id"],
         "node_execution_id": review["node_execution_id"],
         "sha256": shown["inputs"]["$ref"],
+        "file_id": (await client.post("/api/files?name=own", content=b"own")).json()["id"],
     }
     return Belongings(ids, ended["id"])
 
@@ -109,6 +117,7 @@ async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
             f"/api/executions/{owned.ended}",
             f"/api/executions/{execution_id}/reviews",
             f"/api/executions/{execution_id}/events",
+            f"/api/files/{owned.ids['file_id']}",
         )
     ] + [len((await client.get("/api/executions")).json()["items"])]
 
@@ -159,7 +168,7 @@ async def test_lists_and_bulk_calls_pass_over_what_is_somebody_elses(
     cursor = (await alice.get("/api/executions?limit=1")).json()["next_cursor"]
     for query in (f"graph_id={graph_id}", f"parent_id={execution_id}", f"cursor={cursor}", "limit=200"):
         assert (await bob.get(f"/api/executions?{query}")).json()["items"] == []
-    for path in ("/api/graphs", "/api/reviews"):
+    for path in ("/api/graphs", "/api/reviews", "/api/files", "/api/memories"):
         assert (await bob.get(path)).json()["items"] == []
     for path in ("/api/executions/stop", "/api/executions/rerun"):
         for name, theirs, nobodys in (

@@ -38,7 +38,7 @@ _MEANINGS = {
     403: "This is not allowed to you, or the block is turned off.",
     404: "You have nothing of that id.",
     409: "It is not in a state that allows this.",
-    413: "The body is larger than 10 MB, or the answer would be larger than 32 MiB.",
+    413: "The body is larger than 10 MB, a file larger than files may be, or the answer larger than 32 MiB.",
     422: "The request is not of the form that this call takes.",
     503: "Temporal or Postgres cannot be reached; nothing was started.",
 }

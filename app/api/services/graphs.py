@@ -17,7 +17,7 @@ from app.database import Sessions
 from app.errors import GraphInvalid
 from app.graph.definition import GraphDefinition, definition_from_json
 from app.graph.nesting import NestedGraph
-from app.models import graphs
+from app.models import graphs, memories
 from app.models.graphs import SavedGraph
 from app.models.page import Page
 from app.models.tables import Graph, GraphVersion
@@ -135,6 +135,7 @@ class Graphs:
         async with self._sessions.begin() as session:
             graph = await graphs.lock_graph(session, owner, graph_id)
             graph.deleted_at = datetime.now(UTC)
+            await memories.delete_memories(session, owner, graph_id)
             await note_done(session)
 
     async def require(self, owner: str, graph_id: uuid.UUID, *, version: int | None = None) -> SavedGraph:

@@ -23,7 +23,7 @@ from app.activities.contracts import (
 )
 from app.activities.holds import Hold
 from app.activities.node_runs import NodeRun, dump
-from app.activities.plans import LoadedPlan
+from app.activities.plans import LoadedNode, LoadedPlan
 from app.activities.value_store import ValueMissing
 from app.activities.values import MAX_VALUE_BYTES, Shelf
 from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
@@ -32,11 +32,12 @@ from app.errors import BlockError
 from app.graph.emissions import Emission, Folded, size_of_emission
 from app.graph.envelope import Envelope, size_of
 from app.graph.scheduler import Firing, Scheduler
-from app.graph.signature import Kind
+from app.graph.signature import PAYLOAD, Kind
 from app.graph.status import Status
 from app.models.event_types import OF_EXECUTION
 from app.models.recording import Changes, EventRecord
 
+_FED_BY_THE_RUN = (Kind.INPUT, Kind.TRIGGER)
 MAX_STEPS = 2_000
 MAX_SECONDS = 1.0
 MAX_RESULT_BYTES = 256 * 1024
@@ -229,23 +230,25 @@ class Wave:
     def _make_run(self, number: int, n: int, inputs: Mapping[int, Envelope]) -> NodeRun:
         node = self._plan.nodes[number]
         given = {node.pins[pin]: envelope for pin, envelope in inputs.items()}
-        if node.block.kind is Kind.INPUT and not given:
-            given = self._run_inputs_of(node.input_default.get("name"), takes_all=node.block.takes_any_input)
+        if node.block.kind is Kind.TRIGGER or (node.block.kind is Kind.INPUT and not given):
+            given = self._run_inputs_of(node) | given
         caller = self._scheduler.caller_of(number, n)
         return NodeRun(
             self._request.execution.execution_id, number, n, node, given, self._shelf, called_by=caller
         )
 
-    def _run_inputs_of(self, name: object, *, takes_all: bool) -> dict[str, Envelope]:
+    def _run_inputs_of(self, node: LoadedNode) -> dict[str, Envelope]:
         run_inputs = self._run_inputs or {}
-        if takes_all:
+        if node.block.takes_any_input:
             return {pin: self._shelf.wrap(value)[0] for pin, value in run_inputs.items()}
+        is_trigger = node.block.kind is Kind.TRIGGER
+        name, pin = (PAYLOAD, PAYLOAD) if is_trigger else (node.input_default.get("name"), "value")
         if isinstance(name, str) and name in run_inputs:
-            return {"value": self._shelf.wrap(run_inputs[name])[0]}
+            return {pin: self._shelf.wrap(run_inputs[name])[0]}
         return {}
 
     async def _open(self, run: NodeRun) -> dict[str, Any]:
-        if self._run_inputs is None and run.node.block.kind is Kind.INPUT and not run.given:
+        if self._run_inputs is None and run.node.block.kind in _FED_BY_THE_RUN and not run.given:
             raise ValueMissing
         try:
             return await self._shelf.open(run.given)

@@ -39,6 +39,7 @@ from app.blocks.library import (
     time,
     timer,
     tool_servers,
+    triggers,
     web,
     web_services,
 )
@@ -127,6 +128,7 @@ BLOCK_CLASSES: tuple[type[Block], ...] = (
     firecrawl.FirecrawlMapWebsiteBlock,
     web_services.GoogleMapsSearchBlock,
     tool_servers.MCPToolBlock,
+    triggers.GenericWebhookTriggerBlock,
     orchestrator.OrchestratorBlock,
     agents.AgentExecutorBlock,
     json_data.ParseJsonBlock,

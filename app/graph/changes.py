@@ -12,7 +12,7 @@ from typing import Any
 
 from app.graph.pins import base_name
 from app.graph.plan import Plan, plan_from_json
-from app.graph.signature import Kind
+from app.graph.signature import PAYLOAD, Kind
 from app.graph.tools import is_tool_pin
 from app.graph.validation import Signatures
 
@@ -139,8 +139,11 @@ def find_newly_fed(version: Version, before: Mapping[str, Any], now: Mapping[str
     return {
         number
         for number, node in enumerate(version.nodes)
-        if node.kind is Kind.INPUT
-        and (bool(names) if node.takes_any_input else node.input_default.get("name") in names)
+        if (node.kind is Kind.TRIGGER and PAYLOAD in names)
+        or (
+            node.kind is Kind.INPUT
+            and (bool(names) if node.takes_any_input else node.input_default.get("name") in names)
+        )
     }
 
 

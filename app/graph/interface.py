@@ -18,7 +18,7 @@ from app.graph.node_checks import NAME
 from app.graph.pins import base_name, fold
 from app.graph.placeholders import MISSING_BLOCK
 from app.graph.problems import NodeErrors, Problems
-from app.graph.signature import BlockSignature, Kind
+from app.graph.signature import PAYLOAD, BlockSignature, Kind
 from app.graph.validation import Signatures
 from app.graph.wording import misfit, quoted
 
@@ -50,7 +50,8 @@ class Port:
 def list_run_inputs(graph: GraphDefinition, signatures: Signatures) -> list[Port]:
     """Return the inputs that a run can be given by name, in the graph's order."""
     fed = {link.sink_id for link in graph.links if base_name(link.sink_name) == _VALUE}
-    return [_make_port(node, block, node.id in fed) for node, block in _named(graph, signatures, Kind.INPUT)]
+    named = [_make_port(node, block, node.id in fed) for node, block in _named(graph, signatures, Kind.INPUT)]
+    return [*named, *_list_payloads(graph, signatures)]
 
 
 def list_run_outputs(graph: GraphDefinition, signatures: Signatures) -> list[Port]:
@@ -162,6 +163,28 @@ def _named(
             name = node.input_default.get(NAME)
             if isinstance(name, str) and name:
                 yield node, block
+
+
+def _list_payloads(graph: GraphDefinition, signatures: Signatures) -> Iterator[Port]:
+    fed = {link.sink_id for link in graph.links if base_name(link.sink_name) == PAYLOAD}
+    for node in graph.nodes:
+        block = signatures.get(node.block_id)
+        if block is not None and block.kind is Kind.TRIGGER:
+            # Saved graphs carry an empty one where none has been given.
+            default = fold(node.input_default).get(PAYLOAD) or None
+            yield Port(
+                node_id=node.id,
+                name=PAYLOAD,
+                annotation=block.inputs[PAYLOAD].annotation,
+                default=default,
+                is_required=default is None and node.id not in fed,
+                title=PAYLOAD,
+                description=None,
+                is_secret=False,
+                is_advanced=False,
+                choices=(),
+                columns=(),
+            )
 
 
 def _make_port(node: Node, block: BlockSignature, is_fed: bool) -> Port:

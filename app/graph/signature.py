@@ -32,12 +32,18 @@ class Kind(StrEnum):
     STANDARD = "standard"
     INPUT = "input"
     """Fires at the start with a run input. Its links are static."""
+    TRIGGER = "trigger"
+    """Fires at the start with what has set the run off: the run input `payload`."""
     OUTPUT = "output"
     """What reaches its `value` pin is a run output."""
     NOTE = "note"
     """Never executed."""
     NESTED = "nested"
     """Executes another graph. Its pins are that graph's inputs and outputs; its own fields are constants."""
+
+
+PAYLOAD = "payload"
+"""The run input of triggers, and the pin that it arrives on."""
 
 
 class Effect(StrEnum):

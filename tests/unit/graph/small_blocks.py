@@ -91,6 +91,12 @@ BLOCKS = (
         takes_any_input=True,
         gives_any_output=True,
     ),
+    make_block(
+        "trigger",
+        {"payload": dict[str, Any], "constants": dict[str, Any]},
+        outputs={"payload", "constants"},
+        kind=Kind.TRIGGER,
+    ),
     make_block("note", {"text": str}, required={"text"}, outputs={"output"}, kind=Kind.NOTE),
     make_block("echo", {"input": Any, "credentials": Any}, required={"input", "credentials"}),
     make_block("store", {"input": Any, "data": Any}, is_static=True),

@@ -269,3 +269,37 @@ def test_two_inputs_of_one_name_are_both_given_the_value() -> None:
     assert set(check_run_inputs(doubled, SIGNATURES, {"x": "5"})) == set()
     assert set(check_run_inputs(doubled, SIGNATURES, {"x": "many"})) == {"b"}
     assert input_schema(doubled, SIGNATURES)["required"] == ["x"]
+
+
+class TestATrigger:
+    def test_the_payload_is_a_run_input_that_is_required(self) -> None:
+        schema = input_schema(graph(node("a", "trigger")), SIGNATURES)
+        assert schema["required"] == ["payload"]
+        assert schema["properties"]["payload"]["type"] == "object"
+        assert schema["additionalProperties"] is False
+
+    @pytest.mark.parametrize(
+        ("constants", "is_needed"), [({"payload": {}}, True), ({"payload": {"a": 1}}, False)]
+    )
+    def test_a_payload_in_the_graph_will_do_but_an_empty_one_is_none(
+        self, constants: dict[str, Any], is_needed: bool
+    ) -> None:
+        triggered = graph(node("a", "trigger", **constants))
+        assert bool(check_run_inputs(triggered, SIGNATURES, {})) is is_needed
+
+    def test_without_a_payload_the_start_is_refused_and_names_the_node(self) -> None:
+        assert check_run_inputs(graph(node("a", "trigger")), SIGNATURES, {}) == {
+            "a": {"payload": "The input 'payload' is required"}
+        }
+
+    @pytest.mark.parametrize(
+        ("payload", "fits"), [({}, True), ({"a": [1]}, True), ([1], False), ("x", False)]
+    )
+    def test_a_payload_is_an_object(self, payload: Any, fits: bool) -> None:
+        problems = check_run_inputs(graph(node("a", "trigger")), SIGNATURES, {"payload": payload})
+        assert (not problems) is fits
+
+    def test_two_of_them_are_given_the_same(self) -> None:
+        twice = graph(node("a", "trigger"), node("b", "trigger"), node("c", "input", name="x"))
+        assert not check_run_inputs(twice, SIGNATURES, {"payload": {}, "x": 1})
+        assert set(input_schema(twice, SIGNATURES)["properties"]) == {"payload", "x"}

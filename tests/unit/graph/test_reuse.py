@@ -358,6 +358,13 @@ def test_input_nodes_are_executed_again_when_their_run_input_is_another() -> Non
     assert ids(version, find_newly_fed(version, {"a": None}, {})) == {"a", "rest"}
 
 
+def test_another_payload_reaches_the_triggers() -> None:
+    compiled = compile_graph(graph(node("a", "trigger"), node("b", "input", name="x")), SIGNATURES)
+    version = Version.from_json(compiled.plan, compiled.configuration, SIGNATURES)
+    assert ids(version, find_newly_fed(version, {"payload": {"n": 1}}, {"payload": {"n": 2}})) == {"a"}
+    assert ids(version, find_newly_fed(version, {"payload": {}, "x": 1}, {"payload": {}, "x": 2})) == {"b"}
+
+
 def test_values_are_the_same_whichever_way_they_travel() -> None:
     text = "x" * 10_000
     assert is_same(wrap_unstored(text), [text])

@@ -63,7 +63,8 @@ class LanguageModelStub(_Stub):
     """An OpenAI-compatible server (chat completions, also streamed). `url` ends where OpenAI's base URL ends.
 
     `requests` holds what was asked; `answer` is the text to give, or a function of the request that returns a text
-    or a whole message; `latency_seconds` delays; `fail(500, times=2)` makes the next requests fail.
+    or a whole message; `latency_seconds` delays; `fail(500, times=2)` makes the next requests fail, until it
+    is told to `recover()`.
     """
 
     def __init__(self) -> None:
@@ -84,6 +85,10 @@ class LanguageModelStub(_Stub):
     def fail(self, status: int, *, times: int = 1) -> None:
         """Answer the next requests with an error."""
         self._failures += [status] * times
+
+    def recover(self) -> None:
+        """Answer as if it had never been told to fail."""
+        self._failures.clear()
 
     async def _list_models(self, _: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": "gpt-4", "object": "model"}]})

@@ -24,7 +24,7 @@ from app.embedded.home import Home
 from app.outbound.services import WebServices
 from app.patience import patiently
 from app.pools import choose_pools, share_out
-from app.roots import block_choice, object_store, run_root, temporal_target
+from app.roots import block_choice, file_limits, object_store, own_services, run_root, temporal_target
 from app.settings import Settings, SettingsRefused, reveal
 from app.temporal import connect
 from app.temporal_worker import CONCURRENCY, WorkerConfig, make_workers
@@ -140,6 +140,8 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         encryption_keys=settings.encryption_keys,
         oauth_providers=settings.oauth,
         allowed_private_hosts=settings.allowed_private_hosts,
+        own_services=own_services(settings),
+        executes_code=settings.code_sandbox is not None,
         web=WebServices(
             search_url=settings.search_url,
             search_api_key=reveal(settings.search_api_key),
@@ -147,6 +149,8 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
             chromium=settings.chromium,
         ),
         objects=object_store(settings),
+        file_limits=file_limits(settings),
+        execution_file_days=settings.execution_file_days,
         graceful_shutdown_seconds=settings.drain_seconds,
         build_id=given.build_id or settings.build_id,
     )
@@ -189,6 +193,7 @@ def with_embedded_stack(settings: Settings) -> Settings:
     found = {
         "database_url": info.database_url,
         "temporal_address": info.temporal_address,
+        "temporal_ui_url": settings.temporal_ui_url or info.temporal_ui_url,
         "encryption_key": settings.encryption_key or home.secrets().encryption_key,
     }
     return Settings(**{**settings.model_dump(), **found})

@@ -95,7 +95,9 @@ class CredentialsEncryption:
                 content[:_NONCE_BYTES], content[_NONCE_BYTES:], bound
             )
         except (InvalidTag, ValueError):
-            raise CredentialsUnreadable("The credentials do not open with their key: they were changed") from None
+            raise CredentialsUnreadable(
+                "The credentials do not open with their key: they were changed"
+            ) from None
         secret: dict[str, Any] = json.loads(text)
         return secret
 

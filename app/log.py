@@ -15,7 +15,7 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-HIDDEN = "[hidden]"
+from app.secrecy import HIDDEN, scrub
 
 _SECRET_WORDS = frozenset({"secret", "password", "authorization", "token", "cookie", "jwt", "apikey"})
 _SECRET_ENDINGS = ("api_key", "encryption_key")
@@ -75,11 +75,15 @@ def _standard_logging(form: str, shared: list[Processor], level: int) -> dict[st
             structlog.processors.format_exc_info,
             rename,
             structlog.processors.JSONRenderer(),
+            _scrub,
         ]
     else:
         # The default formatter prints local variables, and secrets among them.
         plain = structlog.dev.plain_traceback
-        last = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=30, exception_formatter=plain)]
+        last = [
+            structlog.dev.ConsoleRenderer(colors=False, pad_event_to=30, exception_formatter=plain),
+            _scrub,
+        ]
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -112,6 +116,11 @@ def _add_process(process: str) -> Processor:
         return line
 
     return add
+
+
+def _scrub(_: WrappedLogger, __: str, line: Any) -> Any:
+    # The whole line: a traceback may quote what a block was working with.
+    return scrub(line) if isinstance(line, str) else line
 
 
 def _hide_secrets(_: WrappedLogger, __: str, line: EventDict) -> EventDict:

@@ -174,6 +174,9 @@ class Settings(BaseSettings):
     block_packages: Annotated[tuple[str, ...], NoDecode] = ()
     """Installed distributions whose blocks are there too, separated by commas. Their code runs in the workers."""
 
+    code_sandbox: Literal["bubblewrap"] | None = None
+    """What the walls are made of between which the code blocks execute code. Unset: those blocks are off."""
+
     metrics_open: bool = False
     """Answer `/metrics` without a token."""
 

@@ -31,9 +31,12 @@ from app.activities.values import ValueCache
 from app.activities.vault import Vault
 from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
 from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
+from app.code_sandbox.bubblewrap import BubblewrapSandbox
+from app.code_sandbox.opening import SandboxUnfit, open_sandbox
 from app.credentials_encryption import CredentialsEncryption
-from app.database import plain_url
+from app.database import Sessions, make_engine, plain_url
 from app.encryption_keys import EncryptionKey
+from app.files.store import FileLimits, FileStore
 from app.llm.language_models import LanguageModels
 from app.llm.models import Provider
 from app.oauth_providers import OAuthProvider
@@ -78,9 +81,17 @@ class WorkerConfig:
     oauth_providers: Mapping[str, OAuthProvider] = field(default_factory=dict)
     """Where logins are refreshed, by name."""
     allowed_private_hosts: frozenset[str] = frozenset()
+    own_services: Sequence[str] = ()
+    """`host:port` of what this system is made of, which no block reaches."""
+    executes_code: bool = False
+    """Whether it opens a sandbox for code."""
     web: WebServices = field(default_factory=WebServices)
     objects: ObjectStore | None = field(default=None, repr=False)
     """Where bodies of large values are kept; None for the database."""
+    file_limits: FileLimits = field(default_factory=FileLimits)
+    """How large files may be, and all of a user together."""
+    execution_file_days: float = 30.0
+    """How long files that an execution has made are kept after its end."""
     graceful_shutdown_seconds: float = 10.0
     """How long running blocks may go on once the worker is asked to stop."""
     build_id: str | None = None
@@ -107,11 +118,17 @@ async def make_workers(
     Raises:
         PoolUnknown: It is to serve a pool that no block names.
         RegistryRefused: There is no such choice of blocks.
+        SandboxUnfit: It is to execute code, and the sandbox does not hold here.
     """
     registry = registry or make_registry(config.blocks)
     pools = choose_pools(registry.pools, config.pools)
     pool = await _connect(config.database_url)
-    http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
+    try:
+        sandbox = await open_sandbox() if config.executes_code else None
+    except SandboxUnfit:
+        await pool.close()
+        raise
+    http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts, own_services=config.own_services)
     models = LanguageModels(
         base_url=config.llm_base_url,
         api_keys=config.llm_api_keys,
@@ -119,9 +136,20 @@ async def make_workers(
         model_map=config.model_map,
     )
     tokens = TokenFeed(pool)
+    # For files alone, which the API keeps in the same way; it connects when one is first used.
+    database = make_engine(config.database_url, pool_size=2, max_overflow=4)
+    files = FileStore(Sessions(database), config.objects, limits=config.file_limits)
     try:
         activities = _make_activities(
-            client, pool, config, registry, http=http, language_models=models, tokens=tokens
+            client,
+            pool,
+            config,
+            registry,
+            http=http,
+            language_models=models,
+            tokens=tokens,
+            files=files,
+            sandbox=sandbox,
         )
         yield [
             _make_worker(
@@ -137,7 +165,10 @@ async def make_workers(
             for name in pools
         ]
     finally:
+        if sandbox is not None:
+            sandbox.close()
         await tokens.aclose()
+        await database.dispose()
         await http.aclose()
         await models.aclose()
         await pool.close()
@@ -173,6 +204,8 @@ def _make_activities(
     http: OutboundHttp,
     language_models: LanguageModels,
     tokens: TokenFeed,
+    files: FileStore,
+    sandbox: BubblewrapSandbox | None,
 ) -> _Activities:
     origins, plans, values = (
         Origins(pool),
@@ -189,7 +222,9 @@ def _make_activities(
         pool=pool,
         values=values,
         tokens=tokens,
+        files=files,
         web=config.web,
+        sandbox=sandbox,
     )
     calls = BlockCalls(pool, origins, plans, values, contexts)
     trials = BlockTrials(registry, contexts)
@@ -200,7 +235,14 @@ def _make_activities(
     }
     seeding = Seeding(pool, values, registry.signatures)
     engine = PostgresEngineActivities(client, pool, origins, plans, values, holds=holds, seeding=seeding)
-    reconciling = Reconciling(client, pool, settling, task_queue=config.task_queue, objects=config.objects)
+    reconciling = Reconciling(
+        client,
+        pool,
+        settling,
+        task_queue=config.task_queue,
+        objects=config.objects,
+        execution_files_kept=timedelta(days=config.execution_file_days),
+    )
     blocks = [calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)]
     return _Activities(
         of_blocks=[*blocks, trials.execute_block],

@@ -23,6 +23,7 @@ from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
 from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
 from app.database import migrate, plain_url
+from app.encryption_keys import EncryptionKey
 from app.errors import BlockError, BlockUnavailable
 from app.fairness import make_priority
 from app.graph.compilation import compile_graph
@@ -32,6 +33,7 @@ from app.objects import ObjectStore
 from app.temporal_worker import WorkerConfig, make_workers
 
 OWNER = "owner"
+KEYS = (EncryptionKey(b"a key of the tests, 32 bytes long"[:32]),)
 FAST = ExecutionLimits(window=40, heartbeat_seconds=5)
 
 
@@ -146,10 +148,17 @@ class Engine:
         self.registry = BlockRegistry([self.probe, *(make() for make in BLOCK_CLASSES)])
 
     @asynccontextmanager
-    async def worker(self, *, objects: ObjectStore | None = None) -> AsyncIterator[None]:
-        """Run a worker; it keeps large values in an object store if it is given one."""
+    async def worker(
+        self, *, objects: ObjectStore | None = None, llm_base_url: str | None = None
+    ) -> AsyncIterator[None]:
+        """Run a worker; with an object store for large values, and a server of language models, if given."""
         config = WorkerConfig(
-            self.database_url, self.task_queue, graceful_shutdown_seconds=0.5, objects=objects
+            self.database_url,
+            self.task_queue,
+            encryption_keys=KEYS,
+            graceful_shutdown_seconds=0.5,
+            objects=objects,
+            llm_base_url=llm_base_url,
         )
         async with (
             make_workers(

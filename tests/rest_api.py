@@ -15,6 +15,7 @@ from temporalio.client import Client
 from app.api.application import ApiConfig, make_application
 from app.api.auth import issue_token
 from app.database import migrate
+from tests.engine import KEYS
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
@@ -45,7 +46,8 @@ async def run_api(
 ) -> AsyncIterator[RestApi]:
     """Run an API; `changes` are fields of its configuration."""
     await migrate(database_url)
-    config = replace(ApiConfig(database_url=database_url, jwt_secret=SECRET), **changes)
+    config = ApiConfig(database_url=database_url, jwt_secret=SECRET, encryption_keys=KEYS)
+    config = replace(config, **changes)
     application = make_application(config, connect)
     async with application.router.lifespan_context(application):
         yield RestApi(application)

@@ -8,14 +8,16 @@ from typing import Any
 
 import asyncpg
 
+from app.activities.files import CallFiles
+from app.activities.memory import CallMemory
 from app.activities.node_runs import node_execution_id
 from app.activities.origins import Origin
 from app.activities.steps import NodeSteps, UnkeptSteps
 from app.activities.tokens import TokenFeed, unheard
 from app.activities.values import ValueCache
 from app.activities.vault import ChosenCredentials, Vault
-from app.blocks.context import BlockContext, File, Scope, Steps
-from app.errors import BlockError
+from app.blocks.context import BlockContext, Steps
+from app.code_sandbox.jobs import CodeSandbox
 from app.graph.credentials import CredentialsNeed
 from app.llm.language_models import LanguageModels
 from app.llm.metering import Meter
@@ -45,32 +47,6 @@ class CallRef:
     """Counts what language models use."""
 
 
-class NoFiles:
-    """To be replaced."""
-
-    async def read(self, reference: str, *, limit_bytes: int | None = None) -> File:
-        """Refuse."""
-        raise BlockError
-
-    async def store(
-        self, content: bytes, *, name: str = "", content_type: str = "", is_kept: bool = False
-    ) -> str:
-        """Refuse."""
-        raise BlockError
-
-
-class NoMemory:
-    """To be replaced."""
-
-    async def get(self, key: str, *, scope: Scope) -> list[Any]:
-        """Refuse."""
-        raise BlockError
-
-    async def put(self, key: str, value: Any, *, scope: Scope) -> None:
-        """Refuse."""
-        raise BlockError
-
-
 class Contexts:
     """Makes contexts."""
 
@@ -83,7 +59,9 @@ class Contexts:
         pool: asyncpg.Pool[Any],
         values: ValueCache,
         tokens: TokenFeed,
+        files: FileStore,
         web: WebServices | None = None,
+        sandbox: CodeSandbox | None = None,
     ) -> None:
         """Take what all calls in this process share."""
         self._http = http
@@ -92,7 +70,9 @@ class Contexts:
         self._pool = pool
         self._values = values
         self._tokens = tokens
+        self._files = files
         self._web = web or WebServices()
+        self._sandbox = sandbox
 
     def make(self, origin: Origin, call: CallRef) -> BlockContext:
         """Return what a block may use in one call."""
@@ -106,14 +86,21 @@ class Contexts:
             idempotency_key=call.idempotency_key,
             http=self._http,
             language_models=self._language_models.metered_by(call.meter),
-            files=NoFiles(),
-            memory=NoMemory(),
+            files=CallFiles(
+                self._files,
+                self._http,
+                owner=origin.user_id,
+                execution_id=call.execution_id,
+                idempotency_key=call.idempotency_key,
+            ),
+            memory=CallMemory(self._pool, owner=origin.user_id, graph_id=origin.graph_id),
             credentials=ChosenCredentials(
                 self._vault, origin.user_id, chosen=call.credentials, needs=call.needs
             ),
             steps=self._steps_of(origin, call),
             stream=self._stream_of(call),
             web=self._web,
+            sandbox=self._sandbox,
         )
 
     def _steps_of(self, origin: Origin, call: CallRef) -> Steps:

@@ -17,14 +17,14 @@ import pytest
 from app.api.review_links import LinkSigner, ReviewLink
 from app.encryption_keys import EncryptionKey
 from tests.e2e.rest import save, start, wait
-from tests.engine import Engine
-from tests.rest_api import SECRET, RestApi
+from tests.engine import KEYS, Engine
+from tests.rest_api import RestApi
 from tests.reviews import answer, asked, asking, reviews_of
 from tests.stack import eventually
 
 LETTER = {"to": "a@example.org", "text": "Hello <b>"}
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
-SIGNER = LinkSigner([EncryptionKey(SECRET.encode())])
+SIGNER = LinkSigner(KEYS)
 
 
 @pytest.fixture

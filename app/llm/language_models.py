@@ -116,6 +116,8 @@ class Completion:
     model: str = ""
     """The name under which it was asked."""
     tool_calls: list[ToolCall] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    """Sources, as the provider names them."""
 
     @property
     def message(self) -> Message:

@@ -26,12 +26,11 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
-from pydantic_ai.settings import ModelSettings
 
 from app.errors import BlockError, BlockUnavailable
 from app.llm.language_models import Completion, Request
@@ -204,7 +203,7 @@ def _is_passing(error: ModelAPIError) -> bool:
 
 
 async def _ask(model: Model, request: Request) -> ModelResponse:
-    settings = ModelSettings()
+    settings = OpenAIChatModelSettings(openai_include_raw_annotations=True)
     if request.max_tokens is not None:
         settings["max_tokens"] = request.max_tokens
     if request.temperature is not None:

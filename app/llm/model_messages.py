@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -82,7 +83,16 @@ def make_completion(response: ModelResponse, request: Request, *, model: str) ->
         input_tokens=response.usage.input_tokens,
         output_tokens=response.usage.output_tokens,
         messages=list(request.messages),
+        annotations=_annotations(response),
     )
+
+
+def _annotations(response: ModelResponse) -> list[dict[str, Any]]:
+    found: list[Any] = []
+    for part in response.parts:
+        if isinstance(part, TextPart):
+            found += (part.provider_details or {}).get("annotations") or []
+    return [annotation for annotation in found if isinstance(annotation, dict)]
 
 
 def _text_of(call: ToolCallPart) -> str:

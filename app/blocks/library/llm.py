@@ -1,40 +1,28 @@
-"""The blocks that ask a language model. Who serves a model is decided in `app.llm.language_models`."""
+"""The blocks that ask a language model for a text. Who serves a model is decided in `app.llm.routing`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
 
-from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
-from app.graph.signature import Cost, Effect
-from app.llm.language_models import Message
-from app.llm.models import DEFAULT_CREDITS, DEFAULT_MODEL, MODELS, find_credits
-from app.templating.templates import fill_placeholders, render
+from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted
+from app.blocks.credentials import CredentialsRef
+from app.blocks.model_block import ModelBlock, as_plain, ask, fill, make_messages, read_messages
+from app.errors import BlockInputInvalid
+from app.graph.credentials import CredentialsNeed
+from app.graph.signature import Cost
+from app.llm.models import DEFAULT_MODEL, find_credits
+from app.templating.templates import fill_placeholders
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext
 
 
-class _LanguageModelBlock(RemoteBlock):
-    """What the blocks that ask a model have in common."""
-
-    categories = (BlockCategory.AI,)
-    pool = "llm"
-    # Asking again costs, and the answer may be another, but nothing in the world changes.
-    effect = Effect.PURE
-    costs = (
-        *(Cost(credits=model.credits, filter={"model": model.name}) for model in MODELS),
-        Cost(credits=DEFAULT_CREDITS),
-    )
-
-    def cost_of(self, given: dict[str, Any]) -> int:
-        """Return the flat credits of the model that is asked."""
-        return find_credits(given.get("model"))
-
-
-class AITextGeneratorBlock(_LanguageModelBlock):
+class AITextGeneratorBlock(ModelBlock):
     """Let a language model write a text, given a prompt.
 
     A call that fails for a passing reason is tried again by the engine, as the node's retry policy says.
@@ -49,9 +37,9 @@ class AITextGeneratorBlock(_LanguageModelBlock):
         prompt: str
         """What the model is asked. May hold `{{name}}` expressions, filled from `prompt_values`."""
         model: str = DEFAULT_MODEL
-        """The model's name; any that a configured provider serves."""
-        credentials: Any = None
-        """Not used yet: the worker's own keys are."""
+        """The model's name."""
+        credentials: CredentialsRef | None = None
+        """Your own key for the model's provider; the server's is used when there is none."""
         sys_prompt: str = ""
         """What the model is told before. May hold expressions as `prompt` does."""
         retry: int = 3
@@ -78,20 +66,62 @@ class AITextGeneratorBlock(_LanguageModelBlock):
             BlockUnavailable: The provider cannot answer now.
             BlockError: The provider refuses, none is configured, or an expression is wrong.
         """
-        prompt, system = given.prompt, given.sys_prompt
-        if given.prompt_values:
-            prompt, system = render(prompt, given.prompt_values), render(system, given.prompt_values)
-        completion = await context.language_models.complete(
-            given.model,
-            _messages(system, prompt),
-            max_tokens=given.max_tokens,
-            idempotency_key=context.idempotency_key,
-        )
+        system, prompt = fill(given.sys_prompt, given.prompt_values), fill(given.prompt, given.prompt_values)
+        messages = make_messages(system, prompt)
+        completion = await ask(context, given.model, messages, max_tokens=given.max_tokens, is_shown=True)
         yield "response", completion.text
-        yield "prompt", [dict(message) for message in completion.messages]
+        yield "prompt", as_plain(completion.messages)
 
 
-class LlmCallBlock(_LanguageModelBlock):
+class AIConversationBlock(ModelBlock):
+    """Let a language model go on with a conversation."""
+
+    id = "32a87eab-381e-4dd4-bdb8-4c47151be35a"
+    slug = "ai_conversation_block"
+
+    class Input(BlockInput):
+        """What was said so far, and who answers."""
+
+        prompt: str = ""
+        """What is said last; nothing when it is empty."""
+        messages: list[Any]
+        """Objects with `role` (`system`, `user`, `assistant`) and `content`, or texts of the user."""
+        model: str = DEFAULT_MODEL
+        """The model's name."""
+        credentials: CredentialsRef | None = None
+        """Your own key for the model's provider; the server's is used when there is none."""
+        max_tokens: int | None = None
+        """The most that the model may answer."""
+        ollama_host: str = "localhost:11434"
+        """Not used: local models are served through the server's setting `PERDURE_LLM_BASE_URL`."""
+
+    class Output(BlockOutput):
+        """The answer, then the conversation."""
+
+        response: str
+        """What the model wrote."""
+        prompt: list[Any]
+        """The messages that were sent, each with `role` and `content`."""
+
+    async def run(self, given: Input, context: BlockContext) -> AsyncIterator[Emitted]:
+        """Ask the model.
+
+        Raises:
+            BlockInputInvalid: There is nothing to answer, or a message that is none.
+            BlockUnavailable: The provider cannot answer now.
+            BlockError: The provider refuses, or none is configured.
+        """
+        messages = read_messages(given.messages)
+        if given.prompt:
+            messages.append({"role": "user", "content": given.prompt})
+        if not messages:
+            raise BlockInputInvalid("Both `messages` and `prompt` are empty")
+        completion = await ask(context, given.model, messages, max_tokens=given.max_tokens, is_shown=True)
+        yield "response", completion.text
+        yield "prompt", as_plain(completion.messages)
+
+
+class LlmCallBlock(ModelBlock):
     """Ask a language model, with any number of further inputs filled into the prompt.
 
     An input `x` fills `{x}` and `{{x}}` in the prompt and in the system prompt.
@@ -99,6 +129,8 @@ class LlmCallBlock(_LanguageModelBlock):
 
     id = "e448e96c-e4a1-46af-ad94-295dca6c29cd"
     slug = "llm_call_block"
+    # Any input may fill a placeholder, so none can be kept for credentials.
+    credentials = MappingProxyType({})
     takes_any_input = True
 
     class Input(BlockInput):
@@ -109,7 +141,7 @@ class LlmCallBlock(_LanguageModelBlock):
         prompt: str
         """What the model is asked."""
         model: str = DEFAULT_MODEL
-        """The model's name; any that a configured provider serves."""
+        """The model's name."""
         system_prompt: str = ""
         """What the model is told before."""
         sys_prompt: str = ""
@@ -135,15 +167,17 @@ class LlmCallBlock(_LanguageModelBlock):
             BlockError: The provider refuses, or none is configured.
         """
         values = given.model_extra or {}
-        completion = await context.language_models.complete(
+        messages = make_messages(
+            fill_placeholders(given.system_prompt or given.sys_prompt, values),
+            fill_placeholders(given.prompt, values),
+        )
+        completion = await ask(
+            context,
             given.model,
-            _messages(
-                fill_placeholders(given.system_prompt or given.sys_prompt, values),
-                fill_placeholders(given.prompt, values),
-            ),
+            messages,
             max_tokens=given.max_tokens,
             temperature=given.temperature,
-            idempotency_key=context.idempotency_key,
+            is_shown=True,
         )
         yield "response", completion.text
         yield (
@@ -156,6 +190,59 @@ class LlmCallBlock(_LanguageModelBlock):
         )
 
 
-def _messages(system: str, prompt: str) -> list[Message]:
-    asked: list[Message] = [{"role": "user", "content": prompt}]
-    return [{"role": "system", "content": system}, *asked] if system else asked
+class PerplexityModel(StrEnum):
+    """A model that searches the web before it answers."""
+
+    SONAR = "perplexity/sonar"
+    SONAR_PRO = "perplexity/sonar-pro"
+    SONAR_DEEP_RESEARCH = "perplexity/sonar-deep-research"
+
+
+class PerplexityBlock(ModelBlock):
+    """Let a model of Perplexity search the web and answer with its sources."""
+
+    id = "c8a5f2e9-8b3d-4a7e-9f6c-1d5e3c9b7a4f"
+    slug = "perplexity_block"
+    categories = (BlockCategory.AI, BlockCategory.SEARCH)
+    costs = tuple(
+        Cost(credits=find_credits(model.value), filter={"model": model.value}) for model in PerplexityModel
+    )
+    credentials = MappingProxyType(
+        {"credentials": CredentialsNeed(providers=("open_router",), is_required=False)}
+    )
+
+    class Input(BlockInput):
+        """The question."""
+
+        prompt: str
+        """What is to be found out."""
+        model: PerplexityModel = PerplexityModel.SONAR
+        """The model's name."""
+        credentials: CredentialsRef | None = None
+        """Your own key for OpenRouter; the server's is used when there is none."""
+        system_prompt: str = ""
+        """What the model is told before."""
+        max_tokens: int | None = None
+        """The most that the model may answer."""
+
+    class Output(BlockOutput):
+        """The answer, then its sources."""
+
+        response: str
+        """What the model wrote."""
+        annotations: list[dict[str, Any]]
+        """The sources, as OpenRouter gives them: each with `type` and `url_citation`."""
+
+    async def run(self, given: Input, context: BlockContext) -> AsyncIterator[Emitted]:
+        """Ask the model.
+
+        Raises:
+            BlockUnavailable: The provider cannot answer now.
+            BlockError: The provider refuses, or none is configured.
+        """
+        messages = make_messages(given.system_prompt, given.prompt)
+        completion = await ask(
+            context, given.model.value, messages, max_tokens=given.max_tokens, is_shown=True
+        )
+        yield "response", completion.text
+        yield "annotations", completion.annotations

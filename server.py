@@ -158,6 +158,8 @@ def make_api_config(
         jwt_issuer=settings.jwt_issuer,
         jwt_audience=settings.jwt_audience,
         encryption_keys=settings.encryption_keys,
+        oauth_providers=settings.oauth,
+        allowed_private_hosts=settings.allowed_private_hosts,
         codec_capability=codec_capability,
         blocks=block_choice(settings),
         initial_credits=settings.initial_credits,

@@ -12,7 +12,19 @@ from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
 from app.api.resources import ApiConfig, make_resources
-from app.api.routers import blocks, codec, executions, files, graphs, health, memories, reruns, reviews, users
+from app.api.routers import (
+    blocks,
+    codec,
+    credentials,
+    executions,
+    files,
+    graphs,
+    health,
+    memories,
+    reruns,
+    reviews,
+    users,
+)
 from app.api.web_ui import WebUiAccess
 
 __all__ = ["ApiConfig", "make_application"]
@@ -60,6 +72,8 @@ def make_application(config: ApiConfig, connect: Callable[[], Awaitable[Client]]
         reruns.router,
         blocks.router,
         users.router,
+        credentials.router,
+        credentials.admin_router,
         files.upload_router,
         files.router,
         memories.router,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
 from app.api.services.codec import Codec
 from app.api.services.control import Control
+from app.api.services.credentials import CredentialsStore
 from app.api.services.files import Files
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
@@ -29,6 +30,7 @@ from app.api.services.launching import Launching
 from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.memories import Memories
 from app.api.services.nesting import Nesting
+from app.api.services.oauth_logins import OAuthLogins
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
 from app.api.services.reviews import Reviews
@@ -40,10 +42,14 @@ from app.api.services.values import Values
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
 from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
+from app.credentials_encryption import CredentialsEncryption
 from app.database import Sessions, make_engine
 from app.encryption_keys import EncryptionKey
 from app.files.store import FileLimits, FileStore
+from app.oauth_providers import OAuthProvider
 from app.objects import ObjectStore
+from app.outbound.http import OutboundHttp
+from app.outbound.oauth import OAuthClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +70,11 @@ class ApiConfig:
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     encryption_keys: Sequence[EncryptionKey] = ()
-    """Keys of what Temporal stores, newest first, to show it to people."""
+    """Keys of what Temporal stores and of credentials, newest first."""
+    oauth_providers: Mapping[str, OAuthProvider] = field(default_factory=dict)
+    """Where users may log in, by name."""
+    allowed_private_hosts: frozenset[str] = frozenset()
+    """Private hosts that logins may be exchanged at."""
     codec_capability: str | None = field(default=None, repr=False)
     """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
     blocks: BlockChoice = field(default_factory=BlockChoice)
@@ -97,6 +107,9 @@ class Resources:
     callers: Callers
     graphs: Graphs
     agent_files: AgentFiles
+    credentials: CredentialsStore
+    oauth_logins: OAuthLogins
+    http: OutboundHttp
     starting: Starting
     rerunning: Rerunning
     bulk_rerunning: BulkRerunning
@@ -126,6 +139,7 @@ class Resources:
         finally:
             await self.upkeep.stop()
             await self.hub.stop()
+            await self.http.aclose()
             await self.database.dispose()
 
 
@@ -158,6 +172,9 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         most_node_executions=config.most_node_executions,
         timeout_margin_seconds=config.timeout_margin_seconds,
     )
+    http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
+    encryption = CredentialsEncryption(config.encryption_keys)
+    credentials = CredentialsStore(sessions, encryption)
     rerunning = Rerunning(sessions, registry, records, values, launching)
     nesting = Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth)
     tokens = TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
@@ -169,6 +186,11 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
         callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
         graphs=Graphs(sessions, registry, nesting),
         agent_files=AgentFiles(sessions, registry, nesting),
+        credentials=credentials,
+        oauth_logins=OAuthLogins(
+            sessions, encryption, OAuthClient(http, config.oauth_providers), credentials
+        ),
+        http=http,
         starting=Starting(sessions, registry, values, launching),
         rerunning=rerunning,
         bulk_rerunning=BulkRerunning(sessions, rerunning, calls),

@@ -65,9 +65,9 @@ def repair_constants(
     declared = block.inputs if block is not None else {}
     for given_name, value in node.input_default.items():
         name = constant_now(node.block_id, given_name, declared)
-        if name != given_name:
-            if _is_said(node.input_default.get(name)):
-                continue
+        if name != given_name and _is_said(node.input_default.get(name)):
+            name = given_name
+        elif name != given_name:
             report.note(Code.CONSTANT_RENAMED, f"{quoted(given_name)} is {quoted(name)} now", node_id=node.id)
         if is_credentials(name):
             if _is_said(value):

@@ -17,6 +17,7 @@ from app.autogpt.block_names import BLOCK_NAMES
 from app.autogpt.constants import OWN_MARKS, OWNER, SET_ASIDE
 from app.autogpt.reading import as_object
 from app.graph.definition import GraphDefinition, Link, Node
+from app.graph.interface import input_schema, output_schema
 from app.graph.nesting import GRAPH_ID, GRAPH_VERSION, INPUTS, read_ref
 from app.graph.pins import PinNameInvalid, base_name
 from app.graph.signature import BlockSignature, Kind
@@ -43,8 +44,6 @@ class SavedAgent:
     extras: Mapping[str, Any]
     created_at: datetime
     definition: GraphDefinition
-    input_schema: Mapping[str, Any]
-    output_schema: Mapping[str, Any]
     credentials_input_schema: Mapping[str, Any]
 
 
@@ -63,10 +62,19 @@ def write_agent(
         signatures: The blocks there are.
         active: The active versions of graphs that nodes name without a version.
     """
-    writing = _Writing({(each.id, each.version): each for each in nested}, signatures, active)
-    document = writing.write(agent)
-    document["sub_graphs"] = [writing.write(each) for each in nested]
+    stripped = [_without_secrets(each, signatures) for each in (agent, *nested)]
+    writing = _Writing({(each.id, each.version): each for each in stripped[1:]}, signatures, active)
+    document, *sub_graphs = map(writing.write, stripped)
+    document["sub_graphs"] = sub_graphs
     return document
+
+
+def _without_secrets(agent: SavedAgent, signatures: Signatures) -> SavedAgent:
+    nodes = tuple(
+        replace(node, input_default=without_secrets(_with_set_aside(node), signatures.get(node.block_id)))
+        for node in agent.definition.nodes
+    )
+    return replace(agent, definition=replace(agent.definition, nodes=nodes))
 
 
 class _Writing:
@@ -101,8 +109,7 @@ class _Writing:
             "nodes": self._write_nodes(agent, blocks, links),
             "links": links,
             "sub_graphs": [],
-            "input_schema": dict(agent.input_schema),
-            "output_schema": dict(agent.output_schema),
+            **self._schemas_of(agent),
             "has_external_trigger": any(
                 _name_of(node, blocks[node.id]).endswith(TRIGGERS) for node in agent.definition.nodes
             ),
@@ -142,7 +149,7 @@ class _Writing:
         ]
 
     def _write_constants(self, node: Node, block: BlockSignature | None) -> dict[str, Any]:
-        constants = without_secrets(_with_set_aside(node), block)
+        constants = dict(node.input_default)
         if block is None or block.kind is not Kind.NESTED:
             return constants
         constants.pop(OWNER, None)
@@ -153,13 +160,19 @@ class _Writing:
         nested = None if version is None else self._nested.get((ref.graph_id, version))
         if nested is None:
             return constants
-        known = {
+        return {
+            **constants,
             GRAPH_ID: str(nested.id),
             GRAPH_VERSION: nested.version,
-            "input_schema": dict(nested.input_schema),
-            "output_schema": dict(nested.output_schema),
+            **self._schemas_of(nested),
         }
-        return constants | known
+
+    def _schemas_of(self, agent: SavedAgent) -> dict[str, Any]:
+        """Return the schemas of what a graph takes and gives, as they are of what goes out."""
+        return {
+            "input_schema": input_schema(agent.definition, self._signatures),
+            "output_schema": output_schema(agent.definition, self._signatures),
+        }
 
 
 def without_secrets(node: Node, block: BlockSignature | None) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from app.cli.graphs import graphs
 from app.cli.token import token
 
 application = typer.Typer(
     name="perdure", help="The command line of Perdure.", no_args_is_help=True, add_completion=False
 )
 application.command()(token)
+application.add_typer(graphs, name="graphs")
 
 
 @application.callback()

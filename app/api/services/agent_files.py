@@ -171,7 +171,5 @@ def _as_saved(saved: SavedGraph) -> SavedAgent:
         extras=version.extras,
         created_at=version.created_at,
         definition=definition_from_json(version.definition),
-        input_schema=version.input_schema,
-        output_schema=version.output_schema,
         credentials_input_schema=NO_CREDENTIALS,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ from tests.e2e.rest import graph, link, node, nodes_of, save, start, wait
 from tests.engine import Engine
 from tests.rest_api import RestApi, run_api
 
+AGENTS = Path(__file__).parents[1] / "fixtures/agents"
 OFF = "CalculatorBlock"
 CALL = {"inputs": {"operation": "Add", "a": 1, "b": 2}}
 
@@ -217,6 +220,20 @@ class TestABlockThatIsOff:
 
         assert (await nested_in(alice, ended["id"]))["error"]["code"] == "BLOCK_DISABLED"
         assert "sum" not in ended["outputs"]
+
+
+    async def test_an_agent_file_with_it_comes_in_with_a_warning(
+        self, strict_alice: httpx.AsyncClient, strict_worker: None
+    ) -> None:
+        file = json.loads((AGENTS / "counts_for_each.json").read_text())
+
+        response = await strict_alice.post("/api/graphs/import", json=file)
+
+        assert response.status_code == 201, response.text
+        codes = [change["code"] for change in response.json()["report"]["changes"]]
+        assert "block_disabled" in codes
+        ended = await wait(strict_alice, (await start(strict_alice, response.json()["graph"]["id"]))["id"])
+        assert (ended["status"], ended["outputs"].get("counted")) == ("FAILED", None)
 
 
 def sum_and_text() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.api.services.agent_files import AgentFiles
 from app.api.services.bulk_rerun import BulkRerunning
 from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
+from app.api.services.choosing import Choosing
 from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.credentials import CredentialsStore
@@ -175,8 +176,9 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
     http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
     encryption = CredentialsEncryption(config.encryption_keys)
     credentials = CredentialsStore(sessions, encryption)
-    rerunning = Rerunning(sessions, registry, records, values, launching)
     nesting = Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth)
+    choosing = Choosing(sessions, nesting)
+    rerunning = Rerunning(sessions, registry, records, values, choosing, launching)
     tokens = TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
     return Resources(
         database=database,
@@ -191,7 +193,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
             sessions, encryption, OAuthClient(http, config.oauth_providers), credentials
         ),
         http=http,
-        starting=Starting(sessions, registry, values, launching),
+        starting=Starting(sessions, registry, values, choosing, launching),
         rerunning=rerunning,
         bulk_rerunning=BulkRerunning(sessions, rerunning, calls),
         records=records,

@@ -12,6 +12,7 @@ from itertools import repeat
 from typing import Any, TypeAlias
 
 from app.graph.coercion import coerce
+from app.graph.credential_needs import NodeNeed
 from app.graph.definition import GraphDefinition, Node
 from app.graph.interface import list_run_inputs
 from app.graph.node_checks import given_fields
@@ -55,6 +56,8 @@ class NestedGraph:
     """What is nested in it."""
     is_deleted: bool = False
     """Its graph was deleted: what nests it goes on executing it, but nothing new may name it."""
+    credential_needs: tuple[NodeNeed, ...] = ()
+    """Of its own nodes."""
 
 
 Found: TypeAlias = Mapping[GraphRef, NestedGraph]

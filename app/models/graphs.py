@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from app.errors import NotFound
 from app.graph.compilation import CompiledGraph
+from app.graph.credential_needs import needs_from_json
 from app.graph.nesting import GraphRef, NestedGraph
 from app.models.page import Page, dated_key, fitting, number_key, read_cursor, write_cursor
 from app.models.tables import Graph, GraphVersion, StoredPlan
@@ -103,6 +104,7 @@ async def find_nested(
             col(GraphVersion.input_schema),
             col(GraphVersion.output_schema),
             col(GraphVersion.nests),
+            col(GraphVersion.credential_needs),
             col(Graph.deleted_at).is_not(None),
             col(Graph.active_version) == col(GraphVersion.version),
         )
@@ -114,9 +116,17 @@ async def find_nested(
         )
     )
     found: dict[GraphRef, NestedGraph] = {}
-    for graph_id, version, name, description, inputs, outputs, nests, is_deleted, is_active in rows:
+    for graph_id, version, name, description, inputs, outputs, nests, needs, is_deleted, is_active in rows:
         nested = NestedGraph(
-            graph_id, version, name, description, inputs, outputs, read_nests(nests), is_deleted
+            graph_id,
+            version,
+            name,
+            description,
+            inputs,
+            outputs,
+            read_nests(nests),
+            is_deleted,
+            tuple(needs_from_json(needs)),
         )
         found[GraphRef(graph_id, version)] = nested
         if is_active:

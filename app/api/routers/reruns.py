@@ -64,6 +64,7 @@ async def rerun_execution(
             to_run=_counts(preview.to_run),
             unkeyed=_counts(preview.unkeyed),
             estimated_credits=preview.estimated_credits,
+            missing_credentials=preview.missing_credentials,
         )
     started = await api.rerunning.rerun(request)
     if started.is_replayed:

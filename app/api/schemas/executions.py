@@ -21,6 +21,8 @@ class ExecuteBody(BaseModel):
     inputs: JsonObject = Field(default_factory=dict)
     """Run inputs by the names of the input nodes."""
     credentials_inputs: JsonObject = Field(default_factory=dict)
+    """Which credentials to use, by the keys of the graph's `credentials_input_schema`: `{id, provider, type}`, or the
+    id alone."""
     preset_id: Annotated[str, Field(max_length=100)] | None = None
     budget: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """The most credits it may cost."""

@@ -10,13 +10,13 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.api.schemas.texts import Description, Name
+from app.graph.credential_needs import credentials_schema, needs_from_json
 from app.graph.definition import GraphDefinition, Link, Node
 from app.graph.nesting import NestedGraph
 from app.graph.validation import MAX_LINKS, MAX_NODES
 from app.models.graphs import SavedGraph
 
 MAX_REF_LENGTH = 500
-NO_CREDENTIALS: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
 
 Ref = Annotated[str, Field(min_length=1, max_length=MAX_REF_LENGTH)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
@@ -154,7 +154,8 @@ class GraphView(BaseModel):
     """What is nested in it, at all depths, each version once; nodes and links are read from the graph itself."""
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
-    credentials_input_schema: dict[str, Any] = Field(default_factory=lambda: dict(NO_CREDENTIALS))
+    credentials_input_schema: dict[str, Any]
+    """The credentials to choose for an execution, for what is nested in it too, by the keys of `credentials_inputs`."""
 
     @classmethod
     def of(cls, saved: SavedGraph, nested: Sequence[NestedGraph]) -> GraphView:
@@ -174,6 +175,12 @@ class GraphView(BaseModel):
             sub_graphs=[SubGraphView.of(each) for each in nested],
             input_schema=version.input_schema,
             output_schema=version.output_schema,
+            credentials_input_schema=credentials_schema(
+                [
+                    *needs_from_json(version.credential_needs),
+                    *(need for each in nested for need in each.credential_needs),
+                ]
+            ),
         )
 
 
@@ -186,3 +193,4 @@ class ValidationView(BaseModel):
     input_schema: dict[str, Any] | None = None
     """What an execution takes; only for a valid graph."""
     output_schema: dict[str, Any] | None = None
+    credentials_input_schema: dict[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -25,6 +25,8 @@ class RerunBody(BaseModel):
     """Nodes to execute again, with all that follows from them; if none is named, what failed or was left undone."""
     inputs: JsonObject | None = None
     """Run inputs that are to be others than before, by name."""
+    credentials_inputs: JsonObject | None = None
+    """Credentials that are to be others than before, as when an execution is started."""
     graph_version: Annotated[int, Field(ge=1, le=MAX_NUMBER)] | None = None
     """Another version of the graph. What it changes is executed again."""
     dry_run: bool = False
@@ -58,6 +60,8 @@ class RerunPreviewView(BaseModel):
     unkeyed: Sequence[NodeCountView]
     """Of these, what has been done before and changes something in the world: needs `confirm`."""
     estimated_credits: int
+    missing_credentials: Mapping[str, Mapping[str, str]]
+    """By node id and field: credentials that are missing or do not fit; then the rerun would be refused."""
 
 
 class BulkRerunBody(BaseModel):

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.api.idempotency import note_done
-from app.api.schemas.graphs import NO_CREDENTIALS
 from app.api.schemas.texts import DESCRIPTION_LENGTH, NAME_LENGTH, clean
 from app.api.services.graphs import make_version
 from app.api.services.nesting import Nesting
@@ -23,12 +22,13 @@ from app.autogpt.sub_graphs import FIRST_VERSION
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import PayloadTooLarge
+from app.graph.credential_needs import credentials_schema, needs_from_json
 from app.graph.definition import definition_from_json
 from app.graph.nesting import GRAPH_ID, GraphRef, NestedGraph, list_below, list_refs
 from app.graph.problems import NodeErrors
 from app.llm.models import find_provider
 from app.models import graphs
-from app.models.graphs import SavedGraph
+from app.models.graphs import SavedGraph, read_nests
 from app.models.tables import Graph, GraphVersion
 
 MAX_EXPORT_BYTES = 32 * 1024 * 1024
@@ -105,6 +105,7 @@ class AgentFiles:
                 one.input_schema,
                 one.output_schema,
                 one.nests,
+                credential_needs=one.credential_needs,
             )
             made[GraphRef(graph.id)] = made[GraphRef(graph.id, FIRST_VERSION)] = nested
             prepared[graph.id] = one
@@ -125,10 +126,14 @@ class AgentFiles:
         found = await self._nesting.find(owner, definition)
         below = list_below(list_refs(definition, self._registry.signatures), found)
         nested = await self._load(owner, below)
+
+        def as_saved(each: SavedGraph) -> SavedAgent:
+            return _as_saved(each, list_below(read_nests(each.version.nests), found))
+
         active = {ref.graph_id: each.version for ref, each in found.items() if ref.version is None}
         return await asyncio.to_thread(
             lambda: write_agent(
-                _as_saved(saved), list(map(_as_saved, nested)), self._registry.signatures, active=active
+                as_saved(saved), list(map(as_saved, nested)), self._registry.signatures, active=active
             )
         )
 
@@ -160,8 +165,10 @@ def _note_problems(problems: NodeErrors, graph: ImportedGraph) -> None:
             graph.report.note(code, message, node_id=node_id)
 
 
-def _as_saved(saved: SavedGraph) -> SavedAgent:
+def _as_saved(saved: SavedGraph, below: Sequence[NestedGraph]) -> SavedAgent:
     version: GraphVersion = saved.version
+    needs = needs_from_json(version.credential_needs)
+    nested = (need for each in below for need in each.credential_needs)
     return SavedAgent(
         id=saved.graph.id,
         version=version.version,
@@ -171,5 +178,5 @@ def _as_saved(saved: SavedGraph) -> SavedAgent:
         extras=version.extras,
         created_at=version.created_at,
         definition=definition_from_json(version.definition),
-        credentials_input_schema=NO_CREDENTIALS,
+        credentials_input_schema=credentials_schema([*needs, *nested]),
     )

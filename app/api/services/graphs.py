@@ -15,6 +15,7 @@ from app.api.services.preparation import PreparedGraph, prepare_graph
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import GraphInvalid
+from app.graph.credential_needs import needs_to_json
 from app.graph.definition import GraphDefinition, definition_from_json
 from app.graph.nesting import NestedGraph
 from app.models import graphs, memories
@@ -61,6 +62,7 @@ class Graphs:
             node_errors={},
             input_schema=prepared.input_schema,
             output_schema=prepared.output_schema,
+            credentials_input_schema=prepared.credentials_schema,
         )
 
     async def create(self, owner: str, body: GraphBody) -> SavedGraph:
@@ -192,6 +194,7 @@ def make_version(graph_id: uuid.UUID, number: int, body: Described, prepared: Pr
         input_schema=prepared.input_schema,
         output_schema=prepared.output_schema,
         nests=[[str(ref.graph_id), ref.version] for ref in prepared.nests],
+        credential_needs=needs_to_json(prepared.credential_needs),
         created_at=datetime.now(UTC),
         **values,
     )

@@ -8,9 +8,10 @@ from typing import Any
 from app.blocks.registry import BlockRegistry
 from app.errors import GraphInvalid
 from app.graph.compilation import CompiledGraph, compile_graph
+from app.graph.credential_needs import NodeNeed, credentials_schema, list_needs
 from app.graph.definition import GraphDefinition, definition_to_json, name_links
 from app.graph.interface import drop_needless_marks, input_schema, output_schema, recompute_static
-from app.graph.nesting import Found, GraphRef, check_nesting, list_refs
+from app.graph.nesting import Found, GraphRef, check_nesting, list_below, list_refs
 from app.graph.problems import NodeErrors
 from app.graph.validation import validate_graph
 
@@ -25,6 +26,10 @@ class PreparedGraph:
     output_schema: dict[str, Any]
     nests: tuple[GraphRef, ...]
     """What its nodes execute."""
+    credential_needs: tuple[NodeNeed, ...]
+    """Of its own nodes."""
+    credentials_schema: dict[str, Any]
+    """Of these, and of what is nested in it."""
     nesting_problems: NodeErrors
     """What is wrong with the graphs that it executes; only an imported graph may have any."""
 
@@ -54,11 +59,15 @@ def prepare_graph(
             problems[node_id] = errors | problems.get(node_id, {})
     if problems:
         raise GraphInvalid(problems)
+    needs, nests = list_needs(graph, signatures), list_refs(graph, signatures)
+    nested = (need for each in list_below(nests, found) for need in each.credential_needs)
     return PreparedGraph(
         definition=definition_to_json(graph),
         compiled=compile_graph(graph, signatures),
         input_schema=input_schema(graph, signatures),
         output_schema=output_schema(graph, signatures),
-        nests=list_refs(graph, signatures),
+        nests=nests,
+        credential_needs=tuple(needs),
+        credentials_schema=credentials_schema([*needs, *nested]),
         nesting_problems=of_nesting,
     )

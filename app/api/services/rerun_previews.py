@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.activities.feeding import Offered, feed
@@ -46,6 +46,8 @@ class Preview:
     estimated_credits: int
     chosen: list[int] | None
     """The numbers of the named nodes in the version that will run."""
+    missing_credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What is wrong with the credentials that it would use, by node id and field."""
 
 
 class Previews:

@@ -7,12 +7,13 @@ then does it by the same rules.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from app.activities.contracts import Rerun
 from app.api.schemas.reruns import RerunBody
+from app.api.services.choosing import Choosing
 from app.api.services.identity import fingerprint_of
 from app.api.services.launching import Launch, Launching, Started
 from app.api.services.records import ExecutionRecords, is_ended
@@ -21,7 +22,8 @@ from app.api.services.starting import require_valid_inputs
 from app.api.services.values import Values
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
-from app.errors import Conflict, InsufficientCredits
+from app.errors import Conflict, GraphInvalid, InsufficientCredits
+from app.graph.problems import GRAPH, NodeErrors
 from app.graph.status import Status
 from app.models import graphs, users
 from app.models.graphs import SavedGraph
@@ -55,6 +57,10 @@ class _Draft:
     wish: Wish
     launch: Launch
     preview: Preview
+    credentials: dict[str, str]
+    """Ids by key."""
+    missing_credentials: NodeErrors
+    """What is wrong with them, as far as it concerns what is to be executed."""
 
 
 class Rerunning:
@@ -66,6 +72,7 @@ class Rerunning:
         registry: BlockRegistry,
         records: ExecutionRecords,
         values: Values,
+        choosing: Choosing,
         launching: Launching,
     ) -> None:
         """Take what running again needs.
@@ -75,12 +82,14 @@ class Rerunning:
             registry: The blocks there are.
             records: Finds what is to be run again.
             values: Stores large inputs.
+            choosing: Checks which credentials are to be used.
             launching: Starts what has been decided.
         """
         self._sessions = sessions
         self._registry = registry
         self._records = records
         self._values = values
+        self._choosing = choosing
         self._launching = launching
         self._previews = Previews(sessions, values, registry)
 
@@ -93,7 +102,8 @@ class Rerunning:
             GraphInvalid: The inputs do not fit.
             InvalidRequest: A node is named that the version does not have, or a limit is beyond what is allowed.
         """
-        return (await self._draft(request)).preview
+        draft = await self._draft(request)
+        return replace(draft.preview, missing_credentials=draft.missing_credentials)
 
     async def rerun(self, request: RerunRequest) -> Started:
         """Start a rerun, or find the one that this request has started before.
@@ -101,7 +111,7 @@ class Rerunning:
         Raises:
             NotFound: The owner has no such execution, or its graph no such version.
             Conflict: As for a preview, or it would do again what changes something in the world, unconfirmed.
-            GraphInvalid: The inputs do not fit.
+            GraphInvalid: The inputs do not fit, or credentials are missing.
             InsufficientCredits: The owner has no credits.
             InvalidRequest: As for a preview, or the key was used for another request.
             EngineUnavailable: Nothing was started.
@@ -125,6 +135,8 @@ class Rerunning:
     async def _require_draft(self, request: RerunRequest) -> _Draft:
         draft = await self._draft(request)
         await self._require_credits(request.owner)
+        if draft.missing_credentials:
+            raise GraphInvalid(draft.missing_credentials)
         unkeyed = draft.preview.unkeyed
         if unkeyed and not request.body.confirm:
             raise Conflict(
@@ -160,9 +172,17 @@ class Rerunning:
                 if body.from_nodes is None
                 else "Nothing would be executed: no value reaches these nodes"
             )
+        credentials, problems = await self._choosing.choose_again(
+            owner, saved, original.credentials, body.credentials_inputs or {}
+        )
+        problems = {
+            node_id: fields
+            for node_id, fields in problems.items()
+            if node_id == GRAPH or node_id in preview.to_run
+        }
         rerun = Rerun(str(original.id), preview.chosen)
         launch = Launch(saved.version.name, limits, body.priority, rerun)
-        return _Draft(original, saved, wish, launch, preview)
+        return _Draft(original, saved, wish, launch, preview, credentials, problems)
 
     async def _open_inputs(self, original: Execution) -> dict[str, Any]:
         found = await self._values.find(original.user_id, [original.inputs])
@@ -188,6 +208,7 @@ class Rerunning:
             parent_id=original.id,
             inputs=await self._values.store(request.owner, dict(draft.wish.inputs)),
             outputs={},
+            credentials=draft.credentials,
             fingerprint=request.fingerprint,
             budget=original.budget if budget is None else budget,
             created_at=datetime.now(UTC),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.api.schemas.executions import ExecuteBody
+from app.api.services.choosing import Choosing
 from app.api.services.identity import fingerprint_of
 from app.api.services.launching import Launch, Launching, Started
 from app.api.services.values import Values
@@ -52,7 +53,12 @@ class Starting:
     """Starts executions."""
 
     def __init__(
-        self, sessions: Sessions, registry: BlockRegistry, values: Values, launching: Launching
+        self,
+        sessions: Sessions,
+        registry: BlockRegistry,
+        values: Values,
+        choosing: Choosing,
+        launching: Launching,
     ) -> None:
         """Take what starting needs.
 
@@ -60,11 +66,13 @@ class Starting:
             sessions: Where graphs are read.
             registry: The blocks there are.
             values: Stores large inputs.
+            choosing: Checks which credentials are to be used.
             launching: Starts what has been decided.
         """
         self._sessions = sessions
         self._registry = registry
         self._values = values
+        self._choosing = choosing
         self._launching = launching
 
     async def start(self, request: StartRequest) -> Started:
@@ -72,7 +80,7 @@ class Starting:
 
         Raises:
             NotFound: The owner has no such graph, version or preset.
-            GraphInvalid: The inputs do not fit.
+            GraphInvalid: The inputs or the chosen credentials do not fit.
             InsufficientCredits: The owner has no credits.
             InvalidRequest: The key was used for another request, or more was asked for than an execution may take.
             EngineUnavailable: Nothing was started.
@@ -87,7 +95,9 @@ class Starting:
             timeout_seconds=body.timeout_seconds, max_node_executions=body.max_node_executions
         )
         saved, inputs = await self._read(request)
+        credentials = await self._choosing.choose(request.owner, saved, body.credentials_inputs)
         execution = self._make_row(execution_id, request, saved, inputs)
+        execution.credentials = credentials
         return await self._launching.launch(execution, Launch(saved.version.name, limits, body.priority))
 
     async def _read(self, request: StartRequest) -> tuple[SavedGraph, Envelope]:

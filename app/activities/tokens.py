@@ -14,10 +14,8 @@ import asyncpg
 import structlog
 
 from app.activities.attempts import end_task
-from app.activities.node_runs import dump
+from app.models.tokens import Token, announce_tokens
 
-CHANNEL = "perdure_tokens"
-"""`[execution id, node id, node execution id, text]` as JSON."""
 INTERVAL_SECONDS = 0.1
 MAX_TEXT_CHARACTERS = 1_000
 """Of one announcement: Postgres takes 8,000 bytes, and a character may be six of them."""
@@ -25,8 +23,6 @@ MAX_WAITING_CHARACTERS = 50_000
 """Of all that waits to be announced."""
 MAX_ID_CHARACTERS = 1_000
 ANNOUNCE_TIMEOUT_SECONDS = 5.0
-
-_ANNOUNCE = "SELECT pg_notify($1, given.text) FROM unnest($2::text[]) AS given(text)"
 
 log = structlog.get_logger(__name__)
 
@@ -76,9 +72,9 @@ class TokenFeed:
                 # First the pause: a short answer is one piece then.
                 await asyncio.sleep(INTERVAL_SECONDS)
                 waiting, self._waiting, self._size = self._waiting, {}, 0
-                texts = [dump([*key, piece]) for key, pieces in waiting.items() for piece in _cut(pieces)]
+                tokens = [Token(*key, piece) for key, pieces in waiting.items() for piece in _cut(pieces)]
                 async with asyncio.timeout(ANNOUNCE_TIMEOUT_SECONDS):
-                    await self._pool.execute(_ANNOUNCE, CHANNEL, texts)
+                    await announce_tokens(self._pool, tokens)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             # Whoever watches sees the whole answer when the node has ended.
             log.debug("tokens_dropped", reason=type(error).__name__)

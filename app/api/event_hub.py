@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,12 +17,15 @@ import asyncpg
 import structlog
 
 from app.database import plain_url
+from app.models import tokens
 from app.models.recording import CHANNEL
+from app.models.tokens import Token
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 2.0
 CONNECT_TIMEOUT_SECONDS = 5.0
+MAX_TOKENS = 1_000
 CHECK_SECONDS = 5.0
 """How often the listening connection is asked whether it is alive."""
 
@@ -29,24 +33,49 @@ CHECK_SECONDS = 5.0
 class Subscription:
     """One waiting for one execution."""
 
-    def __init__(self, *, is_for_status: bool = False) -> None:
+    def __init__(self, *, is_for_status: bool = False, takes_tokens: bool = False) -> None:
         """Wait for news.
 
         Args:
             is_for_status: Of its status only; else of every event.
+            takes_tokens: Also of what models write meanwhile.
         """
         self.is_for_status = is_for_status
+        self.takes_tokens = takes_tokens
         self._news = asyncio.Event()
+        self._is_of_log = False
+        # Whoever reads too slowly loses the oldest: it is only shown.
+        self._tokens: deque[Token] = deque(maxlen=MAX_TOKENS)
 
     def wake(self) -> None:
         """End the wait, or the next one."""
+        self._is_of_log = True
         self._news.set()
 
-    async def wait(self, timeout_seconds: float = POLL_SECONDS) -> None:
-        """Return when there may be something new, or after a poll interval at most."""
+    def show(self, token: Token) -> None:
+        """End the wait, or the next one, for a piece of what a model writes."""
+        self._tokens.append(token)
+        self._news.set()
+
+    def take_tokens(self) -> list[Token]:
+        """Return what models have written since the last time."""
+        taken = list(self._tokens)
+        self._tokens.clear()
+        return taken
+
+    async def wait(self, timeout_seconds: float = POLL_SECONDS) -> bool:
+        """Wait until there may be something new, or for a poll interval at most.
+
+        Returns:
+            Whether it may be in the log. If not, models have written something.
+        """
+        is_of_log = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), min(timeout_seconds, POLL_SECONDS))
+            is_of_log = self._is_of_log
         self._news.clear()
+        self._is_of_log = False
+        return is_of_log
 
 
 class EventHub:
@@ -72,10 +101,10 @@ class EventHub:
 
     @asynccontextmanager
     async def subscribe(
-        self, execution_id: str, *, is_for_status: bool = False
+        self, execution_id: str, *, is_for_status: bool = False, takes_tokens: bool = False
     ) -> AsyncIterator[Subscription]:
         """Give a subscription to the announcements about one execution: all of them, or those of its status."""
-        subscription = Subscription(is_for_status=is_for_status)
+        subscription = Subscription(is_for_status=is_for_status, takes_tokens=takes_tokens)
         self._subscriptions.setdefault(execution_id, set()).add(subscription)
         try:
             yield subscription
@@ -103,6 +132,7 @@ class EventHub:
         connection.add_termination_listener(lambda _: lost.set())
         try:
             await connection.add_listener(CHANNEL, self._announce)
+            await connection.add_listener(tokens.CHANNEL, self._show)
             # What was announced while nobody listened.
             self._wake_all()
             while not lost.is_set():
@@ -118,6 +148,12 @@ class EventHub:
         for subscription in self._subscriptions.get(execution_id, ()):
             if status or not subscription.is_for_status:
                 subscription.wake()
+
+    def _show(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        token = tokens.read_token(str(payload))
+        for subscription in self._subscriptions.get(token.execution_id, ()):
+            if subscription.takes_tokens:
+                subscription.show(token)
 
     def _wake_all(self) -> None:
         for subscriptions in self._subscriptions.values():

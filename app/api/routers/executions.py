@@ -175,7 +175,9 @@ async def list_events(
 ) -> PageView[EventView] | Response:
     """Read what happened in an execution, event by event.
 
-    With `Accept: text/event-stream` the events come as they happen, and the stream ends after the last one.
+    With `Accept: text/event-stream` the events come as they happen, and the stream ends after the last one. In between
+    come pieces of what language models write, as `token` events without an id: `{node_id, node_execution_id, text}`.
+    They are shown to whoever listens at that moment and kept nowhere; the whole text is an output of the node.
     """
     await api.records.require(caller.user_id, execution_id)
     start = parse_number(last_event_id) if last_event_id else min(max(after, cursor), MAX_NUMBER)

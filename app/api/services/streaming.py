@@ -14,10 +14,12 @@ from app.api.schemas.executions import EventView
 from app.api.services.waiting import Waiting
 from app.errors import NotFound
 from app.models.tables import ExecutionEvent
+from app.models.tokens import Token
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT = ": heartbeat\n\n"
+TOKEN = "token"  # noqa: S105 - the name of an event
 RETRY_SECONDS = 1.0
 
 
@@ -33,7 +35,8 @@ async def stream_events(
         try:
             async for batch in waiting.follow(owner, execution_id, after=after):
                 yield "".join(map(_frame, batch)) or HEARTBEAT
-                after = batch[-1].seq if batch else after
+                for event in batch:
+                    after = event.seq if isinstance(event, ExecutionEvent) else after
             return
         except NotFound:
             return
@@ -43,7 +46,15 @@ async def stream_events(
         yield HEARTBEAT
 
 
-def _frame(event: ExecutionEvent) -> str:
+def _frame(event: ExecutionEvent | Token) -> str:
+    if isinstance(event, Token):
+        # Without an id: a stream that goes on later does not have it again.
+        shown = {
+            "node_id": event.node_id,
+            "node_execution_id": event.node_execution_id,
+            "text": event.text,
+        }
+        return f"event: {TOKEN}\ndata: {json.dumps(shown)}\n\n"
     view = EventView(seq=event.seq, type=event.type, data=event.data, at=event.at)
     # ASCII, so no line break of any kind can stand in the data.
     text = json.dumps(view.model_dump(mode="json"), separators=(",", ":"))

@@ -12,6 +12,7 @@ from app.api.services.records import ExecutionRecords, is_ended
 from app.database import Sessions
 from app.models import events
 from app.models.tables import Execution, ExecutionEvent
+from app.models.tokens import Token
 
 BATCH = 200
 JUDGE_SECONDS = 10.0
@@ -68,15 +69,19 @@ class Waiting:
 
     async def follow(
         self, owner: str, execution_id: uuid.UUID, *, after: int
-    ) -> AsyncIterator[list[ExecutionEvent]]:
+    ) -> AsyncIterator[list[ExecutionEvent] | list[Token]]:
         """Give events in batches until the last one of the execution; an empty batch is a sign of life.
+
+        In between come batches of what models write meanwhile.
 
         Raises:
             NotFound: The owner has no such execution, or it was deleted meanwhile.
         """
         silent_since = time.monotonic()
-        async with self._hub.subscribe(str(execution_id)) as subscription:
+        async with self._hub.subscribe(str(execution_id), takes_tokens=True) as subscription:
             while not self._hub.is_closed:
+                if tokens := subscription.take_tokens():
+                    yield tokens
                 # The row first: events that it counts are in the log that is read afterwards.
                 execution = await self._records.read(owner, execution_id)
                 async with self._sessions() as session:
@@ -93,5 +98,6 @@ class Waiting:
                         # Also closes the record of an execution that was ended behind its back.
                         await self._records.require(owner, execution_id)
                         yield []
-                    await subscription.wait()
+                    while not await subscription.wait():
+                        yield subscription.take_tokens()
                     await asyncio.sleep(SHORTEST_REST_SECONDS)

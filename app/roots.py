@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import uvloop
@@ -88,6 +89,19 @@ def block_choice(settings: Settings) -> BlockChoice:
     """Return which blocks there are and which of them are on."""
     return BlockChoice(
         disabled=settings.disabled_blocks, packages=settings.block_packages, settings=settings.made
+    )
+
+
+def own_services(settings: Settings) -> tuple[str, ...]:
+    """Return `host:port` of what this system is made of, which no block may reach."""
+    usual_ports = {"postgresql+asyncpg": 5432, "redis": 6379, "http": 80, "https": 443}
+    temporal = f"temporal://{settings.temporal_address}"
+    urls = (temporal, settings.temporal_ui_url, settings.database_url, reveal(settings.redis_url))
+    parts = [urlsplit(url) for url in urls if url]
+    return tuple(
+        f"{each.hostname}:{each.port or usual_ports.get(each.scheme, 7233)}"
+        for each in parts
+        if each.hostname
     )
 
 

@@ -12,6 +12,7 @@ from app.blocks.tools import Conversation
 from app.outbound.services import WebServices
 
 if TYPE_CHECKING:
+    from app.code_sandbox.jobs import CodeSandbox
     from app.llm.language_models import LanguageModels
     from app.outbound.http import OutboundHttp
 
@@ -132,6 +133,8 @@ class BlockContext:
     """Shows a piece of text to those who watch the execution at this moment. Nobody keeps it."""
     web: WebServices = field(default_factory=WebServices)
     """What the operator has chosen."""
+    sandbox: CodeSandbox | None = None
+    """Where code is executed; None when this worker executes none."""
     conversation: Conversation = field(default_factory=Conversation)
     """Of a block that calls tools: which there are, and where it stands with them."""
 

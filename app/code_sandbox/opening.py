@@ -8,7 +8,7 @@ import socket
 import tempfile
 
 from app.code_sandbox.bubblewrap import BubblewrapSandbox
-from app.code_sandbox.jobs import Job, Language, Limits
+from app.code_sandbox.jobs import CodeSandbox, Job, Language, Limits
 from app.errors import BlockError, PerdureError, Severity
 
 _TRIAL_SECONDS = 60.0
@@ -63,18 +63,21 @@ async def open_sandbox(*, limits: Limits | None = None) -> BubblewrapSandbox:
             f"The sandbox for code is not offered on this kind of machine ({error})"
         ) from error
     try:
-        await _try_out(sandbox)
+        await try_out(sandbox)
     except SandboxUnfit:
         sandbox.close()
         raise
     return sandbox
 
 
-async def _try_out(sandbox: BubblewrapSandbox) -> None:
+async def try_out(sandbox: CodeSandbox) -> None:
+    """Execute code that looks for holes in the walls around it.
+
+    Raises:
+        SandboxUnfit: It found some, or cannot be executed; the message says what is wrong.
+    """
     with socket.create_server(("127.0.0.1", 0)) as service, tempfile.NamedTemporaryFile() as file:
-        trial = _TRIAL.format(
-            port=service.getsockname()[1], paths=[file.name, *_HIDDEN], names=_OWN_VARIABLES, pid=os.getpid()
-        )
+        trial = make_trial(port=service.getsockname()[1], path=file.name)
         try:
             outcome = await sandbox.run(Job(Language.PYTHON, trial, timeout_seconds=_TRIAL_SECONDS))
         except BlockError as error:
@@ -85,3 +88,13 @@ async def _try_out(sandbox: BubblewrapSandbox) -> None:
     found = outcome.results[0].get("json") if outcome.results else None
     if found != []:
         raise SandboxUnfit(f"The sandbox for code does not hold here: {json.dumps(found)}")
+
+
+def make_trial(*, port: int, path: str) -> str:
+    """Return code whose last expression is a list of the holes it has found.
+
+    Args:
+        port: Of a service of this machine.
+        path: Of a file of this machine.
+    """
+    return _TRIAL.format(port=port, paths=[path, *_HIDDEN], names=_OWN_VARIABLES, pid=os.getpid())

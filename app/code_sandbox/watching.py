@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 import psutil
@@ -103,11 +104,16 @@ def _read(descriptor: int, pipes: Pipes) -> bool:
 
 
 def _memory_of(pid: int) -> int:
-    """Return the bytes of memory that a process and all below it hold."""
+    """Return the bytes of memory that a process and all below it hold, without the files that they have mapped."""
     total = 0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
         for each in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += each.memory_info().rss
+            with contextlib.suppress(OSError):
+                total += _held_by(Path(f"/proc/{each.pid}/status").read_text())
     return total
+
+
+def _held_by(status: str) -> int:
+    fields = dict(line.partition(":")[::2] for line in status.splitlines())
+    return sum(int(fields.get(name, "0 kB").split()[0]) * 1024 for name in ("RssAnon", "RssShmem"))

@@ -123,6 +123,7 @@ def _make_workers(settings: Settings, stack: EmbeddedStack, worker_script: Path)
     environment = {
         f"{PREFIX}DATABASE_URL": stack.database_url,
         f"{PREFIX}TEMPORAL_ADDRESS": stack.temporal_address,
+        f"{PREFIX}TEMPORAL_UI_URL": settings.temporal_ui_url or stack.temporal_ui_url,
         f"{PREFIX}ENCRYPTION_KEY": reveal(settings.encryption_key) or "",
         # A build has to be made current by hand; these are replaced all at once.
         f"{PREFIX}BUILD_ID": "",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from app.blocks.context import BlockContext, File, Scope
 from app.blocks.credentials import Credentials
-from app.errors import BlockInputInvalid
+from app.code_sandbox.jobs import CodeSandbox
+from app.errors import BlockInputInvalid, BlockLimitExceeded
+from app.files.data_uris import DataUriBroken, parse_data_uri
+from app.files.references import make_reference
 from app.json_values import to_json
 from app.llm.language_models import LanguageModels
 from app.outbound.http import OutboundHttp
@@ -20,6 +24,8 @@ class MemoryFiles:
         self.files: dict[str, File] = {}
 
     async def read(self, reference: str, *, limit_bytes: int | None = None) -> File:
+        if reference.startswith("data:"):
+            return self._decode(reference, limit_bytes)
         if reference not in self.files:
             raise BlockInputInvalid("There is no such file")
         return self.files[reference]
@@ -27,9 +33,18 @@ class MemoryFiles:
     async def store(
         self, content: bytes, *, name: str = "", content_type: str = "", is_kept: bool = False
     ) -> str:
-        reference = f"workspace://{len(self.files) + 1}"
+        reference = make_reference(uuid.UUID(int=len(self.files) + 1))
         self.files[reference] = File(content, name, content_type)
         return reference
+
+    def _decode(self, reference: str, limit_bytes: int | None) -> File:
+        try:
+            given = parse_data_uri(reference)
+        except DataUriBroken as error:
+            raise BlockInputInvalid(str(error)) from error
+        if limit_bytes is not None and len(given.content) > limit_bytes:
+            raise BlockLimitExceeded("The file is too large")
+        return File(given.content, "", given.media_type)
 
 
 class MemoryOfOne:
@@ -78,6 +93,7 @@ def make_context(
     credentials: GivenCredentials | None = None,
     steps: MemorySteps | None = None,
     streamed: list[str] | None = None,
+    sandbox: CodeSandbox | None = None,
 ) -> BlockContext:
     async def stream(text: str) -> None:
         if streamed is not None:
@@ -98,4 +114,5 @@ def make_context(
         credentials=credentials or GivenCredentials(),
         steps=steps or MemorySteps(),
         stream=stream,
+        sandbox=sandbox,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,8 +76,11 @@ def install_package(folder: Path) -> Path:
     source.mkdir(parents=True)
     (source / f"{MODULE}.py").write_text(CODE)
     (source / "pyproject.toml").write_text(_PROJECT)
-    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    # Not compiled: a test that rewrites the module within the second would get the old one.
+    options = ["--quiet", "--no-compile", "--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)], check=True
+        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)],
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        check=True,
     )
     return target

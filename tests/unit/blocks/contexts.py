@@ -94,6 +94,7 @@ def make_context(
     steps: MemorySteps | None = None,
     streamed: list[str] | None = None,
     sandbox: CodeSandbox | None = None,
+    idempotency_key: str = "e:n:1",
 ) -> BlockContext:
     async def stream(text: str) -> None:
         if streamed is not None:
@@ -106,7 +107,7 @@ def make_context(
         node_id="n",
         attempt=attempt,
         is_last_attempt=is_last_attempt,
-        idempotency_key="e:n:1",
+        idempotency_key=idempotency_key,
         http=http or OutboundHttp(),
         language_models=language_models or LanguageModels(),
         files=files or MemoryFiles(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -80,11 +81,16 @@ class LanguageModelStub(_Stub):
         self.answer: str | Callable[[dict[str, Any]], str | dict[str, Any]] = "A short answer."
         self.latency_seconds = 0.0
         self.usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
-        self._failures: list[int] = []
+        self.keys: list[str | None] = []
+        """The idempotency keys of the requests."""
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+        self.hold_after: int | None = None
+        self._failures: list[tuple[int, str | None]] = []
 
-    def fail(self, status: int, *, times: int = 1) -> None:
+    def fail(self, status: int, *, times: int = 1, retry_after: str | None = None) -> None:
         """Answer the next requests with an error."""
-        self._failures += [status] * times
+        self._failures += [(status, retry_after)] * times
 
     def recover(self) -> None:
         """Answer as if it had never been told to fail."""
@@ -97,16 +103,20 @@ class LanguageModelStub(_Stub):
         asked = await request.json()
         self.requests.append(asked)
         self.authorizations.append(request.headers.get("authorization"))
+        self.keys.append(request.headers.get("idempotency-key"))
         await asyncio.sleep(self.latency_seconds)
+        if self.hold_after is not None and len(self.requests) > self.hold_after:
+            await self.let_go.wait()
         if self._failures:
-            status = self._failures.pop(0)
+            status, retry_after = self._failures.pop(0)
             error = {
                 "message": "The stub was told to fail",
                 "type": "stub_error",
                 "code": None,
                 "param": None,
             }
-            return JSONResponse({"error": error}, status)
+            headers = {"retry-after": retry_after} if retry_after else None
+            return JSONResponse({"error": error}, status, headers)
         answer = self.answer(asked) if callable(self.answer) else self.answer
         message = {"role": "assistant", "content": answer} if isinstance(answer, str) else answer
         if asked.get("stream"):
@@ -116,17 +126,37 @@ class LanguageModelStub(_Stub):
 
     async def _stream(self, asked: dict[str, Any], message: dict[str, Any]) -> AsyncIterator[str]:
         head = _head(asked, "chat.completion.chunk")
-        for delta, reason in ((message, None), ({}, _finish_reason(message))):
-            choice = {"index": 0, "delta": delta, "finish_reason": reason}
-            yield f"data: {json.dumps(head | {'choices': [choice]})}\n\n"
+        *first, last = _deltas(message)
+        for delta in first:
+            yield _chunk(head, delta)
+        await self.let_go.wait()
+        yield _chunk(head, last)
+        yield _chunk(head, {}, _finish_reason(message))
         yield f"data: {json.dumps(head | {'choices': [], 'usage': self.usage})}\n\n"
         yield "data: [DONE]\n\n"
+
+
+def _deltas(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a message in pieces: its text word by word, then the rest of it."""
+    words = re.findall(r"\S*\s*", message.get("content") or "")[:-1]
+    pieces = [{"role": "assistant", "content": word} for word in words]
+    if message.get("tool_calls"):
+        calls = [{**call, "index": index} for index, call in enumerate(message["tool_calls"])]
+        pieces.append({"role": "assistant", "tool_calls": calls})
+    return pieces or [{"role": "assistant", "content": ""}]
+
+
+def _chunk(head: dict[str, Any], delta: dict[str, Any], reason: str | None = None) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return f"data: {json.dumps(head | {'choices': [choice]})}\n\n"
 
 
 class SearchStub(_Stub):
     """A search engine that answers as SearXNG does. It finds one page, which it also serves; `queries` were asked."""
 
-    text = "The tower of the town hall is 61 metres high. It was finished in 1894, after nine years of building."
+    text = (
+        "The tower of the town hall is 61 metres high. It was finished in 1894, after nine years of building."
+    )
 
     def __init__(self) -> None:
         super().__init__([Route("/search", self._search), Route("/page", self._page)])

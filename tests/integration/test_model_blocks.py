@@ -1,0 +1,217 @@
+"""Blocks that ask a language model, through the engine: what is recorded, what is tried again, what is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from app.graph.definition import GraphDefinition
+from tests.e2e.rest import events_of, get, graph, node, nodes_of, save, start, wait
+from tests.engine import Engine, make_graph
+from tests.rest_api import RestApi
+from tests.stack import eventually
+from tests.stubs import LanguageModelStub
+
+USAGE = {"model": "gpt-4o-mini", "input_tokens": 11, "output_tokens": 7, "calls": 1}
+SOON = {"metadata": {"retry": {"max_attempts": 3, "initial_seconds": 0.1}}}
+
+
+@pytest.fixture
+async def worker(engine: Engine, language_model: LanguageModelStub) -> AsyncIterator[None]:
+    """A worker that asks the stub."""
+    async with engine.worker(llm_base_url=language_model.url):
+        yield
+
+
+def one(block: str, **constants: Any) -> GraphDefinition:
+    return make_graph({"ask": (block, constants)}, [])
+
+
+def outputs(record: Any) -> list[tuple[str, Any]]:
+    (row,) = record.of("ask")
+    return [(pin, envelope[0]) for pin, envelope in row["outputs"]]
+
+
+async def test_a_text_and_what_it_took_are_recorded(
+    alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+) -> None:
+    nodes = [
+        node("a", "ai_text_generator_block", prompt="p"),
+        node("b", "ai_text_generator_block"),
+        node("sum", "calculator_block", operation="Add", a=1, b=2),
+    ]
+    body = graph(nodes, ["a.response -> b.prompt"])
+    ended = await wait(alice, (await start(alice, await save(alice, body)))["id"])
+    assert ended["status"] == "COMPLETED", ended["error"]
+    rows = await nodes_of(alice, ended["id"])
+    assert [rows[name][0]["usage"] for name in ("a", "b", "sum")] == [USAGE, USAGE, None]
+    assert (ended["stats"]["input_tokens"], ended["stats"]["output_tokens"]) == (22, 14)
+    assert rows["b"][0]["outputs"]["response"] == ["A short answer."]
+    assert language_model.requests[1]["messages"] == [{"role": "user", "content": "A short answer."}]
+
+
+async def test_what_an_execution_has_taken_so_far_is_seen_while_it_runs(
+    alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+) -> None:
+    nodes = [node("a", "ai_text_generator_block", prompt="p"), node("b", "ai_text_generator_block")]
+    language_model.hold_after = 1
+    language_model.let_go.clear()
+    execution = await start(alice, await save(alice, graph(nodes, ["a.response -> b.prompt"])))
+    await eventually(lambda: len(language_model.requests) == 1)
+    language_model.let_go.set()
+    language_model.let_go = asyncio.Event()
+    await eventually(lambda: len(language_model.requests) == 2)
+
+    assert (await get(alice, execution["id"]))["stats"]["input_tokens"] == 11
+    language_model.let_go.set()
+    await wait(alice, execution["id"])
+
+
+async def test_a_provider_that_is_overloaded_is_asked_again_when_it_says(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.fail(429, retry_after="1")
+    record = await engine.run(one("ai_text_generator_block", prompt="p", **SOON))
+    (row,) = record.of("ask")
+    assert (record.status, row["attempt"]) == ("COMPLETED", 2)
+    assert len(language_model.requests) == 2
+    assert len(set(language_model.keys)) == 1
+
+
+async def test_questions_that_were_answered_are_neither_asked_nor_counted_again(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    answers = ["no object", "still none", '{"a": 1}']
+    failed = False
+
+    def answer(_: dict[str, Any]) -> str:
+        nonlocal failed
+        if len(answers) == 1 and not failed:
+            failed = True
+            language_model.fail(503)
+        return answers.pop(0)
+
+    language_model.answer = answer
+    given = {"prompt": "p", "expected_format": {"a": "a number"}}
+    record = await engine.run(one("ai_structured_response_generator_block", **given, **SOON))
+    (row,) = record.of("ask")
+    assert record.status == "COMPLETED", record.error
+    assert outputs(record)[0] == ("response", {"a": 1})
+    assert row["usage"] == {**USAGE, "input_tokens": 33, "output_tokens": 21, "calls": 3}
+    assert len(set(language_model.keys)) == 3
+
+
+async def test_a_large_answer_of_a_step_is_kept_for_the_next_attempt(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    long = "word " * 20_000
+
+    def fail_once(asked: dict[str, Any]) -> str:
+        if len(language_model.requests) == 1:
+            language_model.fail(503)
+        return long if len(language_model.requests) == 1 else "short"
+
+    language_model.answer = fail_once
+    given = {"text": "a b", "max_tokens": 1, "chunk_overlap": 0}
+    record = await engine.run(one("ai_text_summarizer_block", **given, **SOON))
+    assert record.status == "COMPLETED", record.error
+    assert record.of("ask")[0]["attempt"] == 2
+    # The long one was asked for once: the next attempt went on after it.
+    parts = [asked["messages"][1]["content"] for asked in language_model.requests[:3]]
+    assert parts == ["a", "b", "b"]
+
+
+async def test_a_list_goes_out_item_by_item(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = '["x", "y"]'
+    record = await engine.run(one("ai_list_generator_block", focus="letters"))
+    assert [pin for pin, _ in outputs(record)] == ["generated_list", "prompt", "list_item", "list_item"]
+
+
+async def test_a_condition_takes_one_branch(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = "false"
+    given = {"input_value": 5, "condition": "it is even", "yes_value": "even"}
+    record = await engine.run(one("ai_condition_block", **given))
+    assert outputs(record) == [("result", False), ("no_output", 5)]
+
+
+async def test_an_answer_that_cannot_be_read_fails_the_node_on_its_error_pin(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = "perhaps"
+    nodes = {
+        "ask": ("ai_condition_block", {"input_value": 5, "condition": "c"}),
+        "out": ("agent_output_block", {"name": "error"}),
+    }
+    record = await engine.run(make_graph(nodes, ["ask.error -> out.value"]))
+    assert record.status == "COMPLETED"
+    assert "perhaps" in record.outputs["error"][0]
+    assert len(language_model.requests) == 1
+
+
+@contextlib.asynccontextmanager
+async def served(api: RestApi) -> AsyncIterator[str]:
+    """Serve an API over real HTTP: the client of the other tests sees no answer before its end."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(api.application, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # they are pytest's
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def test_what_a_model_writes_is_shown_to_its_watchers_meanwhile_and_kept_nowhere(
+    api: RestApi, alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = "Once upon a time, there was an engine."
+    language_model.let_go.clear()
+    body = graph([node("tell", "ai_text_generator_block", prompt="p")], [])
+    async with served(api) as url, httpx.AsyncClient(base_url=url, headers=alice.headers) as client:
+        execution = await start(client, await save(client, body))
+        path = f"/api/executions/{execution['id']}/events"
+        frames: list[dict[str, str]] = []
+        stream = client.stream("GET", path, headers={"Accept": "text/event-stream"}, timeout=60)
+        async with stream as response:
+            async for frame in read_frames(response):
+                frames.append(frame)
+                if frame["event"] == "token":
+                    # It was shown before the model was done, so it is done now.
+                    language_model.let_go.set()
+        shown = [json.loads(frame["data"]) for frame in frames if frame["event"] == "token"]
+        (row,) = (await nodes_of(client, execution["id"]))["tell"]
+        assert shown
+        assert {(token["node_id"], token["node_execution_id"]) for token in shown} == {("tell", row["id"])}
+        assert language_model.answer.startswith("".join(token["text"] for token in shown))
+        assert all("id" not in frame for frame in frames if frame["event"] == "token")
+        kept = [frame for frame in frames if frame["event"] != "token"]
+        assert [int(frame["id"]) for frame in kept] == list(range(1, len(kept) + 1))
+        assert [event["type"] for event in await events_of(client, execution["id"])] == [
+            frame["event"] for frame in kept
+        ]
+
+
+async def read_frames(response: httpx.Response) -> AsyncIterator[dict[str, str]]:
+    """Give the frames of a stream of events, comments left out."""
+    frame: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        if not line and frame:
+            yield frame
+            frame = {}
+        name, separator, value = line.partition(": ")
+        if separator and name:
+            frame[name] = value

@@ -23,7 +23,7 @@ from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
 from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
 from app.database import migrate, plain_url
-from app.encryption_keys import EncryptionKey
+from app.encryption_keys import parse_encryption_keys
 from app.errors import BlockError, BlockUnavailable
 from app.fairness import make_priority
 from app.graph.compilation import compile_graph
@@ -31,9 +31,10 @@ from app.graph.definition import GraphDefinition, Link, Node, definition_to_json
 from app.graph.signature import RetryPolicy
 from app.objects import ObjectStore
 from app.temporal_worker import WorkerConfig, make_workers
+from tests.stack import ENCRYPTION_KEY
 
 OWNER = "owner"
-KEYS = (EncryptionKey(b"a key of the tests, 32 bytes long"[:32]),)
+KEYS = parse_encryption_keys(ENCRYPTION_KEY)
 FAST = ExecutionLimits(window=40, heartbeat_seconds=5)
 
 

@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from app.api.application import ApiConfig, make_application
 from app.api.auth import issue_token
+from app.blocks.registry import BlockRegistry
 from app.database import migrate
 from tests.engine import KEYS
 
@@ -42,12 +43,16 @@ class RestApi:
 
 @asynccontextmanager
 async def run_api(
-    database_url: str, connect: Callable[[], Awaitable[Client]], **changes: Any
+    database_url: str,
+    connect: Callable[[], Awaitable[Client]],
+    *,
+    registry: BlockRegistry | None = None,
+    **changes: Any,
 ) -> AsyncIterator[RestApi]:
-    """Run an API; `changes` are fields of its configuration."""
+    """Run an API with the usual blocks or others; `changes` are fields of its configuration."""
     await migrate(database_url)
     config = ApiConfig(database_url=database_url, jwt_secret=SECRET, encryption_keys=KEYS)
     config = replace(config, **changes)
-    application = make_application(config, connect)
+    application = make_application(config, connect, registry=registry)
     async with application.router.lifespan_context(application):
         yield RestApi(application)

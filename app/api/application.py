@@ -26,6 +26,7 @@ from app.api.routers import (
     users,
 )
 from app.api.web_ui import WebUiAccess
+from app.blocks.registry import BlockRegistry
 
 __all__ = ["ApiConfig", "make_application"]
 
@@ -37,17 +38,20 @@ Every call but the health checks needs `Authorization: Bearer <token>` or `X-API
 """
 
 
-def make_application(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) -> FastAPI:
+def make_application(
+    config: ApiConfig, connect: Callable[[], Awaitable[Client]], *, registry: BlockRegistry | None = None
+) -> FastAPI:
     """Make the API.
 
     Args:
         config: What it needs to know.
         connect: Connects to Temporal; called when a connection is first needed, and again until there is one.
+        registry: The blocks there are; those of the configuration unless said otherwise.
 
     Raises:
         ValueError: The configuration says neither secret nor key set for tokens.
     """
-    resources = make_resources(config, connect)
+    resources = make_resources(config, connect, registry=registry)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

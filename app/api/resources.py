@@ -144,12 +144,15 @@ class Resources:
             await self.database.dispose()
 
 
-def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) -> Resources:
+def make_resources(
+    config: ApiConfig, connect: Callable[[], Awaitable[Client]], *, registry: BlockRegistry | None = None
+) -> Resources:
     """Build what requests are served from. Nothing is connected yet.
 
     Args:
         config: What the API needs to know.
         connect: Connects to Temporal; called again whenever there is no connection yet.
+        registry: The blocks there are; those of the configuration unless said otherwise.
 
     Raises:
         ValueError: The configuration says neither secret nor key set for tokens.
@@ -160,7 +163,7 @@ def make_resources(config: ApiConfig, connect: Callable[[], Awaitable[Client]]) 
     engine = Engine(connect, config.temporal_address)
     values = Values(sessions, config.objects)
     hub = EventHub(config.database_url)
-    registry = make_registry(config.blocks)
+    registry = registry or make_registry(config.blocks)
     calls = IdempotentCalls(sessions)
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
     waiting = Waiting(sessions, hub, records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +54,8 @@ class _Connecting:
         self._by_key = {(graph.file.id, graph.file.version): number for number, graph in enumerate(graphs)}
         self._by_id = {graph.file.id: number for number, graph in reversed(list(enumerate(graphs)))}
         self._done: dict[int, RepairedGraph] = {}
+        self._takes: dict[int, Collection[str] | None] = {}
+        """The inputs of each graph; None for any."""
 
     def make(self) -> list[RepairedGraph]:
         """Return the graphs, the nested ones first."""
@@ -78,6 +80,8 @@ class _Connecting:
                     break
             else:
                 self._done[number] = self._connected(self._graphs[number], below[number])
+                schema = input_schema(self._graphs[number].definition, self._signatures)
+                self._takes[number] = None if schema["additionalProperties"] else schema["properties"].keys()
                 path.pop()
 
     def _named_by(self, graph: RepairedGraph) -> dict[str, int]:
@@ -98,23 +102,23 @@ class _Connecting:
 
     def _connected(self, graph: RepairedGraph, named: Mapping[str, int]) -> RepairedGraph:
         nodes = tuple(
-            self._point(node, self._done[named[node.id]], graph.report) if node.id in named else node
+            self._point(node, named[node.id], graph.report) if node.id in named else node
             for node in graph.definition.nodes
         )
         return replace(graph, definition=replace(graph.definition, nodes=nodes))
 
-    def _point(self, node: Node, nested: RepairedGraph, report: GraphReport) -> Node:
+    def _point(self, node: Node, nested: int, report: GraphReport) -> Node:
         constants: dict[str, Any] = {
             **node.input_default,
-            GRAPH_ID: str(nested.id),
+            GRAPH_ID: str(self._done[nested].id),
             GRAPH_VERSION: FIRST_VERSION,
         }
-        schema = input_schema(nested.definition, self._signatures)
+        names = self._takes[nested]
         inputs = as_object(constants.get(INPUTS))
-        unknown = [] if schema["additionalProperties"] else _not_in(schema["properties"], inputs)
+        unknown = set[str]() if names is None else _not_in(names, inputs)
         if not unknown:
             return replace(node, input_default=constants)
-        for name in unknown:
+        for name in sorted(unknown):
             message = f"The nested graph has no input {quoted(name)}; it is kept in the node's metadata"
             report.note(Code.CONSTANT_SET_ASIDE, message, node_id=node.id)
         constants[INPUTS] = {name: value for name, value in inputs.items() if name not in unknown}
@@ -122,7 +126,7 @@ class _Connecting:
         return replace(node, input_default=constants, metadata={**node.metadata, SET_ASIDE: aside})
 
 
-def _not_in(names: Mapping[str, Any], given: Iterable[str]) -> set[str]:
+def _not_in(names: Collection[str], given: Iterable[str]) -> set[str]:
     return {name for name in given if name not in names and _base(name) not in names}
 
 

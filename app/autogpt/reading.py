@@ -99,9 +99,9 @@ def _sub_graphs(document: Mapping[str, Any]) -> Iterator[Any]:
     for key in ("sub_graphs", "subgraphs"):
         entries = document.get(key)
         if isinstance(entries, Mapping):
+            # In the first files a sub-graph was a list of nodes that stand in the graph itself.
             entries = [
-                {"id": entry_id, **entry} if isinstance(entry, Mapping) else entry
-                for entry_id, entry in entries.items()
+                {"id": entry_id, **entry} for entry_id, entry in entries.items() if isinstance(entry, Mapping)
             ]
         for entry in entries if isinstance(entries, list) else ():
             yield entry

@@ -94,6 +94,11 @@ def test_a_sub_graph_that_nothing_executes_may_execute_the_file_s_own_graph() ->
     assert [graph.id == read.graph_id for graph in read.graphs] == [True, False]
 
 
+def test_sub_graphs_that_only_group_nodes_are_none() -> None:
+    read = imported(child("root") | {"subgraphs": {"group": ["in", "out"]}})
+    assert (len(read.graphs), codes_of(read)) == (1, [])
+
+
 def test_a_graph_that_is_not_in_the_file_stays_named() -> None:
     read = imported(child("root", "elsewhere"))
     assert nodes_of(read)["to-elsewhere"].input_default["graph_id"] == "elsewhere"

@@ -195,7 +195,7 @@ class _Activities:
     """For the common pool alone."""
 
 
-def _make_activities(
+def _make_activities(  # noqa: PLR0913 - what was opened for this process, nearly all of it by name
     client: Client,
     pool: asyncpg.Pool[Any],
     config: WorkerConfig,

@@ -20,11 +20,14 @@ from app.activities.node_attempts import Attempt
 from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
 from app.activities.outages import wait_out
-from app.activities.plans import PlanCache
+from app.activities.plans import LoadedNode, PlanCache
 from app.activities.turns import TurnAttempt
 from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
 from app.blocks.base import RemoteBlock, ToolCallingBlock
+from app.graph.envelope import Envelope
+from app.graph.signature import Kind
+from app.models import execution_writes
 from app.secrecy import keeping_secrets
 
 HEARTBEAT_EVERY_SECONDS = 1.0
@@ -88,6 +91,8 @@ class BlockCalls:
         node = plan.nodes[call.node]
         shelf = Shelf(origin.user_id, self._values)
         given = {node.pins[pin]: envelope for pin, envelope in await _unpack(call.inputs, shelf)}
+        if node.block.kind is Kind.INPUT and not given:
+            given = await self._run_input_of(node, execution_id, shelf)
         run = NodeRun(execution_id, call.node, call.n, node, given, shelf, called_by=call.called_by)
         options = plan.plan.nodes[call.node].call
         if options is None or not isinstance(node.block, RemoteBlock):
@@ -116,6 +121,18 @@ class BlockCalls:
         if isinstance(attempt, TurnAttempt):
             attempt.go_on(plan, call.turn)
         return attempt
+
+    async def _run_input_of(self, node: LoadedNode, execution_id: str, shelf: Shelf) -> dict[str, Envelope]:
+        """Return what a run gives to an input that is a remote block, by pin."""
+        async with self._pool.acquire() as connection:
+            inputs = await execution_writes.require_inputs(connection, execution_id, owner=shelf.owner)
+        try:
+            run_inputs = (await shelf.open({"inputs": inputs}))["inputs"]
+        except ValueMissing:
+            # The attempt meets it again, and can write the failure down.
+            return {"value": inputs}
+        name = node.input_default.get("name")
+        return {"value": shelf.wrap(run_inputs[name])[0]} if name in run_inputs else {}
 
 
 def _is_first(call: NodeCall) -> bool:

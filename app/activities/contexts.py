@@ -18,6 +18,7 @@ from app.activities.values import ValueCache
 from app.activities.vault import ChosenCredentials, Vault
 from app.blocks.context import BlockContext, Steps
 from app.code_sandbox.jobs import CodeSandbox
+from app.files.store import FileStore
 from app.graph.credentials import CredentialsNeed
 from app.llm.language_models import LanguageModels
 from app.llm.metering import Meter
@@ -50,7 +51,7 @@ class CallRef:
 class Contexts:
     """Makes contexts."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the clients that blocks may use, each by name
         self,
         *,
         http: OutboundHttp,

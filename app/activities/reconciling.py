@@ -32,6 +32,7 @@ from app.activities.settling import Settling, cancel_execution, is_lost
 from app.activities.starts import read_start
 from app.errors import NotFound
 from app.models import execution_writes, idempotency, sweeps
+from app.models.file_collection import collect_files
 from app.models.sweeps import QuietExecution, Waiter
 from app.models.value_collection import collect_values
 from app.objects import ObjectsAway, ObjectStore
@@ -62,6 +63,7 @@ class Reconciling(ReconciliationActivities):
         *,
         task_queue: str,
         objects: ObjectStore | None = None,
+        execution_files_kept: timedelta = timedelta(days=30),
     ) -> None:
         """Take both sides, and what closes records.
 
@@ -71,12 +73,14 @@ class Reconciling(ReconciliationActivities):
             settling: Closes records.
             task_queue: The common queue of our executions; a namespace may hold others'.
             objects: Where large values are kept besides the database, if anywhere.
+            execution_files_kept: How long files of an execution are kept after its end.
         """
         self._client = client
         self._pool = pool
         self._settling = settling
         self._task_queue = task_queue
         self._objects = objects
+        self._execution_files_kept = execution_files_kept
 
     @activity.defn(name="reconcile_page")
     async def reconcile_page(self, request: SweepRequest) -> SweepResult:
@@ -116,8 +120,9 @@ class Reconciling(ReconciliationActivities):
 
     @activity.defn(name="collect_values")
     async def collect(self) -> Found:
-        """Delete stored values that nobody uses, and idempotency keys that have expired."""
+        """Delete what has had its time: files, idempotency keys, and stored values that nobody uses."""
         await sweeps.delete_old_keys(self._pool, kept=idempotency.KEPT)
+        await collect_files(self._pool, kept=self._execution_files_kept)
         values = 0
         try:
             for _ in range(COLLECTIONS_AT_MOST):

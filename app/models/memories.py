@@ -65,9 +65,9 @@ WHERE user_id = $1 AND NOT (graph_id = $2 AND key = $3)
 """
 _PUT = """
 INSERT INTO memories (user_id, graph_id, key, value, size)
-SELECT $1, $2, $3, $4::text::json, $5
-WHERE $2 = '00000000-0000-0000-0000-000000000000' OR NOT EXISTS (
-    SELECT FROM graphs WHERE id = $2 AND deleted_at IS NOT NULL
+SELECT $1, $2::uuid, $3, $4::text::json, $5
+WHERE $2::uuid = '00000000-0000-0000-0000-000000000000' OR NOT EXISTS (
+    SELECT FROM graphs WHERE id = $2::uuid AND deleted_at IS NOT NULL
 )
 ON CONFLICT (user_id, graph_id, key)
 DO UPDATE SET value = excluded.value, size = excluded.size, updated_at = now()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import httpcore2
@@ -80,6 +80,7 @@ class OutboundHttp:
         idempotency_key: str | None = None,
         secret_headers: Iterable[str] = (),
         follows_redirects: bool = True,
+        limit_bytes: int | None = None,
         timeout_seconds: float = 30.0,
     ) -> Response:
         """Make one request, follow its redirects and read the response. No status is an error here.
@@ -95,6 +96,7 @@ class OutboundHttp:
             idempotency_key: Sent as `Idempotency-Key` when the method changes something.
             secret_headers: Names of headers that no redirect takes to another host, besides those whose names say so.
             follows_redirects: Whether a redirect is followed; otherwise it is the answer.
+            limit_bytes: The largest response that is read; None for the usual.
             timeout_seconds: For everything together.
 
         Raises:
@@ -123,7 +125,9 @@ class OutboundHttp:
             request.headers.setdefault("idempotency-key", make_header_value(idempotency_key))
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._follow(request, follows_redirects=follows_redirects)
+                return await self._follow(
+                    request, follows_redirects=follows_redirects, limit_bytes=limit_bytes or self._limit_bytes
+                )
         except TimeoutError as error:
             _raise_unavailable(request, f"did not answer within {timeout_seconds:g} s", error)
 
@@ -140,19 +144,33 @@ class OutboundHttp:
         except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
             raise BlockUnavailable(f"{host} cannot be reached: {error}") from error
 
+    async def checked_addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host, for a client that connects to one of them by itself, at once.
+
+        Raises:
+            AddressRefused: One of them is not public.
+            BlockInputInvalid: It cannot be the name of a host.
+            BlockUnavailable: It has no address.
+        """
+        return await self._network.checked_addresses(host, port)
+
     async def aclose(self) -> None:
         """Close the client; what is under way is broken off."""
         await self._connections.aclose()
 
-    async def _follow(self, request: httpx2.Request, *, follows_redirects: bool) -> Response:
+    async def _follow(
+        self, request: httpx2.Request, *, follows_redirects: bool, limit_bytes: int
+    ) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._send(request, follows_redirects=follows_redirects)
+            answer = await self._send(request, follows_redirects=follows_redirects, limit_bytes=limit_bytes)
             if isinstance(answer, Response):
                 return answer
             request = answer
         raise BlockError(f"There were more than {MAX_REDIRECTS} redirects")
 
-    async def _send(self, request: httpx2.Request, *, follows_redirects: bool) -> Response | httpx2.Request:
+    async def _send(
+        self, request: httpx2.Request, *, follows_redirects: bool, limit_bytes: int
+    ) -> Response | httpx2.Request:
         """Return the response, or the request that it redirects to."""
         url = request.url
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
@@ -168,7 +186,7 @@ class OutboundHttp:
                 if follows_redirects and answer.status in REDIRECTS and "location" in headers:
                     return redirected(request, answer.status, headers["location"])
                 body = BodyReader(
-                    content_encoding=headers.get("content-encoding", ""), limit_bytes=self._limit_bytes
+                    content_encoding=headers.get("content-encoding", ""), limit_bytes=limit_bytes
                 )
                 async for chunk in answer.aiter_stream():
                     body.feed(chunk)

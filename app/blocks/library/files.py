@@ -1,26 +1,27 @@
-"""Files as they travel in a graph: a data URI, or plainly the text that is in the file.
-
-There is no store for files yet; what points at a file elsewhere is refused rather than guessed at.
-"""
+"""Files as they travel in a graph: a reference to a stored one, a URL, a data URI, or the text that is in it."""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
-from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
+from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
+from app.blocks.context import BlockContext, File
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
+from app.files.data_uris import DataUriBroken, is_data_uri, make_data_uri, most_bytes_of, parse_data_uri
+from app.files.references import parse_reference
+from app.graph.signature import Effect
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
+"""The largest file that travels as text."""
+MAX_TEXT_BYTES = 32 * 1024 * 1024
+"""The largest file that is read as text."""
 MAX_CHUNKS = 10_000
 TEXT_MEDIA_TYPE = "text/plain;charset=utf-8"
 
 _URL = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S*\s*")
-_DATA_URI = re.compile(r"\s*data:(?P<media_type>[^,]{0,200}?)(?P<base64>;base64)?,", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,59 +35,82 @@ class InlineFile:
     content: bytes
     """What is in it."""
 
-    def to_text(self, *, as_data_uri: bool = False) -> str:
-        """Return the file as it was given, or plain text as a data URI if that is asked for."""
-        if self.media_type or not as_data_uri:
-            return self.source
-        return make_data_uri(self.content, TEXT_MEDIA_TYPE)
-
     def decode(self) -> str:
-        """Return the content as text: UTF-8 if it is that, else Latin-1."""
-        try:
-            return self.content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return self.content.decode("latin-1")
+        """Return the content as text."""
+        return decode_text(self.content)
 
 
-def make_data_uri(content: bytes, media_type: str) -> str:
-    """Return a data URI."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+def decode_text(content: bytes) -> str:
+    """Return what is in a file as text: UTF-8 if it is that, else Latin-1."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def open_file(pin: str, given: str) -> InlineFile:
-    """Return the file that a text stands for.
+    """Return the file that a text is, without looking for it anywhere else.
 
     Args:
         pin: The pin that it arrived on, for the message.
         given: A data URI, or the text in the file.
 
     Raises:
-        BlockError: It is a URL.
+        BlockError: It is a URL or a reference.
         BlockInputInvalid: It is a broken data URI.
         BlockLimitExceeded: It is larger than 10 MiB.
     """
     if _URL.fullmatch(given):
-        raise BlockError(f"`{pin}` is a URL: files by URL are not supported yet, give a data URI or the text")
-    head = _DATA_URI.match(given)
-    if head is None:
+        raise BlockError(f"`{pin}` is a URL: this block takes a data URI or the text itself")
+    if not is_data_uri(given):
         content = given.encode("utf-8", "replace")
         _require_size(pin, len(content))
         return InlineFile(source=given, media_type="", content=content)
-    # Base64 spends four characters on three bytes, percent-encoding up to three on one.
-    _require_size(pin, (len(given) - head.end()) * 3 // 4 if head["base64"] else 0)
-    content = _decode_data(pin, given[head.end() :], is_base64=bool(head["base64"]))
-    _require_size(pin, len(content))
-    return InlineFile(source=given.strip(), media_type=head["media_type"] or "text/plain", content=content)
-
-
-def _decode_data(pin: str, data: str, *, is_base64: bool) -> bytes:
-    content = unquote_to_bytes(data)
-    if not is_base64:
-        return content
+    # Percent-encoding spends up to three letters on a byte.
+    _require_size(pin, most_bytes_of(given) // 3)
     try:
-        return base64.b64decode(b"".join(content.split()), validate=True)
-    except binascii.Error:
+        parsed = parse_data_uri(given)
+    except DataUriBroken:
         raise BlockInputInvalid(f"`{pin}` is a data URI whose base64 cannot be read") from None
+    _require_size(pin, len(parsed.content))
+    return InlineFile(source=given.strip(), media_type=parsed.media_type, content=parsed.content)
+
+
+async def read_file(context: BlockContext, given: str, *, limit_bytes: int | None = None) -> File:
+    """Return the file that a text stands for, wherever it is.
+
+    Args:
+        context: Of the call.
+        given: A reference, a URL, a data URI, or the text in the file.
+        limit_bytes: The largest that is read; None for the largest that is stored.
+
+    Raises:
+        BlockInputInvalid: It points at something that is no file of the owner's.
+        BlockLimitExceeded: It is too large.
+        BlockUnavailable: It cannot be fetched now.
+    """
+    if is_data_uri(given) or _URL.fullmatch(given):
+        return await context.files.read(given, limit_bytes=limit_bytes)
+    content = given.encode("utf-8", "replace")
+    if limit_bytes is not None and len(content) > limit_bytes:
+        raise BlockLimitExceeded(f"The text is larger than {limit_bytes // 1024 // 1024} MiB")
+    return File(content, "", TEXT_MEDIA_TYPE)
+
+
+async def pass_file_on(context: BlockContext, given: str, *, as_data_uri: bool) -> str:
+    """Return a file as blocks hand it on: stored, as its reference, or whole, as a data URI.
+
+    Raises:
+        BlockInputInvalid: It points at something that is no file of the owner's.
+        BlockLimitExceeded: It is too large.
+        BlockUnavailable: It cannot be fetched now.
+    """
+    file = await read_file(context, given, limit_bytes=MAX_FILE_BYTES if as_data_uri else None)
+    if as_data_uri:
+        return await asyncio.to_thread(make_data_uri, file.content, file.content_type)
+    if parse_reference(given):
+        return given.strip()
+    return await context.files.store(file.content, name=file.name, content_type=file.content_type)
 
 
 def _require_size(pin: str, size_bytes: int) -> None:
@@ -94,53 +118,52 @@ def _require_size(pin: str, size_bytes: int) -> None:
         raise BlockLimitExceeded(f"`{pin}` is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB")
 
 
-class FileStoreBlock(PureBlock):
-    """Keep a file and hand it to its successors as often as they need it.
-
-    The file is a data URI or the text in it. A URL is refused: files by URL are not supported yet.
-    """
+class FileStoreBlock(RemoteBlock):
+    """Store a file and hand its reference to its successors as often as they need it."""
 
     id = "cbb50872-625b-42f0-8203-a2ae78242d8a"
     categories = (BlockCategory.BASIC, BlockCategory.MULTIMEDIA)
     is_static = True
+    effect = Effect.KEYED
 
     class Input(BlockInput):
         """A file."""
 
         file_in: str
-        """A data URI, or plain text."""
+        """A reference, an http(s) URL, a data URI, or plain text."""
         base_64: bool = False
-        """Whether plain text goes out as a data URI too."""
+        """Whether the file goes out whole, as a data URI, instead of being stored."""
 
     class Output(BlockOutput):
         """The file."""
 
         file_out: str
-        """A data URI, or plain text."""
+        """Its reference, or a data URI."""
 
-    def run(self, given: Input) -> Iterator[Emitted]:
+    async def run(self, given: Input, context: BlockContext) -> AsyncIterator[Emitted]:
         """Emit the file.
 
         Raises:
-            BlockError: It is a URL, a broken data URI, or too large.
+            BlockError: It is no file, too large, or cannot be fetched.
         """
-        yield "file_out", open_file("file_in", given.file_in).to_text(as_data_uri=given.base_64)
+        yield "file_out", await pass_file_on(context, given.file_in, as_data_uri=given.base_64)
 
 
-class FileReadBlock(PureBlock):
-    """Read the text in a file, whole, row by row or in chunks.
-
-    The file is a data URI or the text itself. A URL is refused: files by URL are not supported yet.
-    """
+class FileReadBlock(RemoteBlock):
+    """Read the text in a file, whole, row by row or in chunks."""
 
     id = "3735a31f-7e18-4aca-9e90-08a7120674bc"
     categories = (BlockCategory.TEXT, BlockCategory.DATA)
+    effect = Effect.PURE
 
     class Input(BlockInput):
         """A file, and how to cut it."""
 
         file_input: str
-        """A data URI, or plain text. Bytes are read as UTF-8, as Latin-1 if they are not that."""
+        """A reference, an http(s) URL, a data URI, or plain text, 32 MiB at most.
+
+        Bytes are read as UTF-8, as Latin-1 if they are not that.
+        """
         delimiter: str = ""
         """What stands between two rows; the whole file is one row when empty."""
         size_limit: int = 0
@@ -158,21 +181,25 @@ class FileReadBlock(PureBlock):
         content: str
         """A row, or a chunk of one."""
 
-    def run(self, given: Input) -> Iterator[Emitted]:
+    async def run(self, given: Input, context: BlockContext) -> AsyncIterator[Emitted]:
         """Emit the pieces in order.
 
         Raises:
-            BlockError: The file is a URL, a broken data URI, or too large.
+            BlockError: It is no file, too large, or cannot be fetched.
             BlockLimitExceeded: There are more than 10,000 pieces.
         """
-        text = open_file("file_input", given.file_input).decode()[max(0, given.skip_size) :]
-        rows = text.split(given.delimiter) if given.delimiter else [text]
-        rows = rows[max(0, given.skip_rows) :]
-        if given.row_limit > 0:
-            rows = rows[: given.row_limit]
-        size = given.size_limit if given.size_limit > 0 else max(map(len, rows), default=0) or 1
-        if sum(max(1, -(-len(row) // size)) for row in rows) > MAX_CHUNKS:
-            raise BlockLimitExceeded(f"The file falls into more than {MAX_CHUNKS:,} pieces")
-        for row in rows:
-            for start in range(0, len(row) or 1, size):
-                yield "content", row[start : start + size]
+        file = await read_file(context, given.file_input, limit_bytes=MAX_TEXT_BYTES)
+        for piece in await asyncio.to_thread(_cut, file.content, given):
+            yield "content", piece
+
+
+def _cut(content: bytes, given: FileReadBlock.Input) -> list[str]:
+    text = decode_text(content)[max(0, given.skip_size) :]
+    rows = text.split(given.delimiter) if given.delimiter else [text]
+    rows = rows[max(0, given.skip_rows) :]
+    if given.row_limit > 0:
+        rows = rows[: given.row_limit]
+    size = given.size_limit if given.size_limit > 0 else max(map(len, rows), default=0) or 1
+    if sum(max(1, -(-len(row) // size)) for row in rows) > MAX_CHUNKS:
+        raise BlockLimitExceeded(f"The file falls into more than {MAX_CHUNKS:,} pieces")
+    return [row[start : start + size] for row in rows for start in range(0, len(row) or 1, size)]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import date, time
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.library.files import open_file
-from app.graph.signature import Kind
+from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock, RemoteBlock
+from app.blocks.context import BlockContext
+from app.blocks.library.files import pass_file_on
+from app.graph.signature import Effect, Kind
 
 
 class NamedInput(BlockInput):
@@ -148,37 +149,37 @@ class AgentTimeInputBlock(AgentInputBlock):
         """The time, as `18:30:00`."""
 
 
-class AgentFileInputBlock(AgentInputBlock):
-    """An input that is a file, given as a data URI or as the text in it.
-
-    Nothing is emitted when it is empty.
-    """
+class AgentFileInputBlock(RemoteBlock):
+    """An input that is a file. It is stored, and its reference goes out; nothing is emitted when it is empty."""
 
     id = "95ead23f-8283-4654-aef3-10c053b74a31"
     categories = (BlockCategory.INPUT,)
+    kind = Kind.INPUT
+    is_static = True
+    effect = Effect.KEYED
 
     class Input(NamedInput):
         """The input."""
 
         value: str | None = None
-        """A data URI, or plain text. A URL is refused: files by URL are not supported yet."""
+        """A reference, an http(s) URL, a data URI, or plain text."""
         base_64: bool = False
-        """Whether plain text goes out as a data URI too."""
+        """Whether the file goes out whole, as a data URI, instead of being stored."""
 
     class Output(BlockOutput):
         """The file."""
 
         result: str
-        """A data URI, or plain text."""
+        """Its reference, or a data URI."""
 
-    def run(self, given: Any) -> Iterator[Emitted]:
+    async def run(self, given: Any, context: BlockContext) -> AsyncIterator[Emitted]:
         """Emit the file if there is one.
 
         Raises:
-            BlockError: It is a URL, a broken data URI, or too large.
+            BlockError: It is no file, too large, or cannot be fetched.
         """
         if given.value:
-            yield "result", open_file("value", given.value).to_text(as_data_uri=given.base_64)
+            yield "result", await pass_file_on(context, given.value, as_data_uri=given.base_64)
 
 
 class AgentDropdownInputBlock(AgentInputBlock):

@@ -1,9 +1,7 @@
-"""Blocks that read structured text: XML and tables of separated values."""
+"""Reads XML."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,23 +9,16 @@ from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
-from pydantic import Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.library.files import open_file
-from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
+from app.errors import BlockInputInvalid, BlockLimitExceeded
 from app.json_values import MAX_DEPTH
 
 MAX_XML_BYTES = 10 * 1024 * 1024
 MAX_XML_TAGS = 200_000
-MAX_ROWS = 100_000
 
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _NAMESPACE = re.compile(r"^\{[^}]*\}")
-_EXCEL_MEDIA_TYPES = (
-    "application/vnd.openxmlformats-officedocument.spreadsheetml",
-    "application/vnd.ms-excel",
-)
 
 
 class XMLParserBlock(PureBlock):
@@ -64,62 +55,6 @@ class XMLParserBlock(PureBlock):
         if len(given.input_xml.encode("utf-8", "replace")) > MAX_XML_BYTES:
             raise BlockLimitExceeded("`input_xml` is larger than 10 MiB")
         yield "parsed_xml", _read_xml(given.input_xml.strip())
-
-
-class ReadSpreadsheetBlock(PureBlock):
-    """Read a table whose cells are separated by a character, as in CSV.
-
-    Excel files are not supported yet, nor are files by URL.
-    """
-
-    id = "acf7625e-d2cb-4941-bfeb-2819fc6fc015"
-    categories = (BlockCategory.TEXT, BlockCategory.DATA)
-
-    class Input(BlockInput):
-        """The table and how to read it."""
-
-        contents: str | None = None
-        """The text of the table."""
-        file_input: str | None = None
-        """A file with it, as a data URI or plain text; looked at when there are no `contents`."""
-        delimiter: str = ","
-        """The character between two cells."""
-        quotechar: str = '"'
-        """The character around a cell that holds delimiters or line ends."""
-        escapechar: str = "\\"
-        """The character that takes the meaning from the next one; none if empty."""
-        has_header: bool = True
-        """Whether the first row names the columns; otherwise they are called 0, 1, 2 and so on."""
-        skip_rows: int = 0
-        """Rows to leave out after the header."""
-        strip: bool = True
-        """Whether to take white space off the ends of cells."""
-        skip_columns: list[str] = Field(default=[])
-        """Columns to leave out, by name or by number."""
-        produce_singular_result: bool = False
-        """Whether to emit row by row."""
-
-    class Output(BlockOutput):
-        """The rows one by one, or all at once."""
-
-        row: dict[str, str]
-        """A row by column; only when row by row."""
-        rows: list[dict[str, str]]
-        """All rows; only when not row by row."""
-
-    def run(self, given: Input) -> Iterator[Emitted]:
-        """Emit the rows.
-
-        Raises:
-            BlockInputInvalid: There is no table, or it cannot be read so.
-            BlockLimitExceeded: It has too many rows.
-        """
-        rows = _read_table(_table_text(given), given)
-        if given.produce_singular_result:
-            for row in rows:
-                yield "row", row
-        else:
-            yield "rows", list(rows)
 
 
 class _XmlReader:
@@ -187,41 +122,3 @@ def _parse_xml(text: str) -> dict[str, Any]:
             "`input_xml` declares a document type or entities, which is not allowed"
         ) from None
     return reader.close()
-
-
-def _table_text(given: ReadSpreadsheetBlock.Input) -> str:
-    if given.contents:
-        return given.contents
-    if not given.file_input:
-        raise BlockInputInvalid("Either `contents` or `file_input` is needed")
-    file = open_file("file_input", given.file_input)
-    if file.media_type.startswith(_EXCEL_MEDIA_TYPES) or file.content.startswith(b"PK\x03\x04"):
-        raise BlockError("`file_input` is an Excel file: those are not supported yet, give CSV")
-    return file.decode()
-
-
-def _read_table(text: str, given: ReadSpreadsheetBlock.Input) -> Iterator[dict[str, str]]:
-    names: list[str] = []
-    skipped = set(given.skip_columns)
-    try:
-        reader = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=given.delimiter,
-            quotechar=given.quotechar or None,
-            quoting=csv.QUOTE_MINIMAL if given.quotechar else csv.QUOTE_NONE,
-            escapechar=given.escapechar or None,
-        )
-        if given.has_header:
-            names = [cell.strip() if given.strip else cell for cell in next(reader, [])]
-        for number, cells in enumerate(reader):
-            if number - given.skip_rows >= MAX_ROWS:
-                raise BlockLimitExceeded(f"The table has more than {MAX_ROWS:,} rows")
-            if number >= given.skip_rows and cells:
-                yield {
-                    name: cell.strip() if given.strip else cell
-                    for column, cell in enumerate(cells)
-                    if (name := names[column] if column < len(names) else str(column)) not in skipped
-                    and str(column) not in skipped
-                }
-    except (csv.Error, TypeError, ValueError):
-        raise BlockInputInvalid("The table cannot be read with these delimiters") from None

@@ -1,4 +1,4 @@
-"""Calls pure blocks as the engine does: bind, validate, run, check."""
+"""Calls blocks as the engine does: bind, validate, run, check."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.blocks.base import PureBlock
-from app.blocks.calling import prepare, run_pure
+from app.blocks.base import PureBlock, RemoteBlock
+from app.blocks.calling import check_output, prepare, run_pure
+from app.blocks.context import BlockContext
 from app.blocks.registry import make_registry
 from app.errors import BlockError
+from tests.unit.blocks.contexts import make_context
 
 REGISTRY = make_registry()
 
@@ -24,6 +26,19 @@ def call(
     assert isinstance(block, PureBlock)
     emitted = run_pure(block, prepare(block, data, constants or {}))
     return [(pin, json.loads(json.dumps(value, allow_nan=False))) for pin, value in emitted]
+
+
+async def call_remote(
+    name: str, data: Mapping[str, Any], context: BlockContext | None = None
+) -> list[tuple[str, Any]]:
+    """Return everything a remote block emits, as it comes out of the database."""
+    block = REGISTRY.require(name)
+    assert isinstance(block, RemoteBlock)
+    emitted = block.run(prepare(block, data, {}), context or make_context())
+    return [
+        (pin, json.loads(json.dumps(check_output(block, pin, value), allow_nan=False)))
+        async for pin, value in emitted
+    ]
 
 
 def case(sentence: str, name: str, data: Mapping[str, Any], *emitted: tuple[str, Any]) -> Any:

@@ -4,15 +4,13 @@ from typing import Any
 
 import pytest
 
+from app.blocks.context import File
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
-from tests.unit.blocks.calls import call, case, refusal
+from tests.unit.blocks.calls import call_remote, case, refusal
+from tests.unit.blocks.contexts import MemoryFiles, make_context
 
 HELLO = "data:text/plain;base64,aGVsbG8="
 HELLO_IN_BASE64 = "data:text/plain;charset=utf-8;base64,aGVsbG8="
-
-
-def store(sentence: str, file_in: str, file_out: str, **more: Any) -> Any:
-    return case(sentence, "FileStoreBlock", {"file_in": file_in, **more}, ("file_out", file_out))
 
 
 def read(sentence: str, file: str, *contents: str, **more: Any) -> Any:
@@ -25,11 +23,6 @@ def read(sentence: str, file: str, *contents: str, **more: Any) -> Any:
 
 
 CASES = [
-    store("a data URI stays", HELLO, HELLO),
-    store("also when base64 is asked for", HELLO, HELLO, base_64=True),
-    store("a text stays", "hello", "hello"),
-    store("a text becomes a data URI", "hello", HELLO_IN_BASE64, base_64=True),
-    store("a text with a URL in it is a text", "see https://a.example now", "see https://a.example now"),
     read("a data URI", HELLO, "hello"),
     read("percent-encoded", "data:,h%C3%A9llo", "héllo"),
     read("no media type", "data:;base64,aGVsbG8=", "hello"),
@@ -47,6 +40,9 @@ CASES = [
     read("not the start", "abcdef", "def", skip_size=3),
     read("all of it skipped", "abc", "", skip_size=9),
     read("skipped, then in rows", "x a,b", "a", "b", skip_size=2, delimiter=","),
+    case("nothing for a null", "AgentFileInputBlock", {"name": "x", "value": None}),
+    case("nothing without a value", "AgentFileInputBlock", {"name": "x"}),
+    case("nothing for an empty text", "AgentFileInputBlock", {"name": "x", "value": ""}),
 ]
 
 URLS = [
@@ -59,12 +55,10 @@ URLS = [
 ]
 
 REFUSALS = [
-    *(
-        refusal(url, "FileStoreBlock", {"file_in": url}, BlockError, "files by URL are not supported yet")
-        for url in URLS
-    ),
-    refusal("a URL", "FileReadBlock", {"file_input": URLS[0]}, BlockError, "`file_input` is a URL"),
-    refusal("a URL", "AgentFileInputBlock", {"name": "f", "value": URLS[0]}, BlockError, "not supported yet"),
+    *(refusal(url, "FileStoreBlock", {"file_in": url}, BlockInputInvalid) for url in URLS),
+    refusal("no file", "FileReadBlock", {"file_input": URLS[0]}, BlockInputInvalid),
+    refusal("no file", "AgentFileInputBlock", {"name": "f", "value": URLS[2]}, BlockInputInvalid),
+    refusal("without a name", "AgentFileInputBlock", {"value": "x"}, BlockInputInvalid, "`name`"),
     refusal("broken base64", "FileReadBlock", {"file_input": "data:;base64,a"}, BlockInputInvalid, "base64"),
     refusal(
         "foreign letters in base64",
@@ -73,14 +67,14 @@ REFUSALS = [
         BlockInputInvalid,
         "base64",
     ),
+    refusal("a large text", "FileReadBlock", {"file_input": "é" * 17_000_000}, BlockLimitExceeded, "32 MiB"),
     refusal(
-        "a large data URI",
-        "FileReadBlock",
-        {"file_input": "data:;base64," + "A" * 15_000_000},
+        "a large text to be carried along",
+        "FileStoreBlock",
+        {"file_in": "é" * 6_000_000, "base_64": True},
         BlockLimitExceeded,
         "10 MiB",
     ),
-    refusal("a large text", "FileStoreBlock", {"file_in": "é" * 6_000_000}, BlockLimitExceeded, "10 MiB"),
     refusal(
         "many pieces",
         "FileReadBlock",
@@ -99,11 +93,43 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("name", "data", "emitted"), CASES)
-def test_it_emits_exactly(name: str, data: dict[str, Any], emitted: list[tuple[str, Any]]) -> None:
-    assert call(name, data) == emitted
+async def test_it_emits_exactly(name: str, data: dict[str, Any], emitted: list[tuple[str, Any]]) -> None:
+    assert await call_remote(name, data) == emitted
 
 
 @pytest.mark.parametrize(("name", "data", "error", "match"), REFUSALS)
-def test_it_refuses(name: str, data: dict[str, Any], error: type[BlockError], match: str | None) -> None:
+async def test_it_refuses(
+    name: str, data: dict[str, Any], error: type[BlockError], match: str | None
+) -> None:
     with pytest.raises(error, match=match):
-        call(name, data)
+        await call_remote(name, data)
+
+
+@pytest.mark.parametrize(("name", "pin"), [("FileStoreBlock", "file_in"), ("AgentFileInputBlock", "value")])
+@pytest.mark.parametrize("given", [HELLO, "hello"])
+async def test_a_file_is_stored_and_its_reference_goes_out(name: str, pin: str, given: str) -> None:
+    files = MemoryFiles()
+    [(_, reference)] = await call_remote(name, {"name": "x", pin: given}, make_context(files=files))
+    assert files.files[reference].content == b"hello"
+    # Once stored, it is handed on as it is.
+    assert (await call_remote(name, {"name": "x", pin: reference}, make_context(files=files)))[0][
+        1
+    ] == reference
+    assert len(files.files) == 1
+
+
+@pytest.mark.parametrize(("name", "pin"), [("FileStoreBlock", "file_in"), ("AgentFileInputBlock", "value")])
+async def test_a_file_goes_out_whole_if_that_is_asked_for(name: str, pin: str) -> None:
+    files = MemoryFiles()
+    reference = "workspace://00000000-0000-0000-0000-000000000009"
+    files.files[reference] = File(b"hello", "a.txt", "text/plain")
+    for given, whole in ((HELLO, HELLO), ("hello", HELLO_IN_BASE64), (reference, HELLO)):
+        data = {"name": "x", pin: given, "base_64": True}
+        assert (await call_remote(name, data, make_context(files=files)))[0][1] == whole
+    assert len(files.files) == 1
+
+
+async def test_a_text_with_a_url_in_it_is_a_text() -> None:
+    assert await call_remote("FileReadBlock", {"file_input": "see https://a.example now"}) == [
+        ("content", "see https://a.example now")
+    ]

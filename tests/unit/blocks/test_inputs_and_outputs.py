@@ -16,7 +16,6 @@ QUIET = [
     "AgentNumberInputBlock",
     "AgentDateInputBlock",
     "AgentTimeInputBlock",
-    "AgentFileInputBlock",
     "AgentDropdownInputBlock",
     "AgentGoogleDriveFileInputBlock",
 ]
@@ -45,10 +44,6 @@ CASES = [
     given("AgentNumberInputBlock", 0, 0),
     given("AgentDateInputBlock", "2026-01-31", "2026-01-31"),
     given("AgentTimeInputBlock", "18:30", "18:30:00"),
-    given("AgentFileInputBlock", "data:;base64,aGk=", "data:;base64,aGk="),
-    given("AgentFileInputBlock", "hi", "hi"),
-    given("AgentFileInputBlock", "hi", "data:text/plain;charset=utf-8;base64,aGk=", base_64=True),
-    case("with an empty text", "AgentFileInputBlock", {"name": "x", "value": ""}),
     given("AgentDropdownInputBlock", "a", "a", options=["a", "b"]),
     given("AgentDropdownInputBlock", "a", "a", placeholder_values=["a", "b"]),
     given("AgentToggleInputBlock", True, True),
@@ -87,13 +82,6 @@ REFUSALS = [
         {"name": "x", "value": {"name": "y"}},
         BlockInputInvalid,
         "`value",
-    ),
-    refusal(
-        "a URL",
-        "AgentFileInputBlock",
-        {"name": "x", "value": "https://a.example"},
-        BlockError,
-        "not supported yet",
     ),
     refusal("without a name", "AgentOutputBlock", {"value": 1}, BlockInputInvalid, "`name`"),
 ]

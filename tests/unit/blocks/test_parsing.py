@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from app.errors import BlockError, BlockInputInvalid, BlockLimitExceeded
 from tests.unit.blocks.calls import call, case, refusal
 
-CSV = "name, age\nAda, 36\nAlan, 41\n"
 LAUGHS = """<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]><l>&b;</l>"""
 FILE = """<!DOCTYPE l [<!ENTITY a SYSTEM "file:///etc/passwd">]><l>&a;</l>"""
 
@@ -21,10 +19,6 @@ def no_xml(
     sentence: str, text: str, error: type[BlockError] = BlockInputInvalid, match: str | None = None
 ) -> Any:
     return refusal(sentence, "XMLParserBlock", {"input_xml": text}, error, match)
-
-
-def table(sentence: str, contents: str, rows: list[dict[str, str]], **more: Any) -> Any:
-    return case(sentence, "ReadSpreadsheetBlock", {"contents": contents, **more}, ("rows", rows))
 
 
 CASES = [
@@ -51,35 +45,6 @@ CASES = [
     xml("a declaration", '<?xml version="1.0" encoding="UTF-8"?><a>é</a>', {"a": "é"}),
     xml("a comment", "<a><!-- no -->x<!-- no --></a>", {"a": "x"}),
     xml("a namespace", '<a xmlns="urn:x"><b>1</b></a>', {"a": {"b": "1"}}),
-    table("with a header", CSV, [{"name": "Ada", "age": "36"}, {"name": "Alan", "age": "41"}]),
-    table("without", "a,b\nc,d", [{"0": "a", "1": "b"}, {"0": "c", "1": "d"}], has_header=False),
-    table("spaces stay", "n, m\n1, 2", [{"n": "1", " m": " 2"}], strip=False),
-    table("another delimiter", "n;m\n1;2", [{"n": "1", "m": "2"}], delimiter=";"),
-    table("quotes", 'n,m\n"a,b","c\nd"', [{"n": "a,b", "m": "c\nd"}]),
-    table("other quotes", "n,m\n'a,b',c", [{"n": "a,b", "m": "c"}], quotechar="'"),
-    table("an escape", "n,m\na\\,b,c", [{"n": "a,b", "m": "c"}]),
-    table("no quotes and escapes", 'n,m\n"a\\,b', [{"n": '"a\\', "m": "b"}], quotechar="", escapechar=""),
-    table("rows are skipped", CSV, [{"name": "Alan", "age": "41"}], skip_rows=1),
-    table("columns are skipped by name", CSV, [{"name": "Ada"}, {"name": "Alan"}], skip_columns=["age"]),
-    table("and by number", CSV, [{"age": "36"}, {"age": "41"}], skip_columns=["0"]),
-    table("a long row", "n\n1,2", [{"n": "1", "1": "2"}]),
-    table("a short row", "n,m\n1", [{"n": "1"}]),
-    table("empty lines", "n\n\n1\n\n", [{"n": "1"}]),
-    table("a header only", "n,m", []),
-    case(
-        "row by row",
-        "ReadSpreadsheetBlock",
-        {"contents": CSV, "produce_singular_result": True},
-        ("row", {"name": "Ada", "age": "36"}),
-        ("row", {"name": "Alan", "age": "41"}),
-    ),
-    case("a file as text", "ReadSpreadsheetBlock", {"file_input": "n\n1"}, ("rows", [{"n": "1"}])),
-    case(
-        "a file as a data URI",
-        "ReadSpreadsheetBlock",
-        {"file_input": "data:text/csv;base64," + base64.b64encode("\ufeffn\né".encode()).decode()},
-        ("rows", [{"n": "é"}]),
-    ),
 ]
 
 REFUSALS = [
@@ -93,29 +58,6 @@ REFUSALS = [
     no_xml("a file of the server", FILE, match="not allowed"),
     no_xml("too large", "<a>" + "x" * (10 * 1024 * 1024) + "</a>", BlockLimitExceeded),
     no_xml("too deep", "<a>" * 5_000 + "</a>" * 5_000, BlockLimitExceeded),
-    refusal("no table", "ReadSpreadsheetBlock", {}, BlockInputInvalid, "is needed"),
-    refusal(
-        "a long delimiter", "ReadSpreadsheetBlock", {"contents": CSV, "delimiter": "::"}, BlockInputInvalid
-    ),
-    refusal(
-        "a URL",
-        "ReadSpreadsheetBlock",
-        {"file_input": "https://a.example/x.csv"},
-        BlockError,
-        "not supported yet",
-    ),
-    refusal(
-        "an Excel file",
-        "ReadSpreadsheetBlock",
-        {"file_input": "data:application/vnd.ms-excel;base64,AAAA"},
-        BlockError,
-        "Excel",
-    ),
-    refusal(
-        "zipped", "ReadSpreadsheetBlock", {"file_input": "data:;base64,UEsDBAAAAA=="}, BlockError, "Excel"
-    ),
-    refusal("many rows", "ReadSpreadsheetBlock", {"contents": "n\n" + "1\n" * 100_001}, BlockLimitExceeded),
-    refusal("an open quote", "ReadSpreadsheetBlock", {"contents": 'n\n"' + "x" * 200_000}, BlockInputInvalid),
 ]
 
 

@@ -51,7 +51,7 @@ class Channel:
         if self._failure is not None:
             raise self._failure
         self._last_id += 1
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked[self._last_id] = answer
         self._say(self._last_id, method, params, page)
         return await answer

@@ -79,6 +79,7 @@ async def stub() -> AsyncIterator[StubServer]:
 async def call(url: str, *, credentials: GivenCredentials | None = None, **given: Any) -> Any:
     http = OutboundHttp(allowed_private_hosts=["127.0.0.1"])
     inputs = prepare(block, {"server_url": url, **given}, {})
+    assert isinstance(inputs, MCPToolBlock.Input)
     context = make_context(http=http, credentials=credentials)
     ((pin, result),) = [emitted async for emitted in block.run(inputs, context)]
     assert pin == "result"
@@ -93,7 +94,7 @@ class TestARealServer:
 
     async def test_an_argument_may_be_put_together_from_several_links(self, kind: str) -> None:
         async with serving_tools(kind) as (url, _):
-            given = {"tool_arguments_#_person": {"name": "Anna", "age": 4}}
+            given: dict[str, Any] = {"tool_arguments_#_person": {"name": "Anna", "age": 4}}
             assert await call(url, selected_tool="describe", **given) == "Anna is 4"
 
     async def test_several_parts_come_as_a_list(self, kind: str) -> None:

@@ -195,13 +195,12 @@ async def test_files_go_as_parts_of_a_form_with_the_body_as_its_fields(
     head = f"content-type: {content_type}\r\n\r\n".encode()
     parts = message_from_bytes(head + asked.body, policy=HTTP).get_payload()
     assert isinstance(parts, list)
+    sent = [part for part in parts if isinstance(part, Message)]
     read = [
-        (part.get_param("name", header="content-disposition"), part.get_payload(decode=True))
-        for part in parts
-        if isinstance(part, Message)
+        (part.get_param("name", header="content-disposition"), part.get_payload(decode=True)) for part in sent
     ]
     assert read == [("a", b"x"), ("b", b"[1]"), ("up", b"\x89PNG"), ("up", b"two")]
-    assert parts[2].get_filename() == "a.png"
+    assert sent[2].get_filename() == "a.png"
 
 
 async def test_a_file_that_is_not_there_is_an_error(http: OutboundHttp) -> None:

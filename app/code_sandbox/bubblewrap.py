@@ -52,7 +52,7 @@ class BubblewrapSandbox:
             LookupError: No filter of system calls is known for this machine.
         """
         self._limits = limits or Limits()
-        self._program = shutil.which(program) or program
+        self._program = shutil.which(program)
         self._filter = make_filter()
         # A sandbox dies with the thread that started it: these live as long as we do.
         self._threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="code-sandbox")
@@ -83,11 +83,20 @@ class BubblewrapSandbox:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, job: Job, is_to_stop: threading.Event) -> Outcome:
+        if self._program is None:
+            raise BlockUnavailable("bubblewrap is not installed on this worker")
         with contextlib.ExitStack() as open_files:
             answers, answering = (open_files.enter_context(end) for end in _pipe())
             given = {name: open_files.enter_context(_in_memory(_text_of(name))) for name in _PROGRAMS}
             seccomp = open_files.enter_context(_in_memory(self._filter))
-            command = [*self._walls(given, seccomp), "--", "python3", "-I", "/run/perdure/supervise.py"]
+            command = [
+                self._program,
+                *self._walls(given, seccomp),
+                "--",
+                "python3",
+                "-I",
+                "/run/perdure/supervise.py",
+            ]
             process = open_files.enter_context(
                 _started(
                     [*command, str(answering.fileno())],
@@ -110,7 +119,6 @@ class BubblewrapSandbox:
     def _walls(self, programs: Mapping[str, IO[bytes]], seccomp: IO[bytes]) -> list[str]:
         size = str(self._limits.folder_bytes)
         return [
-            self._program,
             "--unshare-all",
             "--unshare-user",
             *("--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),

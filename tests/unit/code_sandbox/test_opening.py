@@ -12,7 +12,7 @@ from app.code_sandbox.bubblewrap import BubblewrapSandbox
 from app.code_sandbox.jobs import Job, Language, Outcome
 from app.code_sandbox.opening import SandboxUnfit, make_trial, open_sandbox, try_out
 from app.errors import BlockUnavailable
-from tests.unit.code_sandbox.conftest import can_build_walls
+from tests.walls import can_build_walls
 
 
 class Leaky:

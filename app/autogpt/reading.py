@@ -115,6 +115,7 @@ def _read_nodes(entries: Any, report: GraphReport, make_id: MakeId) -> tuple[Nod
     if len(entries) > MAX_NODES:
         raise GraphInvalid({GRAPH: {"nodes": f"A graph can have {MAX_NODES} nodes; one has {len(entries)}"}})
     nodes = []
+    ids = set[str]()
     for position, entry in enumerate(entries):
         block_id = as_text(entry.get("block_id")) if isinstance(entry, Mapping) else ""
         if not 1 <= len(block_id) <= MAX_ID_LENGTH:
@@ -122,9 +123,12 @@ def _read_nodes(entries: Any, report: GraphReport, make_id: MakeId) -> tuple[Nod
         node_id = as_text(entry.get("id"))
         if len(node_id) > MAX_ID_LENGTH:
             raise GraphInvalid({GRAPH: {"nodes": f"The id of node number {position + 1} is too long"}})
-        if not node_id:
-            node_id = str(make_id())
-            report.note(Code.ID_MADE, f"Node number {position + 1} had no id", node_id=node_id)
+        if not node_id or node_id in ids:
+            # Links that name an id which two nodes have go to the first of them.
+            given, node_id = node_id, str(make_id())
+            reason = f"the id {quoted(given)} of another" if given else "no id"
+            report.note(Code.ID_MADE, f"Node number {position + 1} had {reason}", node_id=node_id)
+        ids.add(node_id)
         nodes.append(
             Node(node_id, block_id, as_object(entry.get("input_default")), as_object(entry.get("metadata")))
         )

@@ -49,8 +49,6 @@ class _Repair:
             node.id: self._with_block_of_today(node, fed.get(node.id, set()) | left.get(node.id, set()))
             for node in graph.nodes
         }
-        # Two nodes of one id are refused when the graph is checked: both have to get there.
-        self._listed = graph.nodes
         self._blocks = {node.id: rules.signatures.get(node.block_id) for node in self._nodes.values()}
         self._former: dict[str, dict[str, dict[str, None]]] = {}
         self._links = [kept for link in graph.links if (kept := self._repair_link(link)) is not None]
@@ -60,7 +58,7 @@ class _Repair:
 
     def make(self) -> GraphDefinition:
         """Return the repaired graph."""
-        nodes = tuple(self._repair_node(self._nodes[node.id]) for node in self._listed)
+        nodes = tuple(map(self._repair_node, self._nodes.values()))
         self._note_if_nothing_starts()
         return GraphDefinition(nodes, tuple(self._links))
 

@@ -117,8 +117,8 @@ async def test_nested_graphs_become_graphs_of_the_importer(
 
 async def test_a_file_comes_in_as_a_whole_or_not_at_all(alice: httpx.AsyncClient) -> None:
     inner = agent(node_of_file("s", STORE, input=1), id="inner")
-    twice = agent(node_of_file("s", STORE, input=1), node_of_file("s", STORE, input=1), id="bad")
-    root = agent(node_of_file("a", AGENT, graph_id="inner"), id="root", sub_graphs=[inner, twice])
+    bad = agent(node_of_file("s", ""), id="bad")
+    root = agent(node_of_file("a", AGENT, graph_id="inner"), id="root", sub_graphs=[inner, bad])
     response = await alice.post("/api/graphs/import", json=root)
     assert response.status_code == 400
     assert response.json()["error"]["error_code"] == "GRAPH_VALIDATION_ERROR"

@@ -136,10 +136,7 @@ def judge(document: Any) -> None:
     assert document == before
     for graph in agent.graphs:
         definition = graph.definition.with_links(name_links(graph.definition.links))
-        problems = validate_graph(definition, SIGNATURES, is_lenient=True)
-        if problems:
-            assert "Two nodes have the id" in str(problems) or "Two links" in str(problems), problems
-            continue
+        assert validate_graph(definition, SIGNATURES, is_lenient=True) == {}
         compile_graph(definition, SIGNATURES)
         check_nesting(definition, SIGNATURES, {})
         list_refs(definition, SIGNATURES)

@@ -228,15 +228,16 @@ def test_missing_ids_are_made_and_doubled_ones_of_links_replaced() -> None:
         agent(
             node("s", input=1),
             node("", input=2),
+            node("s", input=3),
             link("s.output -> s.data", id="one"),
             link("s.output -> s.input", id="one"),
             link("s.output -> s.input", id=None),
         )
     )
-    assert len(nodes_of(read)) == 2
+    assert [each.input_default["input"] for each in root_of(read).definition.nodes] == [1, 2, 3]
     assert "" not in nodes_of(read)
     assert [each.id for each in root_of(read).definition.links] == ["one", "", ""]
-    assert codes_of(read) == ["id_made", "id_made"]
+    assert codes_of(read) == ["id_made"] * 3
 
 
 @pytest.mark.parametrize("block", [INPUT, OUTPUT])

@@ -1,9 +1,8 @@
 """Node executions that call others as tools: which turn they are at, whom they have called and who has ended since.
 
 A turn of a calling node execution ends with calls. When all that it called have ended, it is its turn again.
+Its annotations are evaluated, because a `Turn` is decoded inside of workflows.
 """
-
-from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

@@ -27,7 +27,7 @@ from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
 from app.embedded.ports import bind
 from app.patience import patiently
-from app.roots import block_choice, file_limits, object_store, run_root, temporal_target
+from app.roots import block_choice, file_limits, model_routes, object_store, run_root, temporal_target
 from app.serving import serving, url_of
 from app.settings import Settings, reveal
 from app.temporal import connect, register_search_attributes
@@ -162,6 +162,7 @@ def make_api_config(
         allowed_private_hosts=settings.allowed_private_hosts,
         codec_capability=codec_capability,
         blocks=block_choice(settings),
+        models=model_routes(settings),
         initial_credits=settings.initial_credits,
         objects=object_store(settings),
         file_limits=file_limits(settings),

@@ -16,6 +16,7 @@ import uvloop
 from app.blocks.registry import BlockChoice
 from app.errors import PerdureError
 from app.files.store import FileLimits
+from app.llm.routing import Routes
 from app.log import configure_log
 from app.objects import ObjectStore
 from app.settings import POSTGRES, Settings, read_settings, reveal
@@ -109,6 +110,16 @@ def file_limits(settings: Settings) -> FileLimits:
     """Return how much of files may be kept."""
     return FileLimits(
         file_bytes=settings.max_file_mb * MEGABYTE, quota_bytes=settings.file_quota_mb * MEGABYTE
+    )
+
+
+def model_routes(settings: Settings) -> Routes:
+    """Return which language models are asked for those that are named."""
+    return Routes(
+        settings.llm_api_keys.keys(),
+        has_base_url=bool(settings.llm_base_url),
+        default_model=settings.default_model,
+        model_map=settings.model_map,
     )
 
 

@@ -47,6 +47,7 @@ from app.credentials_encryption import CredentialsEncryption
 from app.database import Sessions, make_engine
 from app.encryption_keys import EncryptionKey
 from app.files.store import FileLimits, FileStore
+from app.llm.routing import Routes
 from app.oauth_providers import OAuthProvider
 from app.objects import ObjectStore
 from app.outbound.http import OutboundHttp
@@ -80,6 +81,8 @@ class ApiConfig:
     """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
     blocks: BlockChoice = field(default_factory=BlockChoice)
     """Which blocks there are, and which of them are on."""
+    models: Routes = field(default_factory=lambda: Routes(frozenset()))
+    """Which language models are asked for those that are named."""
     initial_credits: int = 1000
     objects: ObjectStore | None = field(default=None, repr=False)
     """Where bodies of large values are kept; None for the database."""
@@ -105,6 +108,7 @@ class Resources:
     hub: EventHub
     registry: BlockRegistry
     catalogue: Catalogue
+    models: Routes
     callers: Callers
     graphs: Graphs
     agent_files: AgentFiles
@@ -188,6 +192,7 @@ def make_resources(
         hub=hub,
         registry=registry,
         catalogue=Catalogue(registry),
+        models=config.models,
         callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
         graphs=Graphs(sessions, registry, nesting),
         agent_files=AgentFiles(sessions, registry, nesting),

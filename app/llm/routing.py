@@ -61,6 +61,10 @@ class Routes:
             return Provider.OPEN_ROUTER, model
         return self._stand_in(model)
 
+    def serves(self, provider: Provider) -> bool:
+        """Answer whether a provider's models can be asked without a key of somebody's own."""
+        return self._has_base_url or provider in self._configured
+
     def _mapped(self, model: str) -> str:
         lowered = model.lower()
         for pattern, name in self._model_map.items():

@@ -12,11 +12,14 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from temporalio.client import Client
 
 from app.graph.definition import GraphDefinition
+from app.llm.models import Provider
+from app.llm.routing import Routes
 from tests.e2e.rest import events_of, get, graph, node, nodes_of, save, start, wait
 from tests.engine import Engine, make_graph
-from tests.rest_api import RestApi
+from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
 from tests.stubs import LanguageModelStub
 
@@ -90,12 +93,10 @@ async def test_questions_that_were_answered_are_neither_asked_nor_counted_again(
     engine: Engine, worker: None, language_model: LanguageModelStub
 ) -> None:
     answers = ["no object", "still none", '{"a": 1}']
-    failed = False
 
     def answer(_: dict[str, Any]) -> str:
-        nonlocal failed
-        if len(answers) == 1 and not failed:
-            failed = True
+        if len(answers) == 2:
+            # The third question is not answered in this attempt.
             language_model.fail(503)
         return answers.pop(0)
 
@@ -106,7 +107,9 @@ async def test_questions_that_were_answered_are_neither_asked_nor_counted_again(
     assert record.status == "COMPLETED", record.error
     assert outputs(record)[0] == ("response", {"a": 1})
     assert row["usage"] == {**USAGE, "input_tokens": 33, "output_tokens": 21, "calls": 3}
-    assert len(set(language_model.keys)) == 3
+    first, second, third, again = language_model.keys
+    assert len({first, second, third}) == 3
+    assert again == third
 
 
 async def test_a_large_answer_of_a_step_is_kept_for_the_next_attempt(
@@ -215,3 +218,31 @@ async def read_frames(response: httpx.Response) -> AsyncIterator[dict[str, str]]
         name, separator, value = line.partition(": ")
         if separator and name:
             frame[name] = value
+
+
+async def test_the_models_are_listed_with_what_they_cost_and_who_is_configured(
+    engine: Engine, client: Client
+) -> None:
+    async def connect() -> Client:
+        return client
+
+    routes = Routes({Provider.ANTHROPIC}, model_map={"o1": "claude-opus-4-5"})
+    async with run_api(engine.database_url, connect, models=routes) as api, api.caller() as caller:
+        answer = await caller.get("/api/models")
+    providers = {provider["name"]: provider for provider in answer.json()["providers"]}
+    configured = {name for name, provider in providers.items() if provider["is_configured"]}
+    assert configured == {"anthropic"}
+    of_openai = {model["name"]: model for model in providers["openai"]["models"]}
+    assert of_openai["gpt-4o"] == {
+        "name": "gpt-4o",
+        "credits": 3,
+        "context_tokens": 128_000,
+        "asked": "claude-haiku-4-5",
+    }
+    assert of_openai["o1"]["asked"] == "claude-opus-4-5"
+
+
+async def test_a_server_without_any_provider_asks_no_model(alice: httpx.AsyncClient) -> None:
+    providers = (await alice.get("/api/models")).json()["providers"]
+    assert not any(provider["is_configured"] for provider in providers)
+    assert {model["asked"] for provider in providers for model in provider["models"]} == {None}

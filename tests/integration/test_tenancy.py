@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.credentials import keep
 from tests.e2e.rest import save, start, sums, wait
 from tests.rest_api import RestApi
 from tests.reviews import asked, asking
@@ -27,11 +28,16 @@ OF_NOBODY = {
     "/api/blocks/{block_id}/execute",
     "/api/codec/decode",
     "/api/codec/encode",
+    "/api/credentials/oauth/{provider}/login",
+    "/api/credentials/oauth/{provider}/callback",
+    "/api/admin/credentials/reencrypt",
+    "/api/models",
     "/api/user",
     "/api/reviews/link/{token}",
 }
 """They name nothing that is somebody's; links are tried by themselves."""
 LISTS = {
+    "/api/credentials",
     "/api/graphs",
     "/api/executions",
     "/api/reviews",
@@ -44,6 +50,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/graphs/{graph_id}": sums(2),
     "PUT /api/graphs/{graph_id}/versions/active": {"active_graph_version": 1},
     "POST /api/executions/{execution_id}/reviews/{node_execution_id}": {"approved": True},
+    "PATCH /api/credentials/{credentials_id}": {"title": "mine now", "api_key": "another"},
 }
 
 
@@ -85,6 +92,7 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
         "execution_id": waiting["id"],
         "node_execution_id": review["node_execution_id"],
         "sha256": shown["inputs"]["$ref"],
+        "credentials_id": await keep(client, "api_key", "a secret of somebody"),
         "file_id": (await client.post("/api/files?name=own", content=b"own")).json()["id"],
     }
     return Belongings(ids, ended["id"])
@@ -118,6 +126,7 @@ async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
             f"/api/executions/{execution_id}/reviews",
             f"/api/executions/{execution_id}/events",
             f"/api/files/{owned.ids['file_id']}",
+            f"/api/credentials/{owned.ids['credentials_id']}",
         )
     ] + [len((await client.get("/api/executions")).json()["items"])]
 
@@ -168,7 +177,7 @@ async def test_lists_and_bulk_calls_pass_over_what_is_somebody_elses(
     cursor = (await alice.get("/api/executions?limit=1")).json()["next_cursor"]
     for query in (f"graph_id={graph_id}", f"parent_id={execution_id}", f"cursor={cursor}", "limit=200"):
         assert (await bob.get(f"/api/executions?{query}")).json()["items"] == []
-    for path in ("/api/graphs", "/api/reviews", "/api/files", "/api/memories"):
+    for path in ("/api/graphs", "/api/reviews", "/api/files", "/api/memories", "/api/credentials"):
         assert (await bob.get(path)).json()["items"] == []
     for path in ("/api/executions/stop", "/api/executions/rerun"):
         for name, theirs, nobodys in (

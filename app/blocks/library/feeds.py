@@ -118,7 +118,7 @@ async def _find_unseen(
     found: Sequence[tuple[str, FeedEntry]], url: str, since: datetime, context: BlockContext
 ) -> list[FeedEntry]:
     """Return the entries that are new to this node, and remember them."""
-    key = f"feed:{context.node_id}:{_digest(url)}"
+    key = f"feed:{_digest(context.node_id)}:{_digest(url)}"
     cursor = _Cursor(since=since, seen=[], call="", fresh=[])
     for kept in await context.memory.get(key, scope=Scope.AGENT):
         try:

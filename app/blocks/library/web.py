@@ -13,8 +13,8 @@ from pydantic import Field
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
 from app.blocks.credentials import CredentialsRef, HostHeaders, headers_for
-from app.blocks.library.files import make_data_uri
 from app.errors import BlockLimitExceeded, BlockUnavailable
+from app.files.data_uris import make_data_uri
 from app.graph.credentials import CredentialsNeed, CredentialsType
 from app.graph.signature import Effect
 from app.outbound.forms import FormFile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from app.cli.blocks import blocks
 from app.cli.graphs import graphs
 from app.cli.token import token
 
@@ -12,6 +13,7 @@ application = typer.Typer(
 )
 application.command()(token)
 application.add_typer(graphs, name="graphs")
+application.add_typer(blocks, name="blocks")
 
 
 @application.callback()

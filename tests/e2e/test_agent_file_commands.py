@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
+from tests.e2e.commands import perdure
 from tests.processes import ServerProcess
 from tests.unit.autogpt.agents import FIXTURES
-
-PERDURE = Path(sys.executable).with_name("perdure")
-
-
-async def perdure(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Run the command line; return its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        PERDURE,
-        *arguments,
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
 
 async def test_an_agent_comes_in_and_goes_out_by_command(server: ServerProcess, tmp_path: Path) -> None:
     api = {"PERDURE_API_URL": server.run_info.api_url, "PERDURE_API_KEY": server.token("cli@example.org")}

@@ -1,0 +1,24 @@
+"""The command line as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+PERDURE = Path(sys.executable).with_name("perdure")
+
+
+async def perdure(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run the command line; return its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        PERDURE,
+        *arguments,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()

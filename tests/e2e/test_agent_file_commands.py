@@ -9,6 +9,7 @@ from tests.e2e.commands import perdure
 from tests.processes import ServerProcess
 from tests.unit.autogpt.agents import FIXTURES
 
+
 async def test_an_agent_comes_in_and_goes_out_by_command(server: ServerProcess, tmp_path: Path) -> None:
     api = {"PERDURE_API_URL": server.run_info.api_url, "PERDURE_API_KEY": server.token("cli@example.org")}
     file = FIXTURES / "nested_agents.json"

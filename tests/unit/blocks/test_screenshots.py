@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import socket
 import struct
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +18,14 @@ import pytest
 from app.blocks.library.screenshots import ScreenshotWebPageBlock
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
 from app.outbound.addresses import AddressRefused
-from app.outbound.browser import find_browser
 from app.outbound.http import OutboundHttp
 from app.outbound.services import WebServices
+from tests.browser import has_browser
 from tests.stack import eventually
 from tests.unit.blocks.contexts import MemoryFiles, make_context
 from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
 HTML = {"content-type": "text/html"}
-
-
-@cache
-def has_browser() -> bool:
-    """Answer whether there is a browser that works here, as whoever runs the tests."""
-    program = find_browser(None)
-    if program is None:
-        return False
-    flags = ["--headless", "--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    try:
-        ended = subprocess.run(
-            [program, *flags, "--dump-dom", "about:blank"], capture_output=True, timeout=60, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return b"<body>" in ended.stdout
 
 
 @pytest.fixture

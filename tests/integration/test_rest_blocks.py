@@ -16,6 +16,7 @@ from tests.e2e.nesting import nested_in, nesting
 from tests.e2e.rest import graph, link, node, nodes_of, save, start, wait
 from tests.engine import Engine
 from tests.rest_api import RestApi, run_api
+from tests.stubs import LanguageModelStub
 
 AGENTS = Path(__file__).parents[1] / "fixtures/agents"
 OFF = "CalculatorBlock"
@@ -221,6 +222,37 @@ class TestABlockThatIsOff:
         assert (await nested_in(alice, ended["id"]))["error"]["code"] == "BLOCK_DISABLED"
         assert "sum" not in ended["outputs"]
 
+    async def test_a_model_that_calls_it_as_a_tool_is_told_that_it_is_off(
+        self, alice: httpx.AsyncClient, engine: Engine, language_model: LanguageModelStub
+    ) -> None:
+        def model(asked: dict[str, Any]) -> str | dict[str, Any]:
+            told = [message["content"] for message in asked["messages"] if message["role"] == "tool"]
+            if told:
+                return f"It says: {told[0]}"
+            called = {"name": asked["tools"][0]["function"]["name"], "arguments": '{"a": 1, "b": 2}'}
+            return {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_1", "type": "function", "function": called}],
+            }
+
+        language_model.answer = model
+        nodes = [
+            node("boss", "orchestrator_block", prompt="Add 1 and 2", agent_mode_max_iterations=-1),
+            node("sum", OFF, operation="Add"),
+            node("out", "agent_output_block", name="answer"),
+        ]
+        links = ["boss.tools -> sum.a", "boss.tools -> sum.b", "boss.finished -> out.value"]
+        graph_id = await save(alice, graph(nodes, links))
+        engine.registry = BlockRegistry([engine.probe, *(make() for make in BLOCK_CLASSES)], disabled=[OFF])
+
+        async with engine.worker(llm_base_url=language_model.url):
+            ended = await wait(alice, (await start(alice, graph_id))["id"])
+
+        assert ended["status"] == "COMPLETED", ended["error"]
+        assert f"{OFF} is turned off on this server" in ended["outputs"]["answer"][0]
+        (called,) = (await nodes_of(alice, ended["id"]))["sum"]
+        assert called["error"]["code"] == "BLOCK_DISABLED"
 
     async def test_an_agent_file_with_it_comes_in_with_a_warning(
         self, strict_alice: httpx.AsyncClient, strict_worker: None

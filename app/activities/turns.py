@@ -22,7 +22,7 @@ from app.graph.nesting import read_ref
 from app.graph.status import Status
 from app.graph.tools import is_tool_pin
 from app.json_values import to_json
-from app.models import conversations, nested_executions
+from app.models import conversations, nested_executions, recording
 from app.models.conversations import CalledRecord, TurnRecord
 
 CANCELLED = "It was stopped"
@@ -34,7 +34,6 @@ class TurnAttempt(Attempt):
     _plan: LoadedPlan
     _turn: Turn | None = None
     _calls: Calls | None = None
-    _before: Sequence[TurnRecord] = ()
 
     def go_on(self, plan: LoadedPlan, turn: Turn | None) -> None:
         """Take the plan, and where the conversation stands.
@@ -73,8 +72,8 @@ class TurnAttempt(Attempt):
             key = f"{key}:{self._number}"
         self._context = replace(self._context, conversation=conversation, idempotency_key=key)
         await super()._run_block(data)
-        if self._before:
-            self.run.cost += self._before[-1].cost
+        # Every answer of the model costs, those of earlier turns included.
+        self.run.cost *= self.run.meter.calls
 
     def _take(self, pin: str, value: Any) -> None:
         if isinstance(value, Calls):
@@ -95,8 +94,8 @@ class TurnAttempt(Attempt):
         tools = make_tools(await self._list_callees())
         if self._turn is None:
             return Conversation(tools)
+        await self._count_earlier_turns()
         turns = [record for record in await self._list_turns() if record.turn < self._number]
-        self._before = turns
         opened = await self.run.shelf.open({str(record.turn): record.messages for record in turns})
         return Conversation(
             tools,
@@ -104,6 +103,15 @@ class TurnAttempt(Attempt):
             tuple(message for record in turns for message in opened[str(record.turn)]),
             await self._results(self._turn, [call_id for call_id, *_ in turns[-1].calls]),
         )
+
+    async def _count_earlier_turns(self) -> None:
+        run = self.run
+        async with self._pool.acquire() as connection:
+            found = await recording.find_node_record(
+                connection, run.execution_id, run.number, n=run.n, owner=self._owner
+            )
+        if found is not None:
+            run.meter.raise_to(found[3])
 
     async def _results(self, turn: Turn, call_ids: Sequence[str]) -> tuple[ToolResult, ...]:
         called = await conversations.list_called(
@@ -152,7 +160,7 @@ class TurnAttempt(Attempt):
             for call in calls.calls
         ]
         messages, _ = self.run.shelf.wrap([to_json(message) for message in calls.messages])
-        return TurnRecord(self.run.number, self.run.n, self._number, messages, made, self.run.cost)
+        return TurnRecord(self.run.number, self.run.n, self._number, messages, made)
 
     def _inputs_of(self, number: int, call: Call) -> list[tuple[int, Envelope]]:
         pins = self._plan.nodes[number].pins

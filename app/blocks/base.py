@@ -199,8 +199,8 @@ class RemoteBlock(Block):
 class ToolCallingBlock(RemoteBlock):
     """A block that may call the nodes that links lead to from its pin `tools`, turn by turn.
 
-    It runs once per turn. `context.conversation` holds its tools, and what was said and called before. A turn ends with a
-    `Calls` in place of an output when the block is to run again with what the called nodes have given.
+    It runs once per turn. `context.conversation` holds its tools, and what was said and called before. A turn that
+    emits a `Calls` on `tools` ends with it: the block runs again when the called nodes have ended.
     """
 
 

@@ -13,10 +13,6 @@ from app.blocks.tools import ToolResult
 
 MAX_RESULT_CHARACTERS = 60_000
 """Of one result; what is beyond is cut off, and the model is told."""
-MAX_SENT_CHARACTERS = 300_000
-"""A longer conversation is sent without its middle."""
-_KEPT_SHARE = 2
-"""One part in so many of that is kept for the newest messages."""
 
 
 def list_pending(messages: Sequence[Any]) -> list[str]:
@@ -53,16 +49,21 @@ def answer_with(result: ToolResult) -> dict[str, Any]:
     return answer(result.call_id, values or "Done. There is no output.")
 
 
-def shorten(messages: Sequence[Any]) -> list[Any]:
+def shorten(messages: Sequence[Any], room: int) -> list[Any]:
     """Return what is sent of a conversation: all of it, or its beginning and its end where that would be too long.
 
-    No answer of a tool is sent without the message that called it.
+    No answer of a tool is sent without the message that called it. The newest exchange is sent whatever its length.
+
+    Args:
+        messages: The conversation.
+        room: Characters of it that may be sent.
     """
     sizes = [len(json.dumps(message, ensure_ascii=False)) for message in messages]
-    if sum(sizes) <= MAX_SENT_CHARACTERS:
+    if sum(sizes) <= room:
         return list(messages)
     head = _length_of_head(messages)
-    tail, room = len(messages), MAX_SENT_CHARACTERS // _KEPT_SHARE
+    tail = len(messages)
+    room -= sum(sizes[:head])
     while tail > head and room >= sizes[tail - 1]:
         tail -= 1
         room -= sizes[tail]

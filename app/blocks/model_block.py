@@ -12,7 +12,7 @@ from app.blocks.credentials import ApiKey, CredentialsMissing
 from app.errors import BlockInputInvalid
 from app.graph.credentials import CredentialsNeed
 from app.graph.signature import Cost, Effect
-from app.llm.language_models import Completion, Message
+from app.llm.language_models import Completion, Message, Tool
 from app.llm.models import DEFAULT_CREDITS, MODELS, SERVICES, find_credits, find_model, provider_of
 from app.templating.templates import render
 
@@ -86,7 +86,7 @@ class ModelBlock(RemoteBlock):
         return cost_of_model(given)
 
 
-async def ask(
+async def ask(  # noqa: PLR0913 - all that a model can be told, by name
     context: BlockContext,
     model: str,
     messages: Sequence[Message],
@@ -95,6 +95,7 @@ async def ask(
     max_tokens: int | None = None,
     temperature: float | None = None,
     force_json: bool = False,
+    tools: Sequence[Tool] = (),
     is_shown: bool = False,
 ) -> Completion:
     """Ask a model.
@@ -107,6 +108,7 @@ async def ask(
         max_tokens: The most that it may answer.
         temperature: From 0 for the likeliest words to 2.
         force_json: Have the provider see to it that the answer is a JSON object.
+        tools: What the model may call.
         is_shown: Whether the answer is shown to watchers while it is written.
 
     Raises:
@@ -121,6 +123,7 @@ async def ask(
         idempotency_key=f"{context.idempotency_key}:{part}" if part else context.idempotency_key,
         api_key=await find_own_key(context),
         force_json=force_json,
+        tools=tools,
         stream=context.stream if is_shown else None,
     )
 

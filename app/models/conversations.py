@@ -19,13 +19,13 @@ from sqlmodel import Field, SQLModel
 from app.graph.envelope import Envelope
 
 _INSERT = """
-INSERT INTO conversation_turns (execution_id, node, n, turn, messages, calls, cost)
-VALUES ($1, $2, $3, $4, $5::text::json, $6::text::json, $7)
+INSERT INTO conversation_turns (execution_id, node, n, turn, messages, calls)
+VALUES ($1, $2, $3, $4, $5::text::json, $6::text::json)
 ON CONFLICT DO NOTHING
 """
 
 _LIST = """
-SELECT t.turn, t.messages, t.calls, t.cost FROM conversation_turns t JOIN executions e ON e.id = t.execution_id
+SELECT t.turn, t.messages, t.calls FROM conversation_turns t JOIN executions e ON e.id = t.execution_id
 WHERE t.execution_id = $1 AND t.node = $2 AND t.n = $3 AND e.user_id = $4 ORDER BY t.turn
 """
 
@@ -50,8 +50,6 @@ class ConversationTurn(SQLModel, table=True):
     """An envelope around what was said in this turn."""
     calls: list[Any] = Field(sa_column=Column(JSON, nullable=False))
     """`[[call id, node, [[pin, envelope], …]], …]`"""
-    cost: int
-    """Of this turn and those before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,6 @@ class TurnRecord:
     messages: Envelope
     calls: list[Any]
     """`[[call id, node, [[pin, envelope], …]], …]`"""
-    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,6 @@ async def insert_turns(
             turn.turn,
             json.dumps(turn.messages),
             json.dumps(turn.calls),
-            turn.cost,
         )
 
 
@@ -100,7 +96,7 @@ async def list_turns(
 ) -> list[TurnRecord]:
     """Return the recorded turns of a node execution (node, n) of an owner's execution, in their order."""
     rows = await connection.fetch(_LIST, execution_id, *key, owner)
-    return [TurnRecord(*key, row["turn"], row["messages"], row["calls"], row["cost"]) for row in rows]
+    return [TurnRecord(*key, row["turn"], row["messages"], row["calls"]) for row in rows]
 
 
 async def list_called(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowHandle
 
 from app.activities.contracts import PAUSE_UPDATE, RELEASE_SIGNAL, RESUME_UPDATE, Decision, Release
 from app.blocks.context import BlockContext
@@ -30,6 +31,8 @@ PROBE = "probe"
 ADD = "calculator_block"
 OUTPUT = "agent_output_block"
 ADDER = (ADD, {"operation": "Add", "metadata": {"customized_name": "add"}})
+CALM = limited(heartbeat_seconds=60)
+"""The first question to a model loads a large library, during which a busy machine may be silent for long."""
 TO_ADDER = ["boss.tools -> adder.a", "boss.tools -> adder.b"]
 
 
@@ -78,6 +81,16 @@ def a_graph(
     return make_graph(nodes, [*links, "boss.finished -> out.value"])
 
 
+async def start(engine: Engine, graph: GraphDefinition, **changes: Any) -> WorkflowHandle[Any, int]:
+    """Start an execution, with some limits changed."""
+    return await engine.start(graph, limits=limited(CALM, **changes))
+
+
+async def run(engine: Engine, graph: GraphDefinition, **changes: Any) -> Record:
+    """Execute a graph to its end, with some limits changed."""
+    return await engine.end(await start(engine, graph, **changes))
+
+
 def told(stub: LanguageModelStub, turn: int) -> list[Any]:
     """Return what the model was told by tools before a turn."""
     return [
@@ -94,7 +107,7 @@ async def test_a_model_calls_a_node_and_hears_what_it_gave(
 ) -> None:
     language_model.answer = says(calls(("add", {"a": 1, "b": 2})), "It is 3.")
 
-    record = await engine.run(a_graph(TO_ADDER, {"adder": ADDER}))
+    record = await run(engine, a_graph(TO_ADDER, {"adder": ADDER}))
 
     assert record.outputs == {"answer": ["It is 3."]}
     (asked,) = record.of("boss")
@@ -120,8 +133,8 @@ async def test_calls_of_one_turn_run_at_once_and_are_answered_in_their_order(
     language_model.answer = says(calls(("ask", {"value": 1}), ("ask", {"value": 2})), "Both.")
     tool = (PROBE, {"name": "meets", "metadata": {"customized_name": "Ask"}})
 
-    record = await engine.run(
-        a_graph(["boss.tools -> probe.value"], {"probe": tool}, multiple_tool_calls=True)
+    record = await run(
+        engine, a_graph(["boss.tools -> probe.value"], {"probe": tool}, multiple_tool_calls=True)
     )
 
     assert record.outputs == {"answer": ["Both."]}
@@ -133,7 +146,7 @@ async def test_of_several_calls_the_first_counts_unless_more_are_wanted(
 ) -> None:
     language_model.answer = says(calls(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})), "It is 3.")
 
-    record = await engine.run(a_graph(TO_ADDER, {"adder": ADDER}))
+    record = await run(engine, a_graph(TO_ADDER, {"adder": ADDER}))
 
     assert told(language_model, 2) == ['{"result": 3.0}']
     assert len(record.of("adder")) == 1
@@ -149,7 +162,7 @@ async def test_a_tool_that_fails_is_told_to_the_model_and_fails_nothing_else(
         "hear": (PROBE, {}),
     }
 
-    record = await engine.run(a_graph(["boss.tools -> probe.value", "probe.error -> hear.value"], tools))
+    record = await run(engine, a_graph(["boss.tools -> probe.value", "probe.error -> hear.value"], tools))
 
     assert record.status == "COMPLETED"
     assert record.outputs == {"answer": ["It cannot be done."]}
@@ -164,7 +177,7 @@ async def test_a_tool_is_tried_again_by_its_own_policy(
     language_model.answer = says(calls(("ask", {"value": 7})), "Seven.")
     tool = (PROBE, {"name": "flaky", "metadata": {"customized_name": "ask"}})
 
-    record = await engine.run(a_graph(["boss.tools -> probe.value"], {"probe": tool}))
+    record = await run(engine, a_graph(["boss.tools -> probe.value"], {"probe": tool}))
 
     assert [row["attempt"] for row in record.of("probe")] == [3]
     assert told(language_model, 2) == ['{"out": 7}']
@@ -183,7 +196,7 @@ async def test_a_nested_graph_is_a_tool_with_its_name_and_inputs(
     language_model.answer = says(calls(("test", {"x": 4})), "Five.")
     tool = ("agent_executor_block", {"graph_id": inner, "graph_version": 1})
 
-    record = await engine.run(a_graph(["boss.tools -> agent.x"], {"agent": tool}))
+    record = await run(engine, a_graph(["boss.tools -> agent.x"], {"agent": tool}))
 
     assert record.outputs == {"answer": ["Five."]}
     assert told(language_model, 2) == ['{"y": 5.0}']
@@ -199,7 +212,7 @@ async def test_a_timer_and_a_person_can_be_asked_too(
         "timer": ("countdown_timer_block", {"metadata": {"customized_name": "wait"}}),
         "review": ("human_in_the_loop_block", {"name": "Well?", "metadata": {"customized_name": "person"}}),
     }
-    handle = await engine.start(a_graph(["boss.tools -> timer.seconds", "boss.tools -> review.data"], tools))
+    handle = await start(engine, a_graph(["boss.tools -> timer.seconds", "boss.tools -> review.data"], tools))
     await eventually(lambda: _is_asked(engine, handle.id))
 
     await handle.signal(RELEASE_SIGNAL, Release(2, 1, decision=Decision(approved=True, by="owner")))
@@ -219,7 +232,7 @@ async def test_turns_that_are_used_up_end_the_conversation(
 ) -> None:
     language_model.answer = lambda _: calls(("add", {"a": 1, "b": 2}))
 
-    record = await engine.run(a_graph(TO_ADDER, {"adder": ADDER}, agent_mode_max_iterations=2))
+    record = await run(engine, a_graph(TO_ADDER, {"adder": ADDER}, agent_mode_max_iterations=2))
 
     assert record.outputs == {"answer": ["The task was not finished within 2 turns"]}
     assert len(language_model.requests) == len(record.of("adder")) == 2
@@ -238,7 +251,7 @@ async def test_wrong_calls_are_told_to_the_model_and_not_made(
     ]
     language_model.answer = lambda _: answers[len(language_model.requests) - 1]
 
-    record = await engine.run(a_graph(TO_ADDER, {"adder": ADDER}))
+    record = await run(engine, a_graph(TO_ADDER, {"adder": ADDER}))
 
     assert record.outputs == {"answer": ["It is 3."]}
     assert told(language_model, 2) == ["There is no tool 'multiply'; there is add"]
@@ -251,7 +264,7 @@ async def test_a_model_that_goes_on_calling_wrongly_fails_its_node(
 ) -> None:
     language_model.answer = lambda _: calls(("multiply", {}))
 
-    record = await engine.run(a_graph(TO_ADDER, {"adder": ADDER}, retry=2))
+    record = await run(engine, a_graph(TO_ADDER, {"adder": ADDER}, retry=2))
 
     assert record.status == "FAILED"
     assert record.error is not None
@@ -287,7 +300,7 @@ async def test_without_agent_mode_the_graph_itself_closes_the_loop(
         ],
     )
 
-    record = await engine.run(graph)
+    record = await run(engine, graph)
 
     assert record.outputs == {"answer": ["Done."]}
     assert len(language_model.requests) == 3
@@ -310,7 +323,7 @@ async def test_large_arguments_and_results_travel_by_reference(
     language_model.answer = says(calls(("ask", {"value": text})), "Long.")
     tool = (PROBE, {"metadata": {"customized_name": "ask"}})
 
-    record = await engine.run(a_graph(["boss.tools -> probe.value"], {"probe": tool}))
+    record = await run(engine, a_graph(["boss.tools -> probe.value"], {"probe": tool}))
 
     assert record.outputs == {"answer": ["Long."]}
     assert json.loads(told(language_model, 2)[0]) == {"out": text}
@@ -321,7 +334,7 @@ async def test_what_a_tool_gives_as_a_tool_is_no_run_output_of_a_leaf(
 ) -> None:
     language_model.answer = says(calls(("add", {"a": 1, "b": 2})), "It is 3.")
 
-    record = await engine.run(make_graph({"boss": boss(), "adder": ADDER}, TO_ADDER))
+    record = await run(engine, make_graph({"boss": boss(), "adder": ADDER}, TO_ADDER))
 
     assert record.outputs["finished"] == ["It is 3."]
     assert record.outputs.keys() == {"finished", "conversations"}
@@ -333,7 +346,7 @@ async def test_an_input_that_waits_for_a_call_goes_with_it(
     language_model.answer = says(calls(("add", {"a": 1})), "It is 41.")
     tools = {"adder": ADDER, "forty": ("store_value_block", {"input": 40})}
 
-    record = await engine.run(a_graph(["boss.tools -> adder.a", "forty.output -> adder.b"], tools))
+    record = await run(engine, a_graph(["boss.tools -> adder.a", "forty.output -> adder.b"], tools))
 
     assert told(language_model, 2) == ['{"result": 41.0}']
     assert record.report is not None
@@ -348,7 +361,7 @@ async def test_a_conversation_goes_on_over_several_runs(
     tools = {"adder": ADDER, "probe": (PROBE, {"metadata": {"customized_name": "ask"}})}
     graph = a_graph([*TO_ADDER, "boss.tools -> probe.value"], tools, multiple_tool_calls=True)
 
-    handle = await engine.start(graph, limits=limited(events_per_run=40))
+    handle = await start(engine, graph, events_per_run=40)
     record = await engine.end(handle)
 
     assert record.outputs == {"answer": ["Enough."]}
@@ -366,9 +379,7 @@ async def test_many_conversations_pass_through_shards(
     engine.probe.functions["many"] = lambda _value, _context: Many(f"Question {k}" for k in range(30))
     tools = {"adder": ADDER, "many": (PROBE, {"name": "many"})}
 
-    record = await engine.run(
-        a_graph([*TO_ADDER, "many.out -> boss.prompt"], tools), limits=limited(shard_size=5, window=5)
-    )
+    record = await run(engine, a_graph([*TO_ADDER, "many.out -> boss.prompt"], tools), shard_size=5, window=5)
 
     assert record.outputs == {"answer": ["It is 3."] * 30}
     assert len(language_model.requests) == 60
@@ -380,7 +391,7 @@ async def test_a_conversation_without_end_stops_at_the_limit(
 ) -> None:
     language_model.answer = lambda _: calls(("add", {"a": 1, "b": 2}))
 
-    record = await engine.run(a_graph(TO_ADDER, {"adder": ADDER}), limits=limited(max_node_executions=6))
+    record = await run(engine, a_graph(TO_ADDER, {"adder": ADDER}), max_node_executions=6)
 
     assert record.status == "FAILED"
     assert record.error is not None
@@ -400,7 +411,7 @@ async def test_a_pause_holds_between_two_turns(
     engine.probe.functions["waits"] = waits
     language_model.answer = says(calls(("ask", {"value": 1})), "One.")
     tool = (PROBE, {"name": "waits", "metadata": {"customized_name": "ask"}})
-    handle = await engine.start(a_graph(["boss.tools -> probe.value"], {"probe": tool}))
+    handle = await start(engine, a_graph(["boss.tools -> probe.value"], {"probe": tool}))
     await eventually(lambda: bool(engine.probe.calls))
 
     await handle.execute_update(PAUSE_UPDATE)
@@ -418,7 +429,7 @@ async def test_a_stop_in_the_middle_of_a_tool_stops_both(
     engine.probe.functions["hangs"] = lambda _value, _context: asyncio.sleep(600)
     language_model.answer = says(calls(("ask", {"value": 1})), "Never said.")
     tool = (PROBE, {"name": "hangs", "metadata": {"customized_name": "ask"}})
-    handle = await engine.start(a_graph(["boss.tools -> probe.value"], {"probe": tool}))
+    handle = await start(engine, a_graph(["boss.tools -> probe.value"], {"probe": tool}))
     await eventually(lambda: _is_running(engine, handle.id, "probe"))
 
     await handle.cancel()

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, ToolCallingBlock
+from app.blocks.base import BlockInput, BlockOutput, Emitted, ToolCallingBlock
 from app.blocks.conversing import answer, answer_with, list_pending, shorten
+from app.blocks.credentials import CredentialsRef
+from app.blocks.model_block import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, ModelBlock, ask, fill
 from app.blocks.tools import Call, Calls, ToolNode
 from app.errors import BlockError
-from app.graph.signature import Cost, Effect
 from app.graph.tools import TOOLS, tool_pin
 from app.llm.language_models import Completion, Message, Tool, ToolCall
-from app.llm.models import DEFAULT_CREDITS, DEFAULT_MODEL, MODELS, find_credits
-from app.templating.templates import render
+from app.llm.models import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext
 
 MAX_ATTEMPTS_AT_CALLS = 10
+USUAL_ROOM_CHARACTERS = 300_000
+"""What a conversation may come to with a model of which nothing is known."""
+LEAST_ROOM_CHARACTERS = 4_000
 
 SYSTEM_PROMPT = (
     "You complete a task with the tools that you are given. Decide for yourself which of them to use, in which order, "
@@ -53,7 +56,7 @@ class _Answer:
     calls: Sequence[Call]
 
 
-class OrchestratorBlock(ToolCallingBlock):
+class OrchestratorBlock(ModelBlock, ToolCallingBlock):
     """Let a language model use other nodes as tools: those that links lead to from `tools`.
 
     Without agent mode it asks the model once, and emits what the model calls a tool with over the link to that tool. In
@@ -63,14 +66,6 @@ class OrchestratorBlock(ToolCallingBlock):
 
     id = "3b191d9f-356f-482d-8238-ba04b6d18381"
     slug = "orchestrator_block"
-    categories = (BlockCategory.AI,)
-    pool = "llm"
-    # Asking again costs, and the answer may be another, but nothing in the world changes by that.
-    effect = Effect.PURE
-    costs = (
-        *(Cost(credits=model.credits, filter={"model": model.name}) for model in MODELS),
-        Cost(credits=DEFAULT_CREDITS),
-    )
 
     class Input(BlockInput):
         """The task, who solves it, and how."""
@@ -79,8 +74,8 @@ class OrchestratorBlock(ToolCallingBlock):
         """The task. May hold `{{name}}` expressions, filled from `prompt_values`."""
         model: str = DEFAULT_MODEL
         """The model's name; any that a configured provider serves and that can call tools."""
-        credentials: Any = None
-        """Not used yet: the worker's own keys are."""
+        credentials: CredentialsRef | None = None
+        """Your own key for the model's provider; the server's is used when there is none."""
         multiple_tool_calls: bool = False
         """Whether the model may call several tools at once; else the first call counts."""
         sys_prompt: str = SYSTEM_PROMPT
@@ -113,10 +108,6 @@ class OrchestratorBlock(ToolCallingBlock):
         """The model's answer, when it calls no tool any more."""
         conversations: list[Any]
         """The messages so far, each with `role` and `content`."""
-
-    def cost_of(self, given: dict[str, Any]) -> int:
-        """Return the flat credits of the model that is asked."""
-        return find_credits(given.get("model"))
 
     async def run(self, given: Input, context: BlockContext) -> AsyncIterator[Emitted]:
         """Take a turn.
@@ -154,9 +145,7 @@ class OrchestratorBlock(ToolCallingBlock):
 
 def _opening(given: OrchestratorBlock.Input) -> list[Any]:
     """Return the conversation as it stands before the model is asked for the first time."""
-    prompt, system = given.prompt, given.sys_prompt
-    if given.prompt_values:
-        prompt, system = render(prompt, given.prompt_values), render(system, given.prompt_values)
+    system, prompt = fill(given.sys_prompt, given.prompt_values), fill(given.prompt, given.prompt_values)
     messages: list[Any] = [dict(message) for message in given.conversation_history or ()]
     if system and not any(message.get("role") == "system" for message in messages):
         messages.insert(0, {"role": "system", "content": system})
@@ -187,13 +176,14 @@ async def _ask(
     tools = context.conversation.tools
     problems: dict[str, str] = {}
     for attempt in range(1, min(max(given.retry, 1), MAX_ATTEMPTS_AT_CALLS) + 1):
-        completion = await context.language_models.complete(
+        completion = await ask(
+            context,
             given.model,
             sent,
+            part="" if attempt == 1 else f"again {attempt}",
             max_tokens=given.max_tokens,
-            idempotency_key=context.idempotency_key + (f":{attempt}" if attempt > 1 else ""),
             tools=[Tool(tool.name, tool.description, dict(tool.parameters)) for tool in tools],
-            stream=context.stream,
+            is_shown=True,
         )
         wanted = completion.tool_calls if given.multiple_tool_calls else completion.tool_calls[:1]
         calls, problems = _read(wanted, tools)
@@ -209,12 +199,23 @@ async def _ask(
 
 
 def _sent(given: OrchestratorBlock.Input, messages: Sequence[Any], *, is_last: bool) -> list[Any]:
-    sent = shorten(messages) if given.conversation_compaction else list(messages)
+    sent = list(messages)
+    if given.conversation_compaction:
+        sent = shorten(messages, _room_of(given.model, given.max_tokens))
     hints = [_ONE_AT_A_TIME] if not given.multiple_tool_calls else []
     hints += [_LAST_TURN] if is_last else []
     if hints and sent and sent[0].get("role") == "system":
         return [{**sent[0], "content": " ".join([str(sent[0]["content"]), *hints])}, *sent[1:]]
     return sent
+
+
+def _room_of(model: str, max_tokens: int | None) -> int:
+    """Return how many characters a model can be sent, with some left for its tools and its answer."""
+    known = find_model(model)
+    if known is None or known.context_tokens is None:
+        return USUAL_ROOM_CHARACTERS
+    room = (known.context_tokens - (max_tokens or ANSWER_TOKENS)) * CHARACTERS_PER_TOKEN
+    return max(room * 3 // 4, LEAST_ROOM_CHARACTERS)
 
 
 def _message_of(completion: Completion, calls: Sequence[ToolCall]) -> Message:

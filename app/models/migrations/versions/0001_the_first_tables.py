@@ -323,7 +323,6 @@ def upgrade() -> None:
         sa.Column("turn", sa.Integer(), nullable=False),
         sa.Column("messages", sa.JSON(), nullable=False),
         sa.Column("calls", sa.JSON(), nullable=False),
-        sa.Column("cost", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("execution_id", "node", "n", "turn"),
     )
     op.create_table(

@@ -151,7 +151,9 @@ async def test_no_body_of_a_wrong_form_crashes_a_route_or_does_anything(
 
 def _fill(path: str, given: dict[str, str]) -> str:
     names = {"execution_id", "graph_id", "node_execution_id", "token", "block_id", "version", "sha256"} | {
-        "file_id"
+        "file_id",
+        "credentials_id",
+        "provider",
     }
     return path.format(**{**{name: str(uuid.uuid4()) for name in names}, **given})
 
@@ -162,7 +164,9 @@ async def test_other_methods_do_nothing_and_tell_nothing(
 ) -> None:
     execution = await start(alice, await save(alice, sums(2)))
     ids = {"execution_id": execution["id"], "graph_id": execution["graph_id"], "version": "1"}
-    for path in api.application.openapi()["paths"]:
+    for path, methods in api.application.openapi()["paths"].items():
+        if method.lower() in methods:
+            continue
         response = await alice.request(method, _fill(path, ids))
         assert response.status_code == 405, path
         assert execution["id"] not in response.text

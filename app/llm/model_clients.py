@@ -137,7 +137,9 @@ class ModelClients:
                 api_key=self._keys.get(Provider.ANTHROPIC, _NO_KEY),
                 max_retries=0,
                 timeout=self._timeout,
-                http_client=_http_client(_transport(os.environ.get("ANTHROPIC_BASE_URL")), self._timeout),
+                http_client=_http_client(
+                    StreamingTransport(_transport(os.environ.get("ANTHROPIC_BASE_URL"))), self._timeout
+                ),
             )
         return self._anthropic
 

@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 
 from app.blocks.credentials import ApiKey
-from app.errors import BlockError
+from app.errors import BlockError, BlockUnavailable
 from app.llm.language_models import LanguageModels, Message, Tool, ToolCall
 from app.llm.models import Provider
-from tests.unit.blocks.model_server import CHAT, calls, fails, says, writes
-from tests.unit.blocks.stub_server import StubServer, running_server
+from tests.unit.blocks.model_server import (
+    ANTHROPIC_MESSAGES,
+    CHAT,
+    calls,
+    fails,
+    says,
+    says_as_anthropic,
+    writes,
+)
+from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 SCHEMA: dict[str, Any] = {
@@ -151,3 +159,87 @@ async def test_a_server_that_knows_no_streams_is_taken_as_it_is(
     assert [call.id for call in completion.tool_calls] == ["c1"]
     assert (completion.input_tokens, completion.output_tokens) == (11, 7)
     assert len(server.asked) == 1
+
+
+@pytest.fixture
+async def anthropic(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LanguageModels]:
+    """Anthropic's models, with its own address replaced by the stub's."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    models = LanguageModels(api_keys={Provider.ANTHROPIC: "sk-workers"}, timeout_seconds=20)
+    yield models
+    await models.aclose()
+
+
+def says_in_blocks(*blocks: dict[str, Any]) -> Answer:
+    answer = json.loads(says_as_anthropic("").body)
+    answer["content"] = list(blocks)
+    return Answer.of_json(answer)
+
+
+async def test_anthropic_is_offered_tools_and_told_what_they_gave(
+    server: StubServer, anthropic: LanguageModels
+) -> None:
+    server.answers[ANTHROPIC_MESSAGES] = says_in_blocks(
+        {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Oslo"}}
+    )
+    asked = await anthropic.complete("claude-haiku-4-5", HELLO, tools=[WEATHER], force_json=True)
+    (call,) = asked.tool_calls
+    assert (call.id, call.name, json.loads(call.arguments)) == ("c1", "weather", {"city": "Oslo"})
+
+    server.answers[ANTHROPIC_MESSAGES] = says_as_anthropic("Rain")
+    sent: list[Message] = [*HELLO, asked.message, {"role": "tool", "content": "rain", "tool_call_id": "c1"}]
+    assert (await anthropic.complete("claude-haiku-4-5", sent)).text == "Rain"
+    told = server.asked[1].json()["messages"]
+    assert [message["role"] for message in told] == ["user", "assistant", "user"]
+    assert told[2]["content"][0]["tool_use_id"] == "c1"
+
+
+async def test_an_answer_of_anthropic_that_is_no_stream_is_taken_as_it_is(
+    server: StubServer, anthropic: LanguageModels
+) -> None:
+    server.answers[ANTHROPIC_MESSAGES] = says_in_blocks(
+        {"type": "text", "text": "Whole"},
+        {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Oslo"}},
+    )
+    pieces: list[str] = []
+
+    async def take(piece: str) -> None:
+        pieces.append(piece)
+
+    completion = await anthropic.complete("claude-haiku-4-5", HELLO, tools=[WEATHER], stream=take)
+    assert completion.text == "Whole" == "".join(pieces)
+    assert [json.loads(call.arguments) for call in completion.tool_calls] == [{"city": "Oslo"}]
+    assert (completion.input_tokens, completion.output_tokens) == (5, 3)
+
+
+async def take_nothing(_: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b'data: {"id"', {"content-type": "text/event-stream"}),
+        Answer(200, b"data: {\n\n", {"content-type": "text/event-stream"}),
+        Answer(200, b"", {"content-type": "text/event-stream"}),
+        Answer(200, b"<html>", {"content-type": "text/html"}),
+        Answer(200, b"[]", {"content-type": "application/json"}),
+        Answer(200, b'data: {"id": "c"}\n\n', {"content-type": "text/event-stream", "content-length": "900"}),
+        fails(503),
+    ],
+)
+async def test_a_stream_that_breaks_may_be_whole_next_time(
+    server: StubServer, models: LanguageModels, answer: Answer
+) -> None:
+    server.answers[CHAT] = answer
+    with pytest.raises(BlockUnavailable):
+        await models.complete("m", HELLO, stream=take_nothing)
+    assert len(server.asked) == 1
+
+
+async def test_a_stream_that_is_too_slow_is_given_up(server: StubServer) -> None:
+    server.answers[CHAT] = writes("Once", hangs=True)
+    models = LanguageModels(base_url=f"{server.url}/v1", timeout_seconds=1)
+    with pytest.raises(BlockUnavailable):
+        await models.complete("m", HELLO, stream=take_nothing)
+    await models.aclose()

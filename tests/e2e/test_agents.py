@@ -151,8 +151,8 @@ async def test_a_retry_loop_that_feeds_itself_ends_by_its_cap(
     assert ended["status"] == "FAILED"
     assert ended["error"]["code"] == "LIMIT_EXCEEDED"
     assert 190 < ended["stats"]["node_executions"] <= 200
-    assert len(ended["outputs"]["gave_up"]) > 30
-    assert len(model.requests) == 3
+    assert len(ended["outputs"]["gave_up"]) > 10
+    assert 1 <= len(model.requests) <= 3
     await assert_whole_log(caller, ended["id"])
 
 

@@ -17,11 +17,12 @@ from app.activities.attempts import end_task
 from app.models.tokens import Token, announce_tokens
 
 INTERVAL_SECONDS = 0.1
-MAX_TEXT_CHARACTERS = 1_000
-"""Of one announcement: Postgres takes 8,000 bytes, and a character may be six of them."""
+MAX_TEXT_CHARACTERS = 400
+"""Of one announcement: Postgres takes 8,000 bytes, and a character may be twelve of them."""
 MAX_WAITING_CHARACTERS = 50_000
 """Of all that waits to be announced."""
-MAX_ID_CHARACTERS = 1_000
+MAX_ID_CHARACTERS = 200
+"""Of a node, for the same reason."""
 ANNOUNCE_TIMEOUT_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from app.graph.definition import GraphDefinition
 from app.llm.models import Provider
 from app.llm.routing import Routes
+from tests.credentials import keep
 from tests.e2e.rest import events_of, get, graph, node, nodes_of, save, start, wait
 from tests.engine import Engine, make_graph
 from tests.rest_api import RestApi, run_api
@@ -246,3 +247,36 @@ async def test_a_server_without_any_provider_asks_no_model(alice: httpx.AsyncCli
     providers = (await alice.get("/api/models")).json()["providers"]
     assert not any(provider["is_configured"] for provider in providers)
     assert {model["asked"] for provider in providers for model in provider["models"]} == {None}
+
+
+async def test_a_key_of_the_owners_is_used_and_the_call_costs_nothing(
+    alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+) -> None:
+    kept = await keep(alice, "api_key", "sk-own", provider="openai")
+    nodes = [
+        node("own", "ai_text_generator_block", prompt="p", model="gpt-4o", credentials={"id": kept}),
+        node("ours", "ai_text_generator_block", model="gpt-4o"),
+    ]
+    body = graph(nodes, ["own.response -> ours.prompt"])
+    ended = await wait(alice, (await start(alice, await save(alice, body)))["id"])
+    rows = await nodes_of(alice, ended["id"])
+    assert ended["status"] == "COMPLETED", ended["error"]
+    assert {name: row["cost"] for name, (row,) in rows.items()} == {"own": 0, "ours": 3}
+    assert language_model.authorizations == ["Bearer sk-own", "Bearer none"]
+
+
+async def test_a_key_may_be_chosen_when_the_graph_is_executed(
+    alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+) -> None:
+    kept = await keep(alice, "api_key", "sk-own", provider="anthropic")
+    body = graph([node("ask", "ai_condition_block", input_value=1, condition="c", model="claude-opus-4")], [])
+    language_model.answer = "true"
+    graph_id = await save(alice, body)
+    schema = (await alice.get(f"/api/graphs/{graph_id}")).json()["credentials_input_schema"]
+    (key,) = schema["properties"]
+    assert schema["required"] == []
+    chosen = {"inputs": {}, "credentials_inputs": {key: {"id": kept}}}
+    started = (await alice.post(f"/api/graphs/{graph_id}/execute", json=chosen)).json()
+    ended = await wait(alice, started["id"])
+    assert (ended["status"], ended["cost"]) == ("COMPLETED", 0)
+    assert language_model.authorizations == ["Bearer sk-own"]

@@ -24,8 +24,10 @@ _TAIL = 512
 _MOST = 1_000
 _DEEPEST = 8
 _SECRET_NAME = re.compile(
-    r"auth(?!or)|cookie|credential|api[-_]?key|password|secret|signature|token", re.IGNORECASE
+    r"auth(?!ors?(?:\b|_))|cookie|credential|api[-_]?key|password|secret|signature|token", re.IGNORECASE
 )
+
+_AFTER_SCHEME = re.compile(r"^(?:basic|bearer|token) +(.+)$", re.IGNORECASE)
 
 
 class Secrets:
@@ -109,6 +111,8 @@ def texts_by_secret_name(value: Any, *, depth: int = 0) -> Iterator[str]:
             if isinstance(inner, str):
                 if _SECRET_NAME.search(str(name)):
                     yield inner
+                    # A scheme and what follows it, as in `Bearer …`.
+                    yield from _AFTER_SCHEME.findall(inner)
             else:
                 yield from texts_by_secret_name(inner, depth=depth + 1)
     elif isinstance(value, list):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class ScrapeFormat(StrEnum):
     CHANGE_TRACKING = "changeTracking"
 
 
-_OF_FIRECRAWL = MappingProxyType({"credentials": CredentialsNeed(providers=("firecrawl",))})
+OF_FIRECRAWL = MappingProxyType({"credentials": CredentialsNeed(providers=("firecrawl",))})
 _PIN_BY_FORMAT: Mapping[ScrapeFormat, tuple[str, str]] = {
     ScrapeFormat.MARKDOWN: ("markdown", "markdown"),
     ScrapeFormat.HTML: ("html", "html"),
@@ -55,7 +55,7 @@ class FirecrawlScrapeBlock(RemoteBlock):
     categories = (BlockCategory.SEARCH,)
     effect = Effect.PURE
     timeout_seconds = 180.0
-    credentials = _OF_FIRECRAWL
+    credentials = OF_FIRECRAWL
 
     class Input(BlockInput):
         """The page, and what to make of it."""
@@ -105,18 +105,12 @@ class FirecrawlScrapeBlock(RemoteBlock):
             BlockUnavailable: Firecrawl cannot be reached.
             BlockError: It cannot read the page, or refuses.
         """
-        wanted: list[Any] = [
-            {"type": "screenshot", "fullPage": True}
-            if form is ScrapeFormat.SCREENSHOT_FULL_PAGE
-            else form.value
-            for form in given.formats
-        ]
-        answer = await _ask_firecrawl(
+        answer = await ask_firecrawl(
             context,
             "scrape",
             {
                 "url": given.url,
-                "formats": wanted,
+                "formats": name_formats(given.formats),
                 "onlyMainContent": given.only_main_content,
                 "maxAge": given.max_age,
                 "waitFor": given.wait_for,
@@ -126,10 +120,8 @@ class FirecrawlScrapeBlock(RemoteBlock):
         if not isinstance(page, dict):
             raise BlockError("Firecrawl gave no page")
         yield "data", page
-        for form in given.formats:
-            pin, name = _PIN_BY_FORMAT[form]
-            if page.get(name) is not None:
-                yield pin, page[name]
+        for emitted in list_formats(page, given.formats):
+            yield emitted
 
 
 class FirecrawlMapWebsiteBlock(RemoteBlock):
@@ -139,7 +131,7 @@ class FirecrawlMapWebsiteBlock(RemoteBlock):
     categories = (BlockCategory.SEARCH,)
     effect = Effect.PURE
     timeout_seconds = 180.0
-    credentials = _OF_FIRECRAWL
+    credentials = OF_FIRECRAWL
 
     class Input(BlockInput):
         """The website."""
@@ -165,7 +157,7 @@ class FirecrawlMapWebsiteBlock(RemoteBlock):
             BlockUnavailable: Firecrawl cannot be reached.
             BlockError: It refuses.
         """
-        answer = await _ask_firecrawl(context, "map", {"url": given.url})
+        answer = await ask_firecrawl(context, "map", {"url": given.url})
         found = [link if isinstance(link, dict) else {"url": link} for link in answer.get("links") or []]
         pages = [page for page in found if isinstance(page.get("url"), str)]
         yield "links", [page["url"] for page in pages]
@@ -175,18 +167,44 @@ class FirecrawlMapWebsiteBlock(RemoteBlock):
         )
 
 
-async def _ask_firecrawl(context: BlockContext, call: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def name_formats(formats: Sequence[ScrapeFormat]) -> list[Any]:
+    """Return formats as Firecrawl is asked for them."""
+    return [
+        {"type": "screenshot", "fullPage": True} if form is ScrapeFormat.SCREENSHOT_FULL_PAGE else form.value
+        for form in formats
+    ]
+
+
+def list_formats(page: Mapping[str, Any], formats: Sequence[ScrapeFormat]) -> Iterator[Emitted]:
+    """Emit what was made of a page, each format on its pin."""
+    for form in formats:
+        pin, name = _PIN_BY_FORMAT[form]
+        if page.get(name) is not None:
+            yield pin, page[name]
+
+
+async def ask_firecrawl(
+    context: BlockContext, call: str, asked: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return Firecrawl's answer.
+
+    Raises:
+        CredentialsMissing: None were chosen.
+        BlockUnavailable: Firecrawl cannot be reached.
+        BlockError: It refuses.
+    """
     stored = await context.require_credentials(ApiKey)
     response = await ask(
         context,
         f"{FIRECRAWL_URL}/{call}",
         service="Firecrawl",
         headers={"Authorization": f"Bearer {stored.key}"},
-        json=dict(asked),
+        json=None if asked is None else dict(asked),
         changes_nothing=True,
         timeout_seconds=150,
     )
     answer = read_object(response, service="Firecrawl")
-    if not answer.get("success"):
+    # How a job stands comes without the word.
+    if answer.get("success", True) is not True:
         raise BlockError("Firecrawl could not do it")
     return answer

@@ -7,10 +7,11 @@ import pytest
 from app.blocks.base import RemoteBlock
 from app.blocks.credentials import ApiKey, CredentialsMissing
 from app.blocks.library.firecrawl import FirecrawlMapWebsiteBlock, FirecrawlScrapeBlock
+from app.blocks.library.firecrawl_jobs import FirecrawlCrawlBlock, FirecrawlExtractBlock
 from app.blocks.library.web_services import GetWeatherInformationBlock, GoogleMapsSearchBlock
 from app.blocks.service_calls import CredentialsRefused
 from app.errors import BlockError, BlockUnavailable
-from tests.unit.blocks.contexts import GivenCredentials, make_context
+from tests.unit.blocks.contexts import GivenCredentials, MemorySteps, make_context
 from tests.unit.blocks.public_web import public_web
 from tests.unit.blocks.stub_server import Answer, Asked, StubServer
 
@@ -18,6 +19,8 @@ BLOCKS: list[tuple[RemoteBlock, str, dict[str, Any]]] = [
     (GetWeatherInformationBlock(), "/data/2.5/weather", {"location": "Lyon"}),
     (FirecrawlScrapeBlock(), "/v2/scrape", {"url": "https://one.test"}),
     (FirecrawlMapWebsiteBlock(), "/v2/map", {"url": "https://one.test"}),
+    (FirecrawlCrawlBlock(), "/v2/crawl", {"url": "https://one.test"}),
+    (FirecrawlExtractBlock(), "/v2/extract", {"urls": ["https://one.test"]}),
     (GoogleMapsSearchBlock(), "/v1/places:searchText", {"query": "bakery"}),
 ]
 
@@ -118,6 +121,92 @@ async def test_places_come_one_by_one_over_several_pages() -> None:
     assert stub.asked[0].headers["x-goog-api-key"] == "a-key"
 
 
+async def test_a_website_is_crawled_and_read_page_by_page() -> None:
+    states = [
+        {"status": "scraping", "data": []},
+        {
+            "status": "completed",
+            "data": [{"markdown": "# A"}],
+            "next": "https://api.firecrawl.dev/v2/crawl/j/2?skip=1",
+        },
+    ]
+    emitted, stub = await run(
+        FirecrawlCrawlBlock(),
+        {
+            "/v2/crawl": Answer.of_json({"success": True, "id": "j/2"}),
+            "/v2/crawl/j%2F2": lambda _: Answer.of_json(states.pop(0)),
+            "/v2/crawl/j/2": Answer.of_json(
+                {"success": True, "data": [{"markdown": "# B"}], "next": "https://evil.test/v2/"}
+            ),
+        },
+        url="https://one.test",
+        limit=5,
+    )
+    assert emitted == [
+        ("data", [{"markdown": "# A"}, {"markdown": "# B"}]),
+        ("markdown", "# A"),
+        ("markdown", "# B"),
+    ]
+    assert stub.asked[0].json()["limit"] == 5
+    assert stub.asked[0].json()["scrapeOptions"]["formats"] == ["markdown"]
+    assert [asked.method for asked in stub.asked] == ["POST", "GET", "GET", "GET"]
+    assert {asked.headers["host"] for asked in stub.asked} == {"api.firecrawl.dev"}
+
+
+async def test_data_are_extracted() -> None:
+    emitted, stub = await run(
+        FirecrawlExtractBlock(),
+        {
+            "/v2/extract": Answer.of_json({"success": True, "id": "j"}),
+            "/v2/extract/j": Answer.of_json({"success": True, "status": "completed", "data": {"name": "x"}}),
+        },
+        urls=["https://one.test/*"],
+        output_schema={"type": "object"},
+    )
+    assert emitted == [("data", {"name": "x"})]
+    assert stub.asked[0].json() == {
+        "urls": ["https://one.test/*"],
+        "schema": {"type": "object"},
+        "enableWebSearch": False,
+    }
+
+
+async def test_a_second_attempt_waits_for_the_job_of_the_first() -> None:
+    credentials = GivenCredentials(credentials=ApiKey("any", "a-key"))
+    block, steps = FirecrawlExtractBlock(), MemorySteps()
+    async with public_web() as (http, stub):
+        stub.answers["/v2/extract"] = Answer.of_json({"success": True, "id": "j"})
+        stub.answers["/v2/extract/j"] = Answer(503)
+        context = make_context(http=http, credentials=credentials, steps=steps)
+        with pytest.raises(BlockUnavailable):
+            async for _ in block.run(block.Input(urls=["https://one.test"]), context):
+                pass
+        stub.answers["/v2/extract/j"] = Answer.of_json({"success": True, "status": "completed", "data": {}})
+        emitted = [emitted async for emitted in block.run(block.Input(urls=["https://one.test"]), context)]
+    assert emitted == [("data", {})]
+    assert [asked.method for asked in stub.asked] == ["POST", "GET", "GET"]
+
+
+@pytest.mark.parametrize("path", ["/v2/extract", "/v2/extract/j"])
+async def test_an_answer_that_says_no_is_an_error(path: str) -> None:
+    answers = {
+        "/v2/extract": Answer.of_json({"success": True, "id": "j"}),
+        path: Answer.of_json({"success": False}),
+    }
+    with pytest.raises(BlockError, match="could not do it"):
+        await run(FirecrawlExtractBlock(), answers, urls=["https://one.test"])
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", None])
+async def test_a_job_that_fails_is_an_error(status: str | None) -> None:
+    answers = {
+        "/v2/extract": Answer.of_json({"success": True, "id": "j"}),
+        "/v2/extract/j": Answer.of_json({"success": True, "status": status}),
+    }
+    with pytest.raises(BlockError, match="could not do it"):
+        await run(FirecrawlExtractBlock(), answers, urls=["https://one.test"])
+
+
 @pytest.mark.parametrize(("block", "path", "given"), BLOCKS)
 class TestEveryService:
     async def test_it_needs_credentials(self, block: RemoteBlock, path: str, given: dict[str, Any]) -> None:
@@ -153,7 +242,7 @@ class TestEveryService:
 
 
 def test_the_blocks_are_known_by_their_ids_and_pins() -> None:
-    weather, scrape, website, places = (block.signature for block, _, _ in BLOCKS)
+    weather, scrape, website, _, _, places = (block.signature for block, _, _ in BLOCKS)
     assert weather.id == "f7a8b2c3-6d4e-5f8b-9e7f-6d4e5f8b9e7f"
     assert weather.outputs == {"temperature", "humidity", "condition", "error"}
     assert scrape.id == "ac444320-cf5e-4697-b586-2604c17a3e75"

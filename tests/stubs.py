@@ -31,7 +31,7 @@ class Served:
         self.port: int = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-        self._server = _QuietServer(config)
+        self._server = QuietServer(config)
 
     async def __aenter__(self) -> Self:
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._listening]))
@@ -53,7 +53,7 @@ class _Stub(Served):
         super().__init__(Starlette(routes=routes))
 
 
-class _QuietServer(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to pytest."""

@@ -22,7 +22,7 @@ from tests.e2e.rest import events_of, get, graph, node, nodes_of, save, start, w
 from tests.engine import Engine, make_graph
 from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
-from tests.stubs import LanguageModelStub
+from tests.stubs import LanguageModelStub, QuietServer
 
 USAGE = {"model": "gpt-4o-mini", "input_tokens": 11, "output_tokens": 7, "calls": 1}
 SOON = {"metadata": {"retry": {"max_attempts": 3, "initial_seconds": 0.1}}}
@@ -154,7 +154,7 @@ async def test_an_answer_that_cannot_be_read_fails_the_node_on_its_error_pin(
     engine: Engine, worker: None, language_model: LanguageModelStub
 ) -> None:
     language_model.answer = "perhaps"
-    nodes = {
+    nodes: dict[str, tuple[str, dict[str, Any]]] = {
         "ask": ("ai_condition_block", {"input_value": 5, "condition": "c"}),
         "out": ("agent_output_block", {"name": "error"}),
     }
@@ -169,8 +169,7 @@ async def served(api: RestApi) -> AsyncIterator[str]:
     """Serve an API over real HTTP: the client of the other tests sees no answer before its end."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(api.application, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # they are pytest's
+    server = QuietServer(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

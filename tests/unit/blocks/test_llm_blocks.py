@@ -188,7 +188,7 @@ class TestStructured:
         steps = MemorySteps()
         left: list[Answer] = [says("no"), fails(503), says('{"name": 1, "age": 2}')]
         server.answers[CHAT] = lambda _: left.pop(0)
-        given = {"prompt": "p", "expected_format": PERSON}
+        given: dict[str, Any] = {"prompt": "p", "expected_format": PERSON}
         with pytest.raises(BlockUnavailable):
             await run(structured, models, steps=steps, **given)
         emitted = await run(structured, models, steps=steps, **given)
@@ -199,7 +199,11 @@ class TestStructured:
         self, server: StubServer, models: LanguageModels
     ) -> None:
         answers(server, '{"name": 1, "age": 2}')
-        given = {"prompt": "a" * 30_000 + "b" * 30_000, "expected_format": PERSON, "model": "gpt-4"}
+        given: dict[str, Any] = {
+            "prompt": "a" * 30_000 + "b" * 30_000,
+            "expected_format": PERSON,
+            "model": "gpt-4",
+        }
         await run(structured, models, **given)
         content = sent(server)[-1]["content"]
         assert len(content) < 13_000
@@ -303,7 +307,7 @@ class TestSummarizer:
     ) -> None:
         steps, left = MemorySteps(), [says("s1"), fails(503), says("s2"), says("all")]
         server.answers[CHAT] = lambda _: left.pop(0)
-        given = {"text": "a b c d", "max_tokens": 2, "chunk_overlap": 0}
+        given: dict[str, Any] = {"text": "a b c d", "max_tokens": 2, "chunk_overlap": 0}
         with pytest.raises(BlockUnavailable):
             await run(summarizer, models, steps=steps, **given)
         assert (await run(summarizer, models, steps=steps, **given))[0] == ("summary", "all")

@@ -11,7 +11,8 @@ import asyncpg
 
 from app.credentials_encryption import Sealed
 
-_COLUMNS = "id, provider, type, username, host, scopes, expires_at, key_id, secret"
+_SHOWN = ("id", "provider", "type", "username", "host", "scopes", "expires_at")
+_COLUMNS = ", ".join((*_SHOWN, "key_id", "secret"))
 
 # A row that was used a minute ago is not written again: a busy graph would write it all the time.
 _USE = f"""
@@ -86,5 +87,5 @@ async def write_refreshed(
 def _read(row: asyncpg.Record | None) -> CredentialsRow | None:
     if row is None:
         return None
-    *plain, key_id, content = row
-    return CredentialsRow(*plain, Sealed(key_id, content))
+    shown = {name: row[name] for name in _SHOWN}
+    return CredentialsRow(**shown, sealed=Sealed(row["key_id"], row["secret"]))

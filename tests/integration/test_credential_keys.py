@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -40,6 +41,7 @@ async def vault_of(engine: Engine) -> AsyncIterator[Callable[..., Vault]]:
     await http.aclose()
 
 
+@asynccontextmanager
 async def api_with(engine: Engine, client: Client, *keys: EncryptionKey) -> AsyncIterator[RestApi]:
     async def connect() -> Client:
         return client
@@ -61,9 +63,8 @@ async def key_of(engine: Engine, credentials_id: str) -> str:
 async def test_what_an_older_key_has_sealed_is_sealed_anew_when_it_is_used(
     engine: Engine, client: Client, vault_of: Callable[..., Vault]
 ) -> None:
-    async for api in api_with(engine, client, OLD):
-        async with api.caller() as alice:
-            kept = await keep(alice, "api_key", "a secret")
+    async with api_with(engine, client, OLD) as api, api.caller() as alice:
+        kept = await keep(alice, "api_key", "a secret")
     owner = await owner_of(engine, kept)
     assert await key_of(engine, kept) == OLD.id
     for keys in ((OLD,), (NEW, OLD), (NEW,)):
@@ -74,14 +75,13 @@ async def test_what_an_older_key_has_sealed_is_sealed_anew_when_it_is_used(
 
 
 async def test_an_administrator_has_everything_sealed_anew(engine: Engine, client: Client) -> None:
-    async for api in api_with(engine, client, OLD):
-        async with api.caller() as alice:
-            kept = [await keep(alice, "api_key", f"secret {number}") for number in range(3)]
+    async with api_with(engine, client, OLD) as api, api.caller() as alice:
+        kept = [await keep(alice, "api_key", f"secret {number}") for number in range(3)]
     await engine.pool.execute(
         "UPDATE credentials SET secret = 'damaged', key_id = $2 WHERE id = $1", kept[2], OLD.id
     )
     admin = issue_token(SECRET, email="admin@example.org", role="admin")
-    async for api in api_with(engine, client, NEW, OLD):
+    async with api_with(engine, client, NEW, OLD) as api:
         path = "/api/admin/credentials/reencrypt"
         async with api.caller() as nobody, api.caller(token=admin) as caller:
             assert (await nobody.post(path)).status_code == 403
@@ -93,10 +93,9 @@ async def test_an_administrator_has_everything_sealed_anew(engine: Engine, clien
 async def test_a_secret_opens_for_its_owner_and_its_credentials_alone(
     engine: Engine, client: Client, vault_of: Callable[..., Vault]
 ) -> None:
-    async for api in api_with(engine, client, NEW):
-        async with api.caller() as alice, api.caller() as bob:
-            one, two = await keep(alice, "api_key", "one"), await keep(alice, "api_key", "two")
-            theirs = await keep(bob, "api_key", "theirs")
+    async with api_with(engine, client, NEW) as api, api.caller() as alice, api.caller() as bob:
+        one, two = await keep(alice, "api_key", "one"), await keep(alice, "api_key", "two")
+        theirs = await keep(bob, "api_key", "theirs")
     owner, vault = await owner_of(engine, one), vault_of(NEW)
     for absent in (theirs, str(uuid.uuid4()), "no id", ""):
         with pytest.raises(CredentialsMissing, match="do not exist any more"):
@@ -115,10 +114,9 @@ async def test_a_secret_opens_for_its_owner_and_its_credentials_alone(
 async def test_credentials_for_something_else_are_not_opened(
     engine: Engine, client: Client, vault_of: Callable[..., Vault]
 ) -> None:
-    async for api in api_with(engine, client, NEW):
-        async with api.caller() as alice:
-            kept = await keep(alice, "api_key", "one")
-            expired = await keep(alice, "api_key", "one", expires_at="2020-01-01T00:00:00Z")
+    async with api_with(engine, client, NEW) as api, api.caller() as alice:
+        kept = await keep(alice, "api_key", "one")
+        expired = await keep(alice, "api_key", "one", expires_at="2020-01-01T00:00:00Z")
     owner, vault = await owner_of(engine, kept), vault_of(NEW)
     with pytest.raises(CredentialsMissing, match="'acme'"):
         await vault.require(owner, kept, CredentialsNeed(("other",)))
@@ -127,12 +125,11 @@ async def test_credentials_for_something_else_are_not_opened(
 
 
 async def test_a_server_without_a_key_keeps_no_credentials(engine: Engine, client: Client) -> None:
-    async for api in api_with(engine, client):
-        async with api.caller() as alice:
-            refused = await _create(alice)
-            assert refused.status_code == 500
-            assert refused.json()["error"]["error_code"] == "CREDENTIALS_UNREADABLE"
-            assert (await alice.get("/api/credentials")).json()["items"] == []
+    async with api_with(engine, client) as api, api.caller() as alice:
+        refused = await _create(alice)
+        assert refused.status_code == 500
+        assert refused.json()["error"]["error_code"] == "CREDENTIALS_UNREADABLE"
+        assert (await alice.get("/api/credentials")).json()["items"] == []
 
 
 async def _create(client: httpx.AsyncClient) -> httpx.Response:

@@ -89,12 +89,15 @@ async def api(engine: Engine, client: Client, provider: Provider) -> AsyncIterat
         yield running
 
 
-@pytest.fixture
-async def vault(engine: Engine, provider: Provider) -> AsyncIterator[Vault]:
+async def make_vault(engine: Engine, provider: Provider) -> AsyncIterator[Vault]:
     http = OutboundHttp(allowed_private_hosts={"127.0.0.1"})
     oauth = OAuthClient(http, {"acme": provider.described})
     yield Vault(engine.pool, CredentialsEncryption(KEYS), oauth)
     await http.aclose()
+
+
+vault = pytest.fixture(make_vault)
+other = pytest.fixture(make_vault)
 
 
 async def begin(client: httpx.AsyncClient, **params: str) -> tuple[dict[str, str], str]:
@@ -168,11 +171,10 @@ async def test_a_provider_that_refuses_or_is_away_is_told_without_its_words(
 
 
 async def test_an_expired_token_is_refreshed_once_however_many_need_it(
-    alice: httpx.AsyncClient, engine: Engine, provider: Provider, vault: Vault
+    alice: httpx.AsyncClient, engine: Engine, provider: Provider, vault: Vault, other: Vault
 ) -> None:
     kept = await keep(alice, "oauth2", "old-access", refresh_token="old-refresh", expires_at=LONG_AGO)
     owner = await owner_of(engine, kept)
-    other = Vault(engine.pool, CredentialsEncryption(KEYS), vault._oauth)
     tokens = await asyncio.gather(
         *(each.require(owner, kept, NEED) for each in (vault, other) for _ in range(20))
     )

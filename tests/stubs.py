@@ -9,10 +9,13 @@ import re
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from email import message_from_bytes
+from email.message import Message
 from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -170,6 +173,34 @@ class SearchStub(_Stub):
     async def _page(self, _: Request) -> Response:
         page = f"<html><body><nav>Home</nav><article><h1>The town hall</h1><p>{self.text}</p></article></body></html>"
         return Response(page, media_type="text/html")
+
+
+class MailStub:
+    """A mail server that knows one user. What it takes is in `messages`."""
+
+    def __init__(self, username: str, password: str) -> None:
+        self._known = (username.encode(), password.encode())
+        self.messages: list[Message] = []
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.get_running_loop().create_server(self._make, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Envelope) -> str:  # noqa: N802 - its name there
+        self.messages.append(message_from_bytes(bytes(envelope.content or b"")))
+        return "250 OK"
+
+    def _make(self) -> SMTP:
+        return SMTP(self, authenticator=self._log_in, auth_require_tls=False, hostname="mail")
+
+    def _log_in(self, server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
+        return AuthResult(success=(given.login, given.password) == self._known)
 
 
 def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -221,7 +221,7 @@ class Attempt:
         turn: TurnRecord | None = None,
     ) -> None:
         """Write the row and its event. Keeps trying while a store is away, since the block has done its work."""
-        if status is not Status.RUNNING:
+        if status is not Status.RUNNING or turn is not None:
             await self._stop_announcing()
         ended = datetime.now(UTC) if is_end else None
         changes = Changes()

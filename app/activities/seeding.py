@@ -24,7 +24,7 @@ from app.graph.validation import Signatures
 from app.models import recording, reused
 from app.models.event_types import EventType
 from app.models.recording import Changes, EventRecord
-from app.models.reused import Original, RecordedRow, ReusedRow
+from app.models.reused import CalledRow, Original, RecordedRow, ReusedRow
 from app.models.value_uses import copy_uses
 
 STATE_FORMAT = 1
@@ -110,7 +110,12 @@ class Seeding:
         """Copy the records that are taken over; answer whether the rerun is still open."""
         execution = request.execution
         rows = [
-            ReusedRow(one.row.id, node_execution_id(execution.execution_id, one.node, one.row.n), one.node)
+            ReusedRow(
+                one.row.id,
+                node_execution_id(execution.execution_id, one.node, one.row.n),
+                one.node,
+                node_execution_id(execution.execution_id, *one.caller) if one.caller else None,
+            )
             for one in offered
             if one.is_taken
         ]
@@ -144,8 +149,12 @@ class PostgresRecords:
         self._shelf = shelf
 
     async def list_ids(self) -> Sequence[uuid.UUID]:
-        """Return the ids of all node executions in the order in which they ended."""
+        """Return the ids of the node executions that links had begun, in the order in which they ended."""
         return await reused.list_row_ids(self._pool, self._execution_id, owner=self._owner)
+
+    async def list_called(self) -> Sequence[CalledRow]:
+        """Return those that others had called as tools, in the order in which they ended."""
+        return await reused.list_called(self._pool, self._execution_id, owner=self._owner)
 
     async def load(self, ids: Sequence[uuid.UUID]) -> Sequence[RecordedRow]:
         """Return those of some node executions that there still are, in the same order."""

@@ -13,7 +13,7 @@ from typing import Any
 from app.graph.pins import base_name
 from app.graph.plan import Plan, plan_from_json
 from app.graph.signature import PAYLOAD, Kind
-from app.graph.tools import is_tool_pin
+from app.graph.tools import AGENT_MODE, is_tool_pin
 from app.graph.validation import Signatures
 
 
@@ -32,6 +32,12 @@ class VersionNode:
     """Source names of its links by number."""
     routes: Mapping[str, tuple[int, ...]]
     """By emitted pin: the sources that it may go out on."""
+
+    @property
+    def hears_its_tools(self) -> bool:
+        """Answer whether it may call tools and goes on with what they give."""
+        is_in_agent_mode = self.input_default.get(AGENT_MODE) not in (None, 0, "0") or AGENT_MODE in self.pins
+        return is_in_agent_mode and any(map(is_tool_pin, self.sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,25 @@ def find_cone(original: Walked, rerun: Walked, chosen: Iterable[int]) -> set[int
     origins = {*chosen, *find_newly_fed(rerun.version, original.inputs, rerun.inputs)}
     if rerun.version is not original.version:
         origins |= find_changed(original.version, rerun.version)
-    return find_downstream(rerun.version.plan, origins)
+    return _with_callers(rerun.version, find_downstream(rerun.version.plan, origins))
+
+
+def _with_callers(version: Version, cone: set[int]) -> set[int]:
+    """Return a cone with the nodes that call some of it as tools and go on with what it gives, and what follows."""
+    while True:
+        callers = {
+            number
+            for number, node in enumerate(version.nodes)
+            if number not in cone and node.hears_its_tools and not cone.isdisjoint(_tools_of(version, number))
+        }
+        if not callers:
+            return cone
+        cone = cone | find_downstream(version.plan, callers)
+
+
+def _tools_of(version: Version, number: int) -> set[int]:
+    targets = zip(version.nodes[number].sources, version.plan.nodes[number].targets, strict=True)
+    return {target.node for name, of_source in targets if is_tool_pin(name) for target in of_source}
 
 
 def find_changed(old: Version, new: Version) -> set[int]:

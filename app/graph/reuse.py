@@ -55,7 +55,7 @@ class Reuse:
         max_node_executions: int,
         wrap: Callable[[Any], Envelope],
     ) -> None:
-        """Dispatch the nodes that need no value to begin.
+        """Make one at rest.
 
         Args:
             version: What is walked.
@@ -76,8 +76,22 @@ class Reuse:
         self._lists_made = 0
         self.reused: Counter[int] = Counter()
         """How many node executions of each node are taken over."""
+        self._called: set[Key] = set()
+
+    def begin(self, *, reserved: Collection[Key] = ()) -> None:
+        """Dispatch the nodes that need no value to begin.
+
+        Args:
+            reserved: Numbers that the record has given to what was called as a tool: no firing is numbered so.
+        """
+        self._scheduler.reserve(reserved)
         self._scheduler.start()
         self._gather()
+
+    def take_called(self, key: Key) -> None:
+        """Take that a node execution is taken over with the one that had called it."""
+        self._called.add(key)
+        self.reused[key[0]] += 1
 
     def wants(self, recorded: Recorded) -> bool:
         """Answer whether a record may be taken over: it ended well, or with a failure that the graph handles."""
@@ -142,6 +156,8 @@ class Reuse:
         Args:
             store: Stores a list of emissions, and returns the reference to it.
         """
+        for node, n in sorted(self._called):
+            self._scheduler.pass_over(node, n)
         self._scheduler.give_back(self._ready.values())
         snapshot = self._scheduler.snapshot()
         snapshot["unreleased"] = [

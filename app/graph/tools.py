@@ -11,6 +11,8 @@ TOOLS = "tools"
 _PREFIX = "tools_^_"
 _BETWEEN = "_~_"
 
+AGENT_MODE = "agent_mode_max_iterations"
+"""The input that says whether such a block goes on with what its tools give; 0 for not."""
 CONVERSATION_HISTORY = "conversation_history"
 LAST_TOOL_OUTPUT = "last_tool_output"
 LOOP_PINS = frozenset({CONVERSATION_HISTORY, LAST_TOOL_OUTPUT})

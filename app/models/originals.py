@@ -15,7 +15,7 @@ from sqlmodel import col
 from app.errors import NotFound
 from app.graph.status import TERMINAL, Status
 from app.models.page import Page, dated_key, make_page, read_cursor
-from app.models.reused import RecordedRow
+from app.models.reused import CalledRow, RecordedRow
 from app.models.tables import Execution, NodeExecution, StoredPlan
 
 
@@ -52,14 +52,42 @@ async def require_compiled(
 
 
 async def list_row_ids(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> list[uuid.UUID]:
-    """Return the ids of all node executions of an execution in the order in which they ended."""
+    """Return the ids of an execution's node executions that links had begun, in the order in which they ended."""
     query = (
         select(col(NodeExecution.id))
         .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
-        .where(col(NodeExecution.execution_id) == execution_id, col(Execution.user_id) == owner)
+        .where(
+            col(NodeExecution.execution_id) == execution_id,
+            col(Execution.user_id) == owner,
+            col(NodeExecution.called_by).is_(None),
+        )
         .order_by(col(NodeExecution.seq), col(NodeExecution.id))
     )
     return list((await session.execute(query)).scalars())
+
+
+async def list_called(session: AsyncSession, owner: str, execution_id: uuid.UUID) -> list[CalledRow]:
+    """Return an execution's node executions that others had called, in the order in which they ended."""
+    query = (
+        select(
+            col(NodeExecution.id),
+            col(NodeExecution.node_id),
+            col(NodeExecution.n),
+            col(NodeExecution.called_by),
+        )
+        .join(Execution, col(Execution.id) == col(NodeExecution.execution_id))
+        .where(
+            col(NodeExecution.execution_id) == execution_id,
+            col(Execution.user_id) == owner,
+            col(NodeExecution.called_by).is_not(None),
+        )
+        .order_by(col(NodeExecution.seq), col(NodeExecution.id))
+    )
+    return [
+        CalledRow(row_id, node_id, n, called_by)
+        for row_id, node_id, n, called_by in await session.execute(query)
+        if called_by is not None
+    ]
 
 
 async def load_rows(

@@ -185,6 +185,15 @@ async def record(
     """
     if not changes.reviews and not changes.turns:
         return await _write(connection, execution_id, changes, owner)
+    try:
+        return await _write_all(connection, execution_id, changes, owner)
+    except asyncpg.UniqueViolationError:
+        return await _write_all(connection, execution_id, changes, owner)
+
+
+async def _write_all(
+    connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, owner: str
+) -> bool:
     async with connection.transaction():
         is_open = await _write(connection, execution_id, changes, owner)
         if is_open:

@@ -15,7 +15,12 @@ from app.graph.status import Status
 
 _LIST = """
 SELECT n.id FROM node_executions n JOIN executions e ON e.id = n.execution_id
-WHERE n.execution_id = $1 AND e.user_id = $2 ORDER BY n.seq, n.id
+WHERE n.execution_id = $1 AND e.user_id = $2 AND n.called_by IS NULL ORDER BY n.seq, n.id
+"""
+
+_LIST_CALLED = """
+SELECT n.id, n.node_id, n.n, n.called_by FROM node_executions n JOIN executions e ON e.id = n.execution_id
+WHERE n.execution_id = $1 AND e.user_id = $2 AND n.called_by IS NOT NULL ORDER BY n.seq, n.id
 """
 
 # Found by their ids first, so that the planner never thinks of going through the whole execution for each batch.
@@ -38,11 +43,12 @@ WITH held AS MATERIALIZED (
 ), copied AS (
     INSERT INTO node_executions (
         execution_id, id, node, node_id, block_id, n, status, inputs, outputs, error, attempt, cost,
-        started_at, ended_at, seq, is_reused
+        started_at, ended_at, seq, is_reused, called_by
     )
     SELECT held.id, given.id, given.node, old.node_id, old.block_id, old.n, old.status, old.inputs, old.outputs,
-        old.error, old.attempt, 0, old.started_at, old.ended_at, old.seq - original.event_seq - 1, TRUE
-    FROM held, original, unnest($4::uuid[], $5::uuid[], $6::int[]) AS given(old_id, id, node)
+        old.error, old.attempt, 0, old.started_at, old.ended_at, old.seq - original.event_seq - 1, TRUE, given.called_by
+    FROM held, original,
+        unnest($4::uuid[], $5::uuid[], $6::int[], $7::uuid[]) AS given(old_id, id, node, called_by)
     JOIN found old ON old.id = given.old_id
     WHERE old.execution_id = $3
     ON CONFLICT DO NOTHING
@@ -72,6 +78,16 @@ class RecordedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CalledRow:
+    """A node execution of it that another one had called as a tool."""
+
+    id: uuid.UUID
+    node_id: str
+    n: int
+    called_by: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
 class ReusedRow:
     """A node execution that is taken over."""
 
@@ -79,6 +95,8 @@ class ReusedRow:
     id: uuid.UUID
     node: int
     """The node's number in the plan of the rerun."""
+    called_by: uuid.UUID | None = None
+    """Who had called it, by the id in the rerun."""
 
 
 async def find_original(
@@ -110,8 +128,15 @@ async def require_compiled(
 async def list_row_ids(
     connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str, *, owner: str
 ) -> list[uuid.UUID]:
-    """Return the ids of all node executions in the order in which they ended."""
+    """Return the ids of the node executions that links had begun, in the order in which they ended."""
     return [row["id"] for row in await connection.fetch(_LIST, execution_id, owner)]
+
+
+async def list_called(
+    connection: asyncpg.Pool[Any] | asyncpg.Connection[Any], execution_id: str, *, owner: str
+) -> list[CalledRow]:
+    """Return the node executions that others had called, in the order in which they ended."""
+    return [CalledRow(*row) for row in await connection.fetch(_LIST_CALLED, execution_id, owner)]
 
 
 async def load_rows(
@@ -141,5 +166,5 @@ async def copy_rows(
     Returns:
         Whether the rerun was still open. Nothing is written about one that has ended.
     """
-    arguments = [[getattr(row, column) for row in rows] for column in ("old_id", "id", "node")]
+    arguments = [[getattr(row, column) for row in rows] for column in ("old_id", "id", "node", "called_by")]
     return bool(await connection.fetchval(_COPY, execution_id, owner, original_id, *arguments))

@@ -23,6 +23,7 @@ from tests.engine import (
     refuses,
     unavailable_until,
 )
+from tests.integration.test_rerun_engine import rerun
 from tests.stack import eventually
 from tests.stubs import LanguageModelStub
 
@@ -450,3 +451,81 @@ async def _is_running(engine: Engine, execution_id: str, node_id: str) -> bool:
             node_id,
         )
     )
+
+
+async def test_a_rerun_takes_a_conversation_over_with_all_that_it_called(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = says(calls(("ask", {"value": 1})), calls(("ask", {"value": 2})), "Both.")
+    engine.probe.functions["late"] = refuses
+    tools = {
+        "probe": (PROBE, {"name": "tool", "metadata": {"customized_name": "ask"}}),
+        "late": (PROBE, {"name": "late"}),
+        "more": (PROBE, {"name": "more"}),
+    }
+    links = ["boss.tools -> probe.value", "boss.finished -> late.value", "late.out -> more.value"]
+    original = await start(engine, a_graph(links, tools))
+    first = await engine.end(original)
+    del engine.probe.functions["late"]
+    engine.probe.calls.clear()
+
+    record = await engine.end(await rerun(engine, original.id))
+
+    assert first.status == "FAILED"
+    assert record.status == "COMPLETED"
+    assert len(language_model.requests) == 3
+    assert [name for name, *_ in engine.probe.calls] == ["late", "more"]
+    (asked,) = record.of("boss")
+    assert [(row["n"], row["is_reused"], row["called_by"]) for row in record.of("probe")] == [
+        (1, True, asked["id"]),
+        (2, True, asked["id"]),
+    ]
+
+
+async def test_a_tool_that_is_run_again_has_its_conversation_held_again(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = says(calls(("ask", {"value": 1})), "One.")
+    tool = (PROBE, {"name": "tool", "metadata": {"customized_name": "ask"}})
+    feeder = (PROBE, {"name": "feeder", "value": "What is it?"})
+    links = ["boss.tools -> probe.value", "feeder.out -> boss.prompt"]
+    original = await start(engine, a_graph(links, {"probe": tool, "feeder": feeder}))
+    await engine.end(original)
+    engine.probe.calls.clear()
+
+    record = await engine.end(await rerun(engine, original.id, nodes=[1]))
+
+    assert record.outputs == {"answer": ["One."]}
+    assert [name for name, *_ in engine.probe.calls] == ["tool"]
+    assert len(language_model.requests) == 4
+    assert {row["node_id"]: row["is_reused"] for row in record.nodes} == {
+        "feeder": True,
+        "boss": False,
+        "probe": False,
+        "out": False,
+    }
+
+
+async def test_numbers_of_what_was_called_are_not_given_twice(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = says(calls(("ask", {"value": 1})), "One.")
+    engine.probe.functions["fails"] = refuses
+    tools = {
+        "probe": (PROBE, {"name": "tool", "metadata": {"customized_name": "ask"}}),
+        "late": (PROBE, {"name": "fails"}),
+    }
+    links = ["boss.tools -> probe.value", "boss.finished -> late.value", "late.out -> probe.value"]
+    original = await start(engine, a_graph(links, tools))
+    await engine.end(original)
+    del engine.probe.functions["fails"]
+
+    record = await engine.end(await rerun(engine, original.id))
+
+    assert [(row["n"], row["is_reused"]) for row in record.of("probe")] == [(1, True), (2, False)]
+    again = await engine.end(await rerun(engine, record_id(record), nodes=[3]))
+    assert [(row["n"], row["is_reused"]) for row in again.of("probe")] == [(1, True), (2, True)]
+
+
+def record_id(record: Record) -> str:
+    return str(record.nodes[0]["execution_id"])

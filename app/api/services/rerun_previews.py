@@ -20,7 +20,7 @@ from app.graph.reuse import Key, Reuse, wrap_unstored
 from app.graph.signature import Effect
 from app.graph.status import Status
 from app.models import originals
-from app.models.reused import RecordedRow
+from app.models.reused import CalledRow, RecordedRow
 from app.models.tables import Execution
 
 
@@ -158,6 +158,10 @@ class _Records:
     async def list_ids(self) -> Sequence[uuid.UUID]:
         async with self._sessions() as session:
             return await originals.list_row_ids(session, self._owner, self._execution_id)
+
+    async def list_called(self) -> Sequence[CalledRow]:
+        async with self._sessions() as session:
+            return await originals.list_called(session, self._owner, self._execution_id)
 
     async def load(self, ids: Sequence[uuid.UUID]) -> Sequence[RecordedRow]:
         async with self._sessions() as session:

@@ -93,7 +93,9 @@ class Walker:
 
 
 def reuse_of(version: Version, *, cone: Collection[int] = (), is_strict: bool = False) -> Reuse:
-    return Reuse(version, cone=cone, is_strict=is_strict, max_node_executions=LIMIT, wrap=wrap_unstored)
+    reuse = Reuse(version, cone=cone, is_strict=is_strict, max_node_executions=LIMIT, wrap=wrap_unstored)
+    reuse.begin()
+    return reuse
 
 
 def feed(reuse: Reuse, recorded: list[Recorded]) -> list[Recorded]:
@@ -294,9 +296,11 @@ def test_very_many_values_wait_in_folded_lists_unless_they_are_asked_for() -> No
     assert len(recorded) == count + 1
 
     def make(cone: Collection[int] = ()) -> Reuse:
-        return Reuse(
+        reuse = Reuse(
             walker.version, cone=cone, is_strict=True, max_node_executions=10_000, wrap=wrap_unstored
         )
+        reuse.begin()
+        return reuse
 
     waiting = make(cone=[walker.version.numbers["each"]])
     feed(waiting, recorded)

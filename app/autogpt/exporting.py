@@ -71,7 +71,7 @@ def write_agent(
 
 def _without_secrets(agent: SavedAgent, signatures: Signatures) -> SavedAgent:
     nodes = tuple(
-        replace(node, input_default=without_secrets(_with_set_aside(node), signatures.get(node.block_id)))
+        replace(node, input_default=without_secrets(node, signatures.get(node.block_id)))
         for node in agent.definition.nodes
     )
     return replace(agent, definition=replace(agent.definition, nodes=nodes))
@@ -149,7 +149,8 @@ class _Writing:
         ]
 
     def _write_constants(self, node: Node, block: BlockSignature | None) -> dict[str, Any]:
-        constants = dict(node.input_default)
+        # Put back at last: what is set aside may have names that no pin can have.
+        constants = without_secrets(_with_set_aside(node), block)
         if block is None or block.kind is not Kind.NESTED:
             return constants
         constants.pop(OWNER, None)

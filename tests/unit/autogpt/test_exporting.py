@@ -86,6 +86,13 @@ def test_a_file_has_the_fields_of_the_format_and_nothing_of_ours() -> None:
     json.dumps(document)
 
 
+def test_what_was_set_aside_goes_out_whatever_its_name() -> None:
+    aside = {"b_$_x": 1, "my_password": 2, "value_#_a_#_": 3}
+    document = written(graph_of(Node("in", INPUT, {"name": "x", "value": 1}, {"set_aside": aside})))
+    constants = document["nodes"][0]["input_default"]
+    assert constants == {"name": "x", "value": 1, "b_$_x": 1, "value_#_a_#_": 3}
+
+
 def test_what_a_graph_does_is_said_in_its_file() -> None:
     asking = written(graph_of(Node("a", "human_in_the_loop_block", {"data": 1, "name": "x"})))
     assert (asking["has_human_in_the_loop"], asking["has_external_trigger"]) == (True, False)

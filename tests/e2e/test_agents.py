@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.rest import assert_whole_log, nodes_of, start, wait
 from tests.processes import ROOT, ServerProcess
 from tests.reviews import answer, asked
-from tests.stubs import LanguageModelStub, SearchStub, WebStub
+from tests.stubs import LanguageModelStub, MailStub, SearchStub, WebStub
 
 AGENTS = ROOT / "tests/fixtures/agents"
 
@@ -270,3 +270,42 @@ async def test_a_file_comes_in_and_a_file_goes_out(
     assert written.text.startswith("# Report\n\n3 lines\n\n13 characters")
     async with surroundings.server.client("somebody-else@example.com") as other:
         assert (await other.get(written.url.path)).status_code == 404
+
+
+async def test_an_agent_sends_mail_with_credentials_that_are_chosen_for_the_execution(
+    caller: httpx.AsyncClient, model: LanguageModelStub
+) -> None:
+    model.answer = "All is well."
+    graph_id = await take_in(caller, "mails_a_summary")
+    wanted = (await caller.get(f"/api/graphs/{graph_id}")).json()["credentials_input_schema"]["properties"]
+    (key,) = [name for name, field in wanted.items() if "smtp" in field["credentials_provider"]]
+    kept = await caller.post(
+        "/api/credentials",
+        json={
+            "type": "user_password",
+            "provider": "smtp",
+            "username": "me@example.org",
+            "password": "a secret",
+        },
+    )
+
+    async with MailStub("me@example.org", "a secret") as mail:
+        inputs = {"text": "A long story.", "server": {"smtp_server": "127.0.0.1", "smtp_port": mail.port}}
+        chosen = {key: {"id": kept.json()["id"]}}
+        response = await caller.post(
+            f"/api/graphs/{graph_id}/execute", json={"inputs": inputs, "credentials_inputs": chosen}
+        )
+        assert response.status_code == 200, response.text
+        ended = await wait(caller, response.json()["id"])
+
+    assert ended["status"] == "COMPLETED", ended["error"]
+    assert len(ended["outputs"]["status"]) == 1
+    (message,) = mail.messages
+    assert (message["To"], message["From"], message["Subject"]) == (
+        "team@example.org",
+        "me@example.org",
+        "A summary",
+    )
+    assert "All is well." in message.get_payload()
+    shown = (await caller.get(f"/api/executions/{ended['id']}/nodes")).text
+    assert "a secret" not in shown

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 _HTML = ("text/html", "application/xhtml+xml", "")
 _TEXTS = ("application/json", "application/xml", "application/javascript", "application/yaml")
-MAX_TREE_SIZE = 500_000
-"""Elements of a page; larger ones are no pages to read."""
+MAX_TREE_SIZE = 50_000
+"""Elements of a page in which a main text is looked for; of larger ones all text is given. It takes up to 10 s."""
 
 
 def is_text(response: Response) -> bool:
@@ -23,7 +23,7 @@ def is_text(response: Response) -> bool:
 def find_readable(response: Response) -> str:
     """Return the main text of a page as Markdown, all its text when it has no main one, or what is no page as it is.
 
-    Takes up to seconds.
+    Takes up to ten seconds.
     """
     if response.content_type not in _HTML:
         return response.text.strip()

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, RemoteBlock
 from app.blocks.context import Scope
 from app.blocks.library.web import complete_url
-from app.errors import BlockUnavailable
+from app.errors import BlockLimitExceeded, BlockUnavailable
 from app.graph.signature import Effect
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 1_000
 """Of one feed; the first of it. As many are remembered."""
+MAX_FEED_BYTES = 4 * 1024 * 1024
+"""Reading that much takes some ten seconds."""
 REQUEST_TIMEOUT_SECONDS = 60.0
 
 
@@ -100,6 +102,8 @@ class ReadRSSFeedBlock(RemoteBlock):
                 f"The feed's host answered {response.status_code}",
                 retry_after_seconds=response.retry_after_seconds,
             )
+        if len(response.body) > MAX_FEED_BYTES:
+            raise BlockLimitExceeded("The feed is larger than 4 MiB")
         now = datetime.now(UTC)
         # Reading a large feed takes seconds, in which the other calls of this worker go on.
         found = await asyncio.to_thread(_read_feed, response, now)

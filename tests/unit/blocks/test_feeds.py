@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.blocks.library.feeds import MAX_ENTRIES, ReadRSSFeedBlock
-from app.errors import BlockUnavailable
+from app.errors import BlockLimitExceeded, BlockUnavailable
 from app.outbound.addresses import AddressRefused
 from app.outbound.http import OutboundHttp
 from tests.unit.blocks.contexts import MemoryOfOne, make_context
@@ -154,6 +154,12 @@ async def test_what_is_no_feed_has_no_entries(server: StubServer, body: bytes) -
     server.answers["/feed"] = Answer(body=body)
     found = await read(server)
     assert [entry["title"] for entry in found if entry["title"]] == []
+
+
+async def test_a_feed_of_many_megabytes_is_not_read(server: StubServer) -> None:
+    server.answers["/feed"] = Answer(body=b"<rss>" + b" " * 5_000_000)
+    with pytest.raises(BlockLimitExceeded):
+        await read(server)
 
 
 async def test_a_feed_that_is_gone_has_no_entries(server: StubServer) -> None:

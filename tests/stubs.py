@@ -193,7 +193,8 @@ class MailStub:
         await self._server.wait_closed()
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Envelope) -> str:  # noqa: N802 - its name there
-        self.messages.append(message_from_bytes(bytes(envelope.content or b"")))
+        assert isinstance(envelope.content, bytes)
+        self.messages.append(message_from_bytes(envelope.content))
         return "250 OK"
 
     def _make(self) -> SMTP:

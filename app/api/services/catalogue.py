@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from app.api.schemas.blocks import BlockView
 from app.blocks.base import Block, BlockCategory
@@ -68,7 +69,12 @@ class Catalogue:
     """The blocks as they are shown. They never change while the process lives, so they are described once."""
 
     def __init__(self, registry: BlockRegistry) -> None:
-        self._entries = [_Entry.of(block) for block in registry]
+        """Take the blocks. They are described when somebody asks, which takes a moment the first time."""
+        self._registry = registry
+
+    @cached_property
+    def _entries(self) -> list[_Entry]:
+        return [_Entry.of(block) for block in self._registry]
 
     def find(
         self,

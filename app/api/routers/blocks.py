@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -40,7 +41,10 @@ async def list_blocks(
 
     The list changes with the server alone: ask again with `If-None-Match` and the `ETag` of the last answer.
     """
-    found = api.catalogue.find(category=category, words=q, limit=limit, cursor=cursor)
+    # Beside the event loop: the first one to ask has all blocks described.
+    found = await asyncio.to_thread(
+        api.catalogue.find, category=category, words=q, limit=limit, cursor=cursor
+    )
     # A copy may be kept, but is asked about before it is used.
     headers = {"ETag": found.tag, "Cache-Control": "private, no-cache"}
     if found.tag in (if_none_match or ""):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
 from mcp.server.mcpserver import MCPServer
 
@@ -129,3 +131,23 @@ async def test_a_tool_of_a_real_server_is_called(server: ServerProcess) -> None:
         execution = await start(client, await save(client, body), wait=60)
     assert execution["status"] == "COMPLETED", execution["error"]
     assert execution["outputs"] == {"out": [7]}
+
+
+async def test_the_search_engine_and_the_encyclopedia_are_those_of_the_settings(
+    server_process: Callable[..., ServerProcess],
+) -> None:
+    async with running_server() as stub:
+        stub.answers["/search"] = Answer.of_json({"results": [{"title": "One", "url": "https://one.test"}]})
+        stub.answers["/api/rest_v1/page/summary/Snail"] = Answer.of_json({"extract": "Slow."})
+        server = await server_process(SEARCH_URL=stub.url, WIKIPEDIA_URL=stub.url).ready()
+        async with server.client() as client:
+            nodes = [
+                node("look", "GetWikipediaSummaryBlock", topic="Snail"),
+                node("search", "SearchTheWebBlock"),
+                node("out", "agent_output_block", name="out"),
+            ]
+            body = graph(nodes, ["look.summary -> search.query", "search.results -> out.value"])
+            execution = await start(client, await save(client, body), wait=60)
+    assert execution["status"] == "COMPLETED", execution["error"]
+    assert execution["outputs"] == {"out": ["[1] One\nhttps://one.test"]}
+    assert stub.asked[1].target == "/search?q=Slow.&format=json"

@@ -20,6 +20,7 @@ from app.activities.contracts import RELEASE_SIGNAL, SHARD_NAME, Decision, Relea
 from app.blocks.context import BlockContext
 from tests.engine import Engine, Many, limited, make_engine, make_graph, refuses, unavailable_until
 from tests.stack import Stack, eventually, run_stack
+from tests.stubs import LanguageModelStub
 
 HISTORIES = Path(__file__).parent / "histories"
 PROBE = "probe"
@@ -191,6 +192,89 @@ async def overdue(engine: Engine) -> Handle:
     )
 
 
+def _boss(**constants: Any) -> tuple[str, dict[str, Any]]:
+    return "orchestrator_block", {"prompt": "Use your tools.", "multiple_tool_calls": True, **constants}
+
+
+async def tools_called(engine: Engine) -> Handle:
+    """A model calls tools of several lanes at once, one of which fails."""
+    engine.probe.functions["refuses"] = refuses
+    graph = make_graph(
+        {
+            "boss": _boss(agent_mode_max_iterations=5),
+            "pure": (ADD, {"operation": "Add", "b": 1}),
+            "remote": (PROBE, {}),
+            "bad": (PROBE, {"name": "refuses"}),
+            "timer": ("countdown_timer_block", {"seconds": 1}),
+            "out": (OUTPUT, {"name": "answer"}),
+        },
+        [
+            "boss.tools -> pure.a",
+            "boss.tools -> remote.value",
+            "boss.tools -> bad.value",
+            "boss.tools -> timer.input_message",
+            "boss.finished -> out.value",
+        ],
+    )
+    return await engine.start(graph)
+
+
+async def conversation_handed_over(engine: Engine) -> Handle:
+    """A conversation beside a long chain, over several runs."""
+    chain: dict[str, Any] = {"n0": (PROBE, {"value": 1})} | {f"n{k}": (PROBE, {}) for k in range(1, 30)}
+    nodes = {"boss": _boss(agent_mode_max_iterations=-1), "remote": (PROBE, {}), "pure": (ADD, {"a": 1})}
+    links = [f"n{k}.out -> n{k + 1}.value" for k in range(29)]
+    graph = make_graph(chain | nodes, [*links, "boss.tools -> remote.value", "boss.tools -> pure.b"])
+    return await engine.start(graph, limits=limited(events_per_run=40))
+
+
+async def conversations_in_shards(engine: Engine) -> Handle:
+    """So many conversations that shards carry them."""
+    engine.probe.functions["many"] = lambda _value, _context: Many(f"Task {k}" for k in range(30))
+    nodes = {
+        "many": (PROBE, {"name": "many"}),
+        "boss": _boss(agent_mode_max_iterations=-1),
+        "remote": (PROBE, {}),
+    }
+    graph = make_graph(nodes, ["many.out -> boss.prompt", "boss.tools -> remote.value"])
+    return await engine.start(graph, limits=limited(shard_size=5, window=5))
+
+
+async def loop_through_the_graph(engine: Engine) -> Handle:
+    """A model is asked again by links."""
+    graph = make_graph(
+        {"boss": _boss(), "pure": (ADD, {"operation": "Add", "b": 1}), "out": (OUTPUT, {"name": "answer"}),
+         "task": ("store_value_block", {"input": "Use your tools."})},
+        [
+            "task.output => boss.prompt",
+            "boss.tools -> pure.a",
+            "pure.result -> boss.last_tool_output",
+            "boss.conversations -> boss.conversation_history",
+            "boss.finished -> out.value",
+        ],
+    )  # fmt: skip
+    return await engine.start(graph)
+
+
+def _calls_each_tool(asked: dict[str, Any]) -> str | dict[str, Any]:
+    """Call every tool in the first three turns, and end then."""
+    turn = sum(message["role"] == "assistant" for message in asked["messages"])
+    if turn == 3:
+        return "Done."
+    calls = [
+        {
+            "id": f"call_{turn}_{place}",
+            "type": "function",
+            "function": {
+                "name": tool["function"]["name"],
+                "arguments": json.dumps(dict.fromkeys(tool["function"]["parameters"]["properties"], turn)),
+            },
+        }
+        for place, tool in enumerate(asked["tools"])
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
+
+
 async def _has_event(engine: Engine, execution_id: str, kind: str) -> bool:
     rows = await engine.pool.fetch(
         "SELECT FROM execution_events WHERE execution_id = $1 AND type = $2", execution_id, kind
@@ -225,6 +309,10 @@ SHAPES: tuple[Shape, ...] = (
     answered_review,
     nested_execution,
     overdue,
+    tools_called,
+    conversation_handed_over,
+    conversations_in_shards,
+    loop_through_the_graph,
 )
 
 
@@ -232,7 +320,12 @@ async def record(stack: Stack, shapes: tuple[Shape, ...]) -> None:
     """Execute shapes and write their histories down."""
     client = await Client.connect(stack.temporal_address, identity="recorder")
     for shape in shapes:
-        async with make_engine(client, stack.database_url) as engine, engine.worker():
+        async with (
+            make_engine(client, stack.database_url) as engine,
+            LanguageModelStub() as models,
+            engine.worker(llm_base_url=models.url),
+        ):
+            models.answer = _calls_each_tool
             handle = await shape(engine)
             await engine.end(handle)
             histories = [history async for history in _histories(client, handle.id)]

@@ -93,10 +93,11 @@ class NodeSteps:
 
     async def _write(self, name: str, result: Json, usage: dict[str, Any] | None) -> None:
         envelope, _ = self._shelf.wrap(result)
-        # Together with it, so that nobody finds a step without its value.
+        # Before a connection is taken: it takes one itself.
+        changes = Changes(values=await self._shelf.stow(), uses=hashes_of([envelope]))
+        # Together, so that nobody finds a step without its value.
         async with self._pool.acquire() as connection, connection.transaction():
             if is_reference(envelope):
-                changes = Changes(values=await self._shelf.stow(), uses=hashes_of([envelope]))
                 await recording.record(connection, self._execution_id, changes, owner=self._owner)
                 self._shelf.note_written(changes.values)
             await steps.insert_step(

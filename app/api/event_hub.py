@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,6 +45,7 @@ class Subscription:
         self.takes_tokens = takes_tokens
         self._news = asyncio.Event()
         self._is_of_log = False
+        self._log_read_at = time.monotonic()
         # Whoever reads too slowly loses the oldest: it is only shown.
         self._tokens: deque[Token] = deque(maxlen=MAX_TOKENS)
 
@@ -72,9 +74,11 @@ class Subscription:
         is_of_log = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), min(timeout_seconds, POLL_SECONDS))
-            is_of_log = self._is_of_log
+            is_of_log = self._is_of_log or time.monotonic() - self._log_read_at >= POLL_SECONDS
         self._news.clear()
-        self._is_of_log = False
+        if is_of_log:
+            self._is_of_log = False
+            self._log_read_at = time.monotonic()
         return is_of_log
 
 

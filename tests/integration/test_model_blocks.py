@@ -279,3 +279,14 @@ async def test_a_key_may_be_chosen_when_the_graph_is_executed(
     ended = await wait(alice, started["id"])
     assert (ended["status"], ended["cost"]) == ("COMPLETED", 0)
     assert language_model.authorizations == ["Bearer sk-own"]
+
+
+async def test_steps_go_with_their_execution(
+    engine: Engine, alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+) -> None:
+    body = graph([node("sum", "ai_text_summarizer_block", text="a b", max_tokens=1)], [])
+    ended = await wait(alice, (await start(alice, await save(alice, body)))["id"])
+    count = "SELECT count(*) FROM node_steps WHERE execution_id = $1"
+    assert await engine.pool.fetchval(count, ended["id"]) == len(language_model.requests) > 0
+    assert (await alice.delete(f"/api/executions/{ended['id']}")).status_code == 204
+    assert await engine.pool.fetchval(count, ended["id"]) == 0

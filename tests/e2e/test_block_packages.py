@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rest import graph, node, save, start
+from tests.e2e.rest import graph, node, save, start, wait
 from tests.packages import NAME, install_package
 from tests.processes import ServerProcess, WorkerProcess
 
@@ -24,7 +24,7 @@ async def test_the_blocks_of_a_package_are_executed_by_a_worker(
     ]
     async with server.client() as client:
         body = graph(nodes, ["shout.said -> whisper.text", "whisper.said -> out.value"])
-        execution = await start(client, await save(client, body), wait=30)
+        execution = await wait(client, (await start(client, await save(client, body)))["id"])
         alone = await client.post("/api/blocks/shout_block/execute", json={"inputs": {"text": "Hello"}})
         refused = await client.post("/api/blocks/calculator_block/execute", json={"inputs": {}})
 

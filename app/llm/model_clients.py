@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 import httpx2
@@ -42,6 +42,8 @@ from app.outbound.response import MAX_RETRY_AFTER_SECONDS
 from app.outbound.transport import CheckedTransport
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+MAX_STREAMS = 16
+"""Answers of a process that are shown while they are written: reading piece by piece costs several times as much."""
 
 LIMIT_BYTES = 100 * 1024 * 1024
 """The largest answer of a provider that is read."""
@@ -77,6 +79,7 @@ class ModelClients:
         self._timeout = httpx2.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         self._openai: dict[Provider, AsyncOpenAI] = {}
         self._anthropic: AsyncAnthropic | None = None
+        self._streams = 0
 
     async def complete(
         self, provider: Provider, name: str, request: Request, *, key: str | None = None
@@ -95,7 +98,7 @@ class ModelClients:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await _ask(self._model(provider, name, key), request)
+                response = await self._ask(self._model(provider, name, key), request)
         except TimeoutError as error:
             raise BlockUnavailable(f"{name} did not answer within {self._timeout_seconds:g} s") from error
         # The next three without their cause: it holds what the provider said, which may hold parts of a key.
@@ -106,6 +109,16 @@ class ModelClients:
         except ModelAPIError as error:
             raise self._failure(name, error, key) from None
         return make_completion(response, request, model=name)
+
+    async def _ask(self, model: Model, request: Request) -> ModelResponse:
+        """Ask a model, and have its answer shown while it writes unless that is done for enough others."""
+        if request.stream is None or self._streams >= MAX_STREAMS:
+            return await _ask(model, request)
+        self._streams += 1
+        try:
+            return await _ask_streaming(model, request, request.stream)
+        finally:
+            self._streams -= 1
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -204,7 +217,7 @@ def _is_passing(error: ModelAPIError) -> bool:
     return isinstance(error, _PASSING) or type(error) is ModelAPIError
 
 
-async def _ask(model: Model, request: Request) -> ModelResponse:
+def _settings_of(request: Request) -> OpenAIChatModelSettings:
     settings = OpenAIChatModelSettings(openai_include_raw_annotations=True)
     if request.max_tokens is not None:
         settings["max_tokens"] = request.max_tokens
@@ -212,10 +225,21 @@ async def _ask(model: Model, request: Request) -> ModelResponse:
         settings["temperature"] = request.temperature
     if request.idempotency_key:
         settings["extra_headers"] = {"Idempotency-Key": make_header_value(request.idempotency_key)}
-    conversation, parameters = make_conversation(request.messages), make_parameters(request)
-    if request.stream is None:
-        return await model.request(conversation, settings, parameters)
-    async with model.request_stream(conversation, settings, parameters) as streamed:
+    return settings
+
+
+async def _ask(model: Model, request: Request) -> ModelResponse:
+    return await model.request(
+        make_conversation(request.messages), _settings_of(request), make_parameters(request)
+    )
+
+
+async def _ask_streaming(
+    model: Model, request: Request, show: Callable[[str], Awaitable[None]]
+) -> ModelResponse:
+    async with model.request_stream(
+        make_conversation(request.messages), _settings_of(request), make_parameters(request)
+    ) as streamed:
         async for event in streamed:
             if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
                 piece = event.part.content
@@ -224,5 +248,5 @@ async def _ask(model: Model, request: Request) -> ModelResponse:
             else:
                 continue
             if piece:
-                await request.stream(piece)
+                await show(piece)
         return streamed.get()

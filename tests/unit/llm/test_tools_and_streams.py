@@ -10,7 +10,9 @@ import pytest
 from app.blocks.credentials import ApiKey
 from app.errors import BlockError, BlockUnavailable
 from app.llm.language_models import LanguageModels, Message, Tool, ToolCall
+from app.llm.model_clients import MAX_STREAMS
 from app.llm.models import Provider
+from tests.stack import eventually
 from tests.unit.blocks.model_server import (
     ANTHROPIC_MESSAGES,
     CHAT,
@@ -243,3 +245,21 @@ async def test_a_stream_that_is_too_slow_is_given_up(server: StubServer) -> None
     with pytest.raises(BlockUnavailable):
         await models.complete("m", HELLO, stream=take_nothing)
     await models.aclose()
+
+
+async def test_only_some_answers_are_read_piece_by_piece_at_once(
+    server: StubServer, models: LanguageModels
+) -> None:
+    server.answers[CHAT] = Answer(hangs=True)
+    calls = [
+        asyncio.create_task(models.complete("m", HELLO, stream=take_nothing)) for _ in range(MAX_STREAMS + 2)
+    ]
+    await eventually(lambda: len(server.asked) == len(calls))
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(asked.json()["stream"] for asked in server.asked) == MAX_STREAMS
+
+    server.answers[CHAT] = writes("Hi")
+    await models.complete("m", HELLO, stream=take_nothing)
+    assert server.asked[-1].json()["stream"] is True

@@ -30,6 +30,8 @@ TRIGGERS = ("TriggerBlock", "WebhookBlock")
 HARMLESS = frozenset({"max_tokens"})
 """Numbers whose name sounds like a secret and is none."""
 _NO_VALUE = object()
+MAX_COPIED_LINKS = 2_000
+"""Nodes repeat their links in a file, unless there are more: it would become too large to be imported again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,12 @@ def write_agent(
         active: The active versions of graphs that nodes name without a version.
     """
     stripped = [_without_secrets(each, signatures) for each in (agent, *nested)]
-    writing = _Writing({(each.id, each.version): each for each in stripped[1:]}, signatures, active)
+    writing = _Writing(
+        {(each.id, each.version): each for each in stripped[1:]},
+        signatures,
+        active,
+        copies_links=sum(len(each.definition.links) for each in stripped) <= MAX_COPIED_LINKS,
+    )
     document, *sub_graphs = map(writing.write, stripped)
     document["sub_graphs"] = sub_graphs
     return document
@@ -85,8 +92,11 @@ class _Writing:
         nested: Mapping[tuple[uuid.UUID, int], SavedAgent],
         signatures: Signatures,
         active: Mapping[uuid.UUID, int],
+        *,
+        copies_links: bool,
     ) -> None:
         self._nested = nested
+        self._copies_links = copies_links
         self._signatures = signatures
         self._active = active
 
@@ -129,7 +139,7 @@ class _Writing:
     ) -> list[dict[str, Any]]:
         arriving: dict[str, list[Mapping[str, Any]]] = {}
         leaving: dict[str, list[Mapping[str, Any]]] = {}
-        for link in links:
+        for link in links if self._copies_links else ():
             arriving.setdefault(link["sink_id"], []).append(link)
             leaving.setdefault(link["source_id"], []).append(link)
         return [

@@ -86,6 +86,15 @@ def test_a_file_has_the_fields_of_the_format_and_nothing_of_ours() -> None:
     json.dumps(document)
 
 
+def test_nodes_of_very_large_graphs_do_not_repeat_their_links() -> None:
+    nodes = [Node("a", STORE, {"input": 1}), Node("b", STORE, {"input": 1})]
+    for count, copies in ((2_000, 2_000), (2_001, 0)):
+        document = written(graph_of(*nodes, links=(Link("a", "b", "output", "data"),) * count))
+        first, second = document["nodes"]
+        assert (len(first["output_links"]), len(second["input_links"])) == (copies, copies)
+        assert len(document["links"]) == count
+
+
 def test_what_was_set_aside_goes_out_whatever_its_name() -> None:
     aside = {"b_$_x": 1, "my_password": 2, "value_#_a_#_": 3}
     document = written(graph_of(Node("in", INPUT, {"name": "x", "value": 1}, {"set_aside": aside})))

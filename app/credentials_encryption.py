@@ -6,6 +6,7 @@ credentials, does not open. The newest key seals, all of them open.
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import uuid
@@ -100,6 +101,11 @@ class CredentialsEncryption:
             ) from None
         secret: dict[str, Any] = json.loads(text)
         return secret
+
+    def blind(self, text: str) -> str:
+        """Return a hash that nobody can compute without the newest key. It changes when the key does."""
+        key = self._keys[self._newest].derive("credential fingerprints") if self._newest else b""
+        return hmac.new(key, text.encode(), "sha256").hexdigest()
 
     def _make_cipher(self, key_id: str, owner: str) -> AESGCM:
         return AESGCM(self._keys[key_id].derive(f"{PURPOSE} {owner}"))

@@ -38,6 +38,8 @@ from app.secrecy import note_secrets
 
 REFRESH_BEFORE = timedelta(seconds=60)
 """A token that is valid for less is refreshed before it is used."""
+REFRESHING_AT_ONCE = 4
+"""Each holds a connection while a provider is asked."""
 GONE = "The credentials that were chosen for this node do not exist any more"
 
 log = structlog.get_logger(__name__)
@@ -54,6 +56,7 @@ class Vault:
         self._encryption = encryption
         self._oauth = oauth
         self._refreshing: WeakValueDictionary[uuid.UUID, asyncio.Lock] = WeakValueDictionary()
+        self._slots = asyncio.Semaphore(REFRESHING_AT_ONCE)
 
     async def require(self, owner: str, credentials_id: str, need: CredentialsNeed) -> Credentials:
         """Return credentials that are valid now.
@@ -110,7 +113,7 @@ class Vault:
         # Within this process they queue here, not each on a connection of the pool.
         lock = self._refreshing.setdefault(row.id, asyncio.Lock())
         try:
-            async with lock:
+            async with lock, self._slots:
                 return await self._refresh(owner, row.id)
         except GrantRefused as error:
             raise CredentialsMissing(error.message) from error

@@ -123,6 +123,10 @@ class ApiRoute(APIRoute):
 
         return handle_strictly
 
+    async def fingerprint(self, request: StrictRequest) -> str:
+        """Return what is kept of a request under its key, to tell a repeat from another one."""
+        return await request.fingerprint()
+
     async def _answer_once(
         self, request: StrictRequest, key: str, carry_out: Callable[[], Coroutine[Any, Any, Response]]
     ) -> Response:
@@ -132,10 +136,19 @@ class ApiRoute(APIRoute):
             carry_out,
             owner=request.state.caller.user_id,
             key=key,
-            fingerprint=await request.fingerprint(),
+            fingerprint=await self.fingerprint(request),
             request_id=request_id_of(request),
         )
         return answer
+
+
+class SecretRoute(ApiRoute):
+    """A route that takes secrets: of a password that is easy to guess a plain hash would tell too much."""
+
+    async def fingerprint(self, request: StrictRequest) -> str:
+        """Return a hash that nobody can compute without the server's keys."""
+        blinded: str = request.app.state.resources.credentials.blind(await request.fingerprint())
+        return blinded
 
 
 class ReadingRoute(ApiRoute):

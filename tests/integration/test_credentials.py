@@ -11,6 +11,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from app.api.services.identity import fingerprint_of
 from app.models.credentials import MOST_CREDENTIALS
 from tests.credentials import (
     KEYS,
@@ -166,6 +167,10 @@ async def test_a_key_of_a_request_keeps_nothing_secret(alice: httpx.AsyncClient,
         "SELECT * FROM idempotency_keys WHERE key = $1", headers["Idempotency-Key"]
     )
     assert SECRET not in json.dumps([dict(row) for row in rows], default=str)
+    # A plain hash of the request would let whoever reads the table guess a weak password.
+    [path, body] = "/api/credentials", body_of("api_key", SECRET)
+    plain = fingerprint_of({"call": ["POST", path, []], "body": body})
+    assert [row["fingerprint"] for row in rows] != [plain]
 
 
 # -- chosen
@@ -302,6 +307,28 @@ async def test_a_rerun_uses_the_same_credentials_or_others(alice: httpx.AsyncCli
     other = await keep(alice, "api_key", SECRET)
     body = {"credentials_inputs": {KEYS["api_key"]: other}}
     assert (await ended(alice, await alice.post(path, json=body)))["error"]["code"] == "BLOCK_FAILED"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_was_skipped_stays_so_in_a_rerun_unless_it_is_named(alice: httpx.AsyncClient) -> None:
+    nodes = [
+        node("skipped", KeyProbe.id, metadata={"credentials_optional": True}),
+        node("out", "agent_output_block", name="trace"),
+        node("failing", TokenProbe.id, act="fail"),
+    ]
+    body = graph(nodes, ["skipped.out -> out.value"])
+    token, key = await keep(alice, "oauth2", SECRET), await keep(alice, "api_key", SECRET)
+    first = await ended(alice, await execute(alice, body, {KEYS["oauth2"]: token}))
+    path = f"/api/executions/{first['id']}/rerun"
+    preview = (await alice.post(path, json={"dry_run": True})).json()
+    assert preview["reused"] == [{"node_id": "skipped", "count": 1}]
+    assert [each["node_id"] for each in preview["to_run"]] == ["failing"]
+    again = await ended(alice, await alice.post(path, json={}))
+    assert again["outputs"] == {}
+    named = {"from_nodes": ["skipped"], "credentials_inputs": {KEYS["api_key"]: key}}
+    assert (await ended(alice, await alice.post(path, json=named)))["outputs"] == {
+        "trace": [trace_of(SECRET)]
+    }
 
 
 @pytest.mark.usefixtures("worker")

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import AdminDep, CallerDep, Cursor, Limit, ResourcesDep
-from app.api.route import ApiRoute
+from app.api.route import ApiRoute, SecretRoute
 from app.api.schemas.credentials import (
     CallbackBody,
     CredentialsBody,
@@ -21,7 +21,7 @@ from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id
 from app.models.page import DEFAULT_LIMIT
 
-router = APIRouter(prefix="/credentials", tags=["credentials"], route_class=ApiRoute)
+router = APIRouter(prefix="/credentials", tags=["credentials"], route_class=SecretRoute)
 admin_router = APIRouter(prefix="/admin/credentials", tags=["admin"], route_class=ApiRoute)
 
 

@@ -34,6 +34,10 @@ class CredentialsStore:
         self._sessions = sessions
         self._encryption = encryption
 
+    def blind(self, fingerprint: str) -> str:
+        """Return a hash of a request's hash that nobody can compute without the newest key."""
+        return self._encryption.blind(fingerprint)
+
     async def create(self, owner: str, body: CredentialsBody) -> StoredCredentials:
         """Keep new credentials.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.blocks.base import Block, BlockCategory
@@ -13,6 +13,7 @@ from app.graph.credentials import CredentialsNeed
 from app.graph.signature import Cost, Kind, Lane
 
 _MOST_CHOICES = 12
+_MOST_COSTS = 3
 _HEADINGS: Mapping[BlockCategory, str] = {
     BlockCategory.INPUT: "Inputs of a graph",
     BlockCategory.OUTPUT: "Outputs",
@@ -85,7 +86,7 @@ def _facts(block: Block) -> Iterator[str]:
         yield f"effect `{block.effect.value}`"
     if block.pool:
         yield f"pool `{block.pool}`"
-    yield from map(_cost, block.costs)
+    yield from _costs(block.costs)
     yield from (_need(pin, need) for pin, need in block.credentials.items())
     if block.setting:
         yield f"off until `{block.setting}` is set"
@@ -96,6 +97,17 @@ def _facts(block: Block) -> Iterator[str]:
         "gives any further output": block.gives_any_output,
     }
     yield from (trait for trait, is_so in traits.items() if is_so)
+
+
+def _costs(costs: Sequence[Cost]) -> Iterator[str]:
+    if len(costs) <= _MOST_COSTS:
+        yield from map(_cost, costs)
+        return
+    credits = [cost.credits for cost in costs]
+    deciding = ", ".join(
+        f"`{name}`" for name in dict.fromkeys(name for cost in costs for name in cost.filter)
+    )
+    yield f"{min(credits)} to {max(credits)} credits per {costs[0].type}, by {deciding}"
 
 
 def _cost(cost: Cost) -> str:

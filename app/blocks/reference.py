@@ -103,11 +103,11 @@ def _costs(costs: Sequence[Cost]) -> Iterator[str]:
     if len(costs) <= _MOST_COSTS:
         yield from map(_cost, costs)
         return
-    credits = [cost.credits for cost in costs]
+    rates = [cost.credits for cost in costs]
     deciding = ", ".join(
         f"`{name}`" for name in dict.fromkeys(name for cost in costs for name in cost.filter)
     )
-    yield f"{min(credits)} to {max(credits)} credits per {costs[0].type}, by {deciding}"
+    yield f"{min(rates)} to {max(rates)} credits per {costs[0].type}, by {deciding}"
 
 
 def _cost(cost: Cost) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
 
 class NamedTls(ssl.SSLContext):
@@ -26,15 +25,13 @@ class NamedTls(ssl.SSLContext):
             context.load_verify_locations(cadata=authorities)
         return context
 
-    @classmethod
-    def unverified(cls) -> NamedTls:
-        """Return what encrypts and verifies nothing."""
-        context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context.name = ""
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-
-    def wrap_bio(self, *arguments: Any, server_hostname: Any = None, **options: Any) -> ssl.SSLObject:
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
         """Begin TLS for the name."""
-        return super().wrap_bio(*arguments, server_hostname=self.name or server_hostname, **options)
+        return super().wrap_bio(incoming, outgoing, server_side, self.name or server_hostname, session)

@@ -43,7 +43,7 @@ class Shop:
             "query": query,
             "parameters": list(parameters),
         }
-        prepared = prepare(block, given | changes, {})
+        prepared: Any = prepare(block, given | changes, {})
         return {pin: check_output(block, pin, value) async for pin, value in block.run(prepared, context)}
 
     async def value(self, query: str) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ConfigDict
 
 from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, PureBlock
-from app.blocks.library.files import TEXT_MEDIA_TYPE, make_data_uri, open_file
+from app.blocks.library.files import TEXT_MEDIA_TYPE, open_file
 from app.errors import BlockError, BlockInputInvalid
+from app.files.data_uris import make_data_uri
 from app.graph.signature import Kind
 from app.templating.templates import is_true
 

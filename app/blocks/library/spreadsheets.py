@@ -21,8 +21,7 @@ from app.graph.signature import Effect
 
 MAX_ROWS = 100_000
 MAX_CELLS = 2_000_000
-MAX_COLUMNS = 2_000
-MAX_WORKBOOK_BYTES = 256 * 1024 * 1024
+MAX_WORKBOOK_BYTES = 128 * 1024 * 1024
 """Of all parts of a workbook, unpacked."""
 MAX_SHARED_BYTES = 64 * 1024 * 1024
 """Of the part with its texts, which is read as a whole."""
@@ -145,7 +144,12 @@ def _cells_of_workbook(content: bytes) -> Iterator[Sequence[str]]:
             sheet = book.worksheets[0]
             # What a sheet says of its own size may be a lie, and would be filled up with empty cells.
             sheet.reset_dimensions()
-            for row in sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS):
+            total = 0
+            for row in sheet.iter_rows(values_only=True):
+                # One cell far to the right is a row of thousands.
+                total += len(row)
+                if total > MAX_CELLS:
+                    raise BlockLimitExceeded(f"The table has more than {MAX_CELLS:,} cells")
                 cells = [_text_of(cell) for cell in row]
                 while cells and not cells[-1]:
                     cells.pop()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
@@ -45,14 +45,19 @@ class Mailbox:
     async def handle_DATA(self, server: SMTP, _session: Any, envelope: Envelope) -> str:  # noqa: N802 - its name there
         self.taken.append(envelope)
         if self.drops:
-            server.transport.abort()
+            cast("asyncio.Transport", server.transport).abort()
         return self.answer
 
     def only(self) -> EmailMessage:
         [envelope] = self.taken
-        message = message_from_bytes(bytes(envelope.content or b""), policy=policy.default)
+        message = message_from_bytes(content_of(envelope), policy=policy.default)
         assert isinstance(message, EmailMessage)
         return message
+
+
+def content_of(envelope: Envelope) -> bytes:
+    assert isinstance(envelope.content, bytes)
+    return envelope.content
 
 
 def log_in(_server: Any, _session: Any, _envelope: Any, _mechanism: str, given: Any) -> AuthResult:
@@ -124,9 +129,6 @@ def make_identity(folder: Path, name: str) -> Identity:
     return Identity(context, pem.decode())
 
 
-Send = Callable[..., Any]
-
-
 @pytest.fixture
 async def http() -> AsyncIterator[OutboundHttp]:
     async def resolve(_host: str, _port: int) -> list[str]:
@@ -148,7 +150,7 @@ async def send(
 ) -> list[tuple[str, Any]]:
     block = block or SendEmailBlock()
     context = make_context(http=http, credentials=GivenCredentials(credentials=user))
-    given = prepare(block, GIVEN | {"config": {"smtp_server": host, "smtp_port": port}} | changes, {})
+    given: Any = prepare(block, GIVEN | {"config": {"smtp_server": host, "smtp_port": port}} | changes, {})
     return [emitted async for emitted in block.run(given, context)]
 
 
@@ -168,7 +170,7 @@ async def test_a_repeat_is_recognisable_by_its_message_id(http: OutboundHttp) ->
     async with serving() as mailbox:
         for _ in range(2):
             await send(http, mailbox.port)
-    ids = [message_from_bytes(bytes(each.content or b""))["Message-ID"] for each in mailbox.taken]
+    ids = [message_from_bytes(content_of(each))["Message-ID"] for each in mailbox.taken]
     assert ids[0] == ids[1]
     assert ids[0].endswith("@example.org>")
 
@@ -244,7 +246,7 @@ async def test_a_server_decides_whether_it_is_worth_trying_again(http: OutboundH
     ],
 )
 async def test_nothing_is_slipped_into_the_head_of_an_e_mail(
-    http: OutboundHttp, changes: dict[str, str]
+    http: OutboundHttp, changes: dict[str, Any]
 ) -> None:
     async with serving() as mailbox:
         with pytest.raises(BlockInputInvalid):

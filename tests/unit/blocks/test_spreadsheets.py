@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -81,7 +82,7 @@ async def test_it_refuses(
         await call_remote(name, data)
 
 
-def workbook(*rows: list[Any]) -> bytes:
+def workbook(*rows: Sequence[Any]) -> bytes:
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)
@@ -111,7 +112,7 @@ async def read(content: bytes, **more: Any) -> list[tuple[str, Any]]:
 
 
 async def test_a_workbook_is_read_like_any_table() -> None:
-    rows = [
+    rows: list[list[Any]] = [
         ["n", "when", "at", "so"],
         [1, date(2026, 1, 31), datetime.fromisoformat("2026-01-31T12:30"), True],
         [2.5, "é", None],
@@ -132,7 +133,7 @@ async def test_a_workbook_is_read_like_any_table() -> None:
 
 
 async def test_a_workbook_that_swells_when_it_is_unpacked_is_refused() -> None:
-    bomb = with_part(workbook(["a"]), "xl/worksheets/sheet1.xml", b"<x>" + b" " * 300_000_000)
+    bomb = with_part(workbook(["a"]), "xl/worksheets/sheet1.xml", b"<x>" + b" " * 140_000_000)
     assert len(bomb) < 1_000_000
     with pytest.raises(BlockLimitExceeded, match="unpacked"):
         await read(bomb)
@@ -160,6 +161,15 @@ async def test_a_sheet_has_no_more_rows_than_any_table() -> None:
     rows = b"".join(row % (n, n) for n in range(1, MAX_ROWS + 3))
     sheet = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>' + rows
     with pytest.raises(BlockLimitExceeded, match="rows"):
+        await read(
+            with_part(workbook(["a"]), "xl/worksheets/sheet1.xml", sheet + b"</sheetData></worksheet>")
+        )
+
+
+async def test_a_sheet_has_no_more_cells_than_any_table() -> None:
+    rows = b"".join(b'<row r="%d"><c r="XFD%d"><v>1</v></c></row>' % (n, n) for n in range(1, 200))
+    sheet = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>' + rows
+    with pytest.raises(BlockLimitExceeded, match="cells"):
         await read(
             with_part(workbook(["a"]), "xl/worksheets/sheet1.xml", sheet + b"</sheetData></worksheet>")
         )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
-from app.blocks.registry import BlockChoice
+from app.blocks.choice import BlockChoice
 from app.errors import PerdureError
 from app.files.store import FileLimits
 from app.llm.routing import Routes

@@ -30,7 +30,8 @@ from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
 from app.activities.vault import Vault
 from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
-from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
+from app.blocks.choice import BlockChoice
+from app.blocks.registry import BlockRegistry, make_registry
 from app.code_sandbox.bubblewrap import BubblewrapSandbox
 from app.code_sandbox.opening import SandboxUnfit, open_sandbox
 from app.credentials_encryption import CredentialsEncryption

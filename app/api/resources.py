@@ -42,7 +42,8 @@ from app.api.services.users import Users
 from app.api.services.values import Values
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.blocks.registry import BlockChoice, BlockRegistry, make_registry
+from app.blocks.choice import BlockChoice
+from app.blocks.registry import BlockRegistry, make_registry
 from app.credentials_encryption import CredentialsEncryption
 from app.database import Sessions, make_engine
 from app.encryption_keys import EncryptionKey

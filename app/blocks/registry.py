@@ -7,9 +7,9 @@ in no other way.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 from app.blocks.base import Block
+from app.blocks.choice import BlockChoice
 from app.blocks.library import (
     agents,
     basic,
@@ -269,18 +269,6 @@ class BlockRegistry:
             if block is None:
                 raise RegistryRefused(f"There is no block {ref[:80]!r} to be turned off")
             block.off_because = f"{block.name} is turned off on this server"
-
-
-@dataclass(frozen=True, slots=True)
-class BlockChoice:
-    """Which blocks there are in a deployment, and which of them are on."""
-
-    disabled: frozenset[str] = frozenset()
-    """Blocks that are turned off, by UUID, slug or class name."""
-    packages: tuple[str, ...] = ()
-    """Installed distributions whose blocks are there too."""
-    settings: frozenset[str] = frozenset()
-    """The settings that are made, of those without which some block is off."""
 
 
 def make_registry(choice: BlockChoice | None = None) -> BlockRegistry:

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from app.blocks.registry import BLOCK_CLASSES, BlockChoice, BlockRegistry
+from app.blocks.choice import BlockChoice
+from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
 from tests.e2e.nesting import nested_in, nesting
 from tests.e2e.rest import graph, link, node, nodes_of, save, start, wait
 from tests.engine import Engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.blocks.base import RemoteBlock
+from app.blocks.base import BlockCategory, RemoteBlock
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry, make_registry
 from app.fairness import make_priority
 from app.pools import PoolUnknown, choose_pools, queue_of, share_out
@@ -40,7 +40,9 @@ def test_what_is_said_of_one_pool_wins_over_what_is_said_of_all() -> None:
 def test_blocks_that_ask_a_language_model_are_a_pool_of_their_own() -> None:
     registry = make_registry()
     assert registry.pools == {"llm"}
-    assert {block.name for block in registry if block.pool} == {"AITextGeneratorBlock", "LlmCallBlock"}
+    assert {block.name for block in registry if block.pool} == {
+        block.name for block in registry if BlockCategory.AI in block.categories
+    }
 
 
 @pytest.mark.parametrize("name", ["default", "LLM", "a-b", "", "x" * 41])

@@ -9,10 +9,11 @@ import pytest
 
 from app.blocks.base import RemoteBlock
 from app.blocks.calling import check_output, prepare
+from app.blocks.choice import BlockChoice
 from app.blocks.context import BlockContext, Scope
 from app.blocks.library.code import MAX_TIMEOUT_SECONDS, ExecuteCodeBlock
 from app.blocks.library.code_steps import ExecuteCodeStepBlock, InstantiateCodeSandboxBlock
-from app.blocks.registry import BlockChoice, make_registry
+from app.blocks.registry import make_registry
 from app.code_sandbox.jobs import Job, Language, Outcome
 from app.errors import BlockDisabled, BlockError, BlockInputInvalid
 from tests.unit.blocks.contexts import MemoryFiles, MemoryOfOne, make_context

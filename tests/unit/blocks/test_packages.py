@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from app.blocks.choice import BlockChoice
 from app.blocks.library.basic import StoreValueBlock
 from app.blocks.packages import RegistryRefused
-from app.blocks.registry import BLOCK_CLASSES, BlockChoice, BlockRegistry, make_registry
+from app.blocks.registry import BLOCK_CLASSES, BlockRegistry, make_registry
 from app.errors import BlockDisabled
 from tests.packages import CODE, MODULE, NAME, install_package
 

@@ -9,6 +9,8 @@ from app.errors import BlockError, BlockInputInvalid
 from app.llm.models import SERVICES, Provider, find_provider
 
 MAX_MODEL_NAME = 200
+SEARCHING = "perplexity/"
+"""How the names of models begin that answer from what they find on the web. A stand-in would make it up."""
 
 
 class Routes:
@@ -73,6 +75,11 @@ class Routes:
         return model
 
     def _stand_in(self, model: str) -> tuple[Provider, str]:
+        if model.lower().startswith(SEARCHING):
+            raise BlockError(
+                f"The model {model!r} searches the web, and no other does that in its place; "
+                f"it needs {SERVICES[Provider.OPEN_ROUTER].setting}, or a line of PERDURE_MODEL_MAP"
+            )
         if self._default_model:
             provider, name = find_provider(self._default_model)
             if provider in self._configured:

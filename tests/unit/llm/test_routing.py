@@ -61,6 +61,14 @@ def test_a_model_that_nobody_serves_is_stood_in_for(
     assert Routes(configured).find(model) == asked
 
 
+def test_nothing_stands_in_for_a_model_that_searches_the_web() -> None:
+    routes = Routes({Provider.OPENAI}, default_model="gpt-4o")
+    with pytest.raises(BlockError, match="searches the web"):
+        routes.find("perplexity/sonar")
+    mapped = Routes({Provider.OPENAI}, model_map={"perplexity/*": "gpt-4o"})
+    assert mapped.find("perplexity/sonar") == (Provider.OPENAI, "gpt-4o")
+
+
 def test_the_default_model_stands_in_when_its_provider_is_configured() -> None:
     routes = Routes({Provider.OPENAI}, default_model="gpt-4.1")
     assert routes.find("claude-opus-4") == (Provider.OPENAI, "gpt-4.1")

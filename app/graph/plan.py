@@ -13,6 +13,8 @@ from typing import Any
 from app.graph.signature import Lane
 
 PLAN_FORMAT = 1
+_NO_NAMES: list[Any] = ["", "", 0]
+"""What stands at the end of most rows, left out there: label, title, loop pins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
     for number, row in enumerate(document["nodes"]):
         block, call, pins, never_null, static_pins, _, error_source, is_start, *names = row
         name, lane, pool = document["blocks"][block]
-        label, title, loop_pins = (*names, *("", "", 0)[len(names) :])
+        label, title, loop_pins = names + _NO_NAMES[len(names) :]
         nodes.append(
             PlanNode(
                 block=name,

@@ -64,7 +64,7 @@ def says(*answers: str | dict[str, Any]) -> Callable[[dict[str, Any]], str | dic
     """Return a model that gives these answers, each when the conversation has come so far."""
 
     def answer(asked: dict[str, Any]) -> str | dict[str, Any]:
-        turn = sum(message["role"] == "assistant" for message in asked["messages"])
+        turn: int = sum(message["role"] == "assistant" for message in asked["messages"])
         return answers[turn]
 
     return answer
@@ -75,7 +75,7 @@ def boss(**constants: Any) -> tuple[str, dict[str, Any]]:
 
 
 def a_graph(
-    links: Sequence[str], tools: Mapping[str, tuple[str, Mapping[str, Any]]], **constants: Any
+    links: Sequence[str], tools: Mapping[str, tuple[str, Any]], **constants: Any
 ) -> GraphDefinition:
     """Return a graph of an orchestrator, some tools, and an output of its answer."""
     nodes = {"boss": boss(**constants), **tools, "out": (OUTPUT, {"name": "answer"})}
@@ -244,7 +244,7 @@ async def test_turns_that_are_used_up_end_the_conversation(
 async def test_wrong_calls_are_told_to_the_model_and_not_made(
     engine: Engine, worker: None, language_model: LanguageModelStub
 ) -> None:
-    answers = [
+    answers: list[str | dict[str, Any]] = [
         calls(("multiply", {"a": 1})),
         calls(("add", {"c": 1})),
         calls(("add", {"a": 1, "b": 2})),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 from sqlalchemy import make_url
 
@@ -275,3 +277,14 @@ async def test_what_is_wrong_with_a_connection_is_said(shop: Shop) -> None:
 async def test_a_query_to_mysql_is_one_statement_that_reads(shop: Shop, query: str) -> None:
     with pytest.raises(BlockInputInvalid):
         await shop.ask(query, database_type="mysql", port=1)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_graph_without_credentials_is_told_so_and_not_where_the_database_is(
+    alice: httpx.AsyncClient,
+) -> None:
+    given = {"host": "db.internal.example", "database": "d", "query": "SELECT 1"}
+    tried = await alice.post("/api/blocks/SQLQueryBlock/execute", json={"inputs": given})
+    assert 400 <= tried.status_code < 500, tried.text
+    assert "db.internal" not in tried.text
+    assert '"writeOnly": true' in json.dumps((await alice.get("/api/blocks/SQLQueryBlock")).json())

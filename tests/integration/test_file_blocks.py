@@ -9,11 +9,18 @@ from typing import Any
 import httpx
 import pytest
 
+from app.activities.files import CallFiles
 from app.blocks.context import BlockContext
-from app.errors import BlockUnavailable
+from app.database import Sessions
+from app.database import make_engine as make_database
+from app.errors import BlockError, BlockLimitExceeded, BlockUnavailable
+from app.files.store import FileStore
 from app.models.file_collection import collect_files
+from app.outbound.addresses import AddressRefused
+from app.outbound.http import OutboundHttp
 from tests.e2e.rest import graph, node, save, start, wait
 from tests.engine import Engine, make_graph
+from tests.unit.blocks.stub_server import Answer, running_server
 
 PROBE = "probe"
 
@@ -158,3 +165,31 @@ async def test_files_of_executions_that_ended_long_ago_are_collected(
     await collect_files(engine.pool, kept=timedelta(days=1))
     assert (await contents(alice, old["outputs"]["out"][0])).status_code == 404
     assert (await contents(alice, new["outputs"]["out"][0])).status_code == 200
+
+
+async def test_a_file_comes_from_the_web_within_its_limits(database_url: str) -> None:
+    database = make_database(database_url)
+    http, refusing = OutboundHttp(allowed_private_hosts=["127.0.0.1"]), OutboundHttp()
+    store = FileStore(Sessions(database))
+    files = CallFiles(store, http, owner=str(uuid.uuid4()), execution_id="", idempotency_key="k")
+    try:
+        async with running_server() as web:
+            web.answers["/dir/a%20b.csv"] = web.answers["/dir/a b.csv"] = Answer(body=b"a,b\n1,2")
+            file = await files.read(f"{web.url}/dir/a%20b.csv?x=1")
+            assert (file.content, file.name, file.content_type) == (b"a,b\n1,2", "a b.csv", "text/csv")
+            with pytest.raises(BlockLimitExceeded):
+                await files.read(f"{web.url}/dir/a%20b.csv", limit_bytes=3)
+            web.answers["/gone"] = Answer(status=404)
+            with pytest.raises(BlockError) as gone:
+                await files.read(f"{web.url}/gone")
+            assert not gone.value.is_transient
+            web.answers["/busy"] = Answer(status=503)
+            with pytest.raises(BlockUnavailable):
+                await files.read(f"{web.url}/busy")
+            strict = CallFiles(store, refusing, owner="o", execution_id="", idempotency_key="k")
+            with pytest.raises(AddressRefused):
+                await strict.read(f"{web.url}/dir/a%20b.csv")
+    finally:
+        await http.aclose()
+        await refusing.aclose()
+        await database.dispose()

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
+from temporalio.testing import ActivityEnvironment
 
-from app.activities.contracts import PAUSE_UPDATE, RELEASE_SIGNAL, RESUME_UPDATE, Decision, Release
+from app.activities.contracts import PAUSE_UPDATE, RELEASE_SIGNAL, RESUME_UPDATE, Decision, NodeCall, Release
 from app.blocks.context import BlockContext
+from app.graph.conversations import Turn
 from app.graph.definition import GraphDefinition
+from app.workers.opening import WorkerConfig, make_workers
 from tests.engine import (
+    KEYS,
     Engine,
     Many,
     Record,
@@ -74,9 +79,7 @@ def boss(**constants: Any) -> tuple[str, dict[str, Any]]:
     return ORCHESTRATOR, {"prompt": "What is 1 + 2?", "agent_mode_max_iterations": -1, **constants}
 
 
-def a_graph(
-    links: Sequence[str], tools: Mapping[str, tuple[str, Any]], **constants: Any
-) -> GraphDefinition:
+def a_graph(links: Sequence[str], tools: Mapping[str, tuple[str, Any]], **constants: Any) -> GraphDefinition:
     """Return a graph of an orchestrator, some tools, and an output of its answer."""
     nodes = {"boss": boss(**constants), **tools, "out": (OUTPUT, {"name": "answer"})}
     return make_graph(nodes, [*links, "boss.finished -> out.value"])
@@ -529,3 +532,37 @@ async def test_numbers_of_what_was_called_are_not_given_twice(
 
 def record_id(record: Record) -> str:
     return str(record.nodes[0]["execution_id"])
+
+
+async def test_a_turn_that_is_tried_again_is_not_taken_again(
+    engine: Engine, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.answer = says(calls(("add", {"a": 1, "b": 2})), calls(("add", {"a": 3, "b": 4})), "Seven.")
+    handle = await start(engine, a_graph(TO_ADDER, {"adder": ADDER}))
+    await engine.end(handle)
+    config = WorkerConfig(
+        engine.database_url, f"{engine.task_queue}-2", encryption_keys=KEYS, llm_base_url=language_model.url
+    )
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, workflow_id=handle.id)
+
+    async with make_workers(engine.client, config, registry=engine.registry) as workers:
+        activities = [each for worker in workers for each in worker.config().get("activities", ())]
+        take_turn = next(each for each in activities if name_of(each) == "OrchestratorBlock")
+        first = await environment.run(take_turn, NodeCall(0, 1, [], is_repeated=True))
+        second = await environment.run(
+            take_turn, NodeCall(0, 1, [], is_repeated=True, turn=Turn(2, ((1, 1),)))
+        )
+        third = await environment.run(
+            take_turn, NodeCall(0, 1, [], is_repeated=True, turn=Turn(3, ((1, 2),)))
+        )
+
+    assert first.calls == [[1, [[0, [1]], [1, [2]]]]]
+    assert second.calls == [[1, [[0, [3]], [1, [4]]]]]
+    assert third.calls == []
+    assert [source for emission in third.emissions for source, _ in emission] == [2]
+    assert len(language_model.requests) == 3
+
+
+def name_of(function: Any) -> str | None:
+    return getattr(function, "__temporal_activity_definition").name

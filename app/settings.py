@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.encryption_keys import EncryptionKey, parse_encryption_keys
+from app.encryption.keys import EncryptionKey, parse_encryption_keys
 from app.errors import Category, PerdureError, Severity
 from app.llm.models import Provider
-from app.oauth_providers import OAuthProvider, parse_oauth_providers
+from app.outbound.oauth_providers import OAuthProvider, parse_oauth_providers
 from app.outbound.services import WIKIPEDIA_URL
 
 PREFIX = "PERDURE_"

@@ -15,8 +15,8 @@ from temporalio.client import Client, TLSConfig
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
-from app.encryption_keys import EncryptionKey
-from app.payload_encryption import PayloadEncryption
+from app.encryption.keys import EncryptionKey
+from app.encryption.payloads import PayloadEncryption
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 INT = IndexedValueType.INDEXED_VALUE_TYPE_INT

@@ -23,14 +23,14 @@ from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
 from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
 from app.database import migrate, plain_url
-from app.encryption_keys import parse_encryption_keys
+from app.encryption.keys import parse_encryption_keys
 from app.errors import BlockError, BlockUnavailable
 from app.fairness import make_priority
 from app.graph.compilation import compile_graph
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
 from app.graph.signature import RetryPolicy
 from app.objects import ObjectStore
-from app.temporal_worker import WorkerConfig, make_workers
+from app.workers.opening import WorkerConfig, make_workers
 from tests.stack import ENCRYPTION_KEY
 
 OWNER = "owner"

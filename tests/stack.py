@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 
 from app.database import migrate
 from app.embedded.stack import EmbeddedStack
-from app.encryption_keys import parse_encryption_keys
+from app.encryption.keys import parse_encryption_keys
 
 T = TypeVar("T")
 TEMPLATE = "perdure_template"

@@ -26,7 +26,7 @@ from app.blocks.credentials import (
     OAuth2Token,
     UserPassword,
 )
-from app.credentials_encryption import CredentialsEncryption, CredentialsUnreadable, Sealed
+from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import BlockUnavailable
 from app.graph.credential_choices import KnownCredentials, find_misfit
 from app.graph.credential_needs import NodeNeed

@@ -44,15 +44,15 @@ from app.api.services.views import Views
 from app.api.services.waiting import Waiting
 from app.blocks.choice import BlockChoice
 from app.blocks.registry import BlockRegistry, make_registry
-from app.credentials_encryption import CredentialsEncryption
 from app.database import Sessions, make_engine
-from app.encryption_keys import EncryptionKey
+from app.encryption.credentials import CredentialsEncryption
+from app.encryption.keys import EncryptionKey
 from app.files.store import FileLimits, FileStore
 from app.llm.routing import Routes
-from app.oauth_providers import OAuthProvider
 from app.objects import ObjectStore
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
+from app.outbound.oauth_providers import OAuthProvider
 
 
 @dataclass(frozen=True, kw_only=True)

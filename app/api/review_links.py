@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 from app.errors import NotFound
 
 PURPOSE = "review links"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 
 CODEC_PATH = "/api/codec"
 HEADERS = ("Authorization", "Content-Type", "X-Namespace")

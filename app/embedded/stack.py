@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from app.embedded.dev_server import EmbeddedTemporal
 from app.embedded.postgres import EmbeddedPostgres
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 from app.temporal import TemporalTarget, connect
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from app.credentials_encryption import Sealed
+from app.encryption.credentials import Sealed
 
 _SHOWN = ("id", "provider", "type", "username", "host", "scopes", "expires_at")
 _COLUMNS = ", ".join((*_SHOWN, "key_id", "secret"))

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.credentials_encryption import Sealed
+from app.encryption.credentials import Sealed
 from app.errors import Conflict, NotFound
 from app.models.credentials_tables import StoredCredentials, UsedLogin
 from app.models.page import Page, dated_key, make_page, read_cursor

@@ -40,7 +40,7 @@ class StoredCredentials(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
     """When the access token or the key stops to be valid; null when that is not known."""
     secret: bytes = Field(sa_column=Column(LargeBinary, nullable=False), repr=False)
-    """Sealed by `app.credentials_encryption`."""
+    """Sealed by `app.encryption.credentials`."""
     key_id: str
     """Of the key that it is sealed under."""
     created_at: datetime = Field(sa_column=_moment())

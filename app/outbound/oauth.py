@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.errors import BlockError, BlockUnavailable, Category
-from app.oauth_providers import OAuthProvider
 from app.outbound.http import OutboundHttp
+from app.outbound.oauth_providers import OAuthProvider
 from app.outbound.response import Response
 
 TIMEOUT_SECONDS = 15.0

@@ -20,8 +20,8 @@ from temporalio.client import Client
 from app.api.auth import issue_token
 from app.api.json_body import MAX_BYTES
 from app.api.web_ui import codec_endpoint, make_capability
-from app.encryption_keys import parse_encryption_keys
-from app.payload_encryption import PayloadEncryption
+from app.encryption.keys import parse_encryption_keys
+from app.encryption.payloads import PayloadEncryption
 from tests.e2e.rest import save, start, sums, wait
 from tests.processes import ServerProcess
 from tests.rest_api import SECRET, RestApi, run_api

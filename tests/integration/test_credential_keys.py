@@ -13,8 +13,8 @@ from temporalio.client import Client
 from app.activities.vault import Vault
 from app.api.auth import issue_token
 from app.blocks.credentials import ApiKey, CredentialsMissing
-from app.credentials_encryption import CredentialsEncryption
-from app.encryption_keys import EncryptionKey
+from app.encryption.credentials import CredentialsEncryption
+from app.encryption.keys import EncryptionKey
 from app.graph.credentials import CredentialsNeed
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient

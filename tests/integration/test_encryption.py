@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from temporalio.client import Client, WorkflowHandle
 
-from app.encryption_keys import parse_encryption_keys
+from app.encryption.keys import parse_encryption_keys
 from app.temporal import TemporalTarget, connect
 from tests.e2e.rest import graph, node, save, start, wait
 from tests.engine import Engine, make_engine, make_graph

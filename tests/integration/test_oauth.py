@@ -20,12 +20,12 @@ from temporalio.client import Client
 
 from app.activities.vault import Vault
 from app.blocks.credentials import CredentialsMissing, OAuth2Token
-from app.credentials_encryption import CredentialsEncryption
+from app.encryption.credentials import CredentialsEncryption
 from app.errors import BlockUnavailable
 from app.graph.credentials import CredentialsNeed, CredentialsType
-from app.oauth_providers import OAuthProvider
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
+from app.outbound.oauth_providers import OAuthProvider
 from tests.credentials import keep
 from tests.engine import KEYS, Engine
 from tests.rest_api import RestApi, run_api

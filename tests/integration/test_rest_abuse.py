@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from app.api.edge import Edge
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 from tests.e2e.rest import save, start, sums
 from tests.engine import Engine
 from tests.rest_api import RestApi, run_api

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from app.api.review_links import LinkSigner, ReviewLink
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 from tests.e2e.rest import save, start, wait
 from tests.engine import KEYS, Engine
 from tests.rest_api import RestApi

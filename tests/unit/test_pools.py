@@ -8,7 +8,7 @@ from app.blocks.base import BlockCategory, RemoteBlock
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry, make_registry
 from app.fairness import make_priority
 from app.pools import PoolUnknown, choose_pools, queue_of, share_out
-from app.worker_tuning import cached_executions
+from app.workers.tuning import cached_executions
 
 KNOWN = frozenset({"llm", "browser"})
 

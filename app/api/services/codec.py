@@ -10,9 +10,9 @@ import structlog
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
+from app.encryption.payloads import PayloadEncryption, PayloadUnreadable
 from app.errors import InvalidRequest, NotFound
-from app.payload_encryption import PayloadEncryption, PayloadUnreadable
 
 log = structlog.get_logger(__name__)
 

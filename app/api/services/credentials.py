@@ -10,8 +10,8 @@ import structlog
 
 from app.api.idempotency import note_done
 from app.api.schemas.credentials import FIELDS, CredentialsBody, CredentialsChangeBody
-from app.credentials_encryption import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.database import Sessions
+from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import InvalidRequest
 from app.graph.credentials import CredentialsType
 from app.models import credentials

@@ -17,14 +17,14 @@ from urllib.parse import urlencode
 
 from app.api.schemas.credentials import CallbackBody
 from app.api.services.credentials import CredentialsStore
-from app.credentials_encryption import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.database import Sessions
+from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import BlockError, EngineUnavailable, InvalidRequest, NotFound
 from app.graph.credentials import CredentialsType
 from app.models import credentials
 from app.models.credentials_tables import StoredCredentials
-from app.oauth_providers import OAuthProvider
 from app.outbound.oauth import OAuthClient, Tokens
+from app.outbound.oauth_providers import OAuthProvider
 
 VALID_FOR = timedelta(minutes=10)
 _STATES = uuid.UUID("6c1c8f2e-3c38-4f9b-9b0f-1d0c3c5a7a55")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.api.review_links import LinkSigner, ReviewLink
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 from app.errors import NotFound
 
 OLD, NEW, OTHER = (EncryptionKey(bytes([number]) * 32) for number in (1, 2, 3))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.oauth_providers import parse_oauth_providers
+from app.outbound.oauth_providers import parse_oauth_providers
 
 GOOD = {
     "authorize_url": "https://acme.test/login",

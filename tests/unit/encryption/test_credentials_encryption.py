@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from app.credentials_encryption import CredentialsEncryption, CredentialsUnreadable, Sealed
-from app.encryption_keys import EncryptionKey
+from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
+from app.encryption.keys import EncryptionKey
 
 OLD, NEW = EncryptionKey(b"o" * 32), EncryptionKey(b"n" * 32)
 ONE, TWO = uuid.uuid4(), uuid.uuid4()

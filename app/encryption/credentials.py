@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 from app.errors import Category, PerdureError, Severity
 
 PURPOSE = "credentials of"

@@ -14,8 +14,8 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
-from app.encryption_keys import EncryptionKey, parse_encryption_keys
-from app.payload_encryption import KEY_ID, PURPOSE, PayloadEncryption, PayloadUnreadable
+from app.encryption.keys import EncryptionKey, parse_encryption_keys
+from app.encryption.payloads import KEY_ID, PURPOSE, PayloadEncryption, PayloadUnreadable
 from app.temporal import make_data_converter
 
 OLD, NEW, OTHER = (EncryptionKey(secrets.token_bytes(32)) for _ in range(3))

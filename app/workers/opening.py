@@ -34,20 +34,20 @@ from app.blocks.choice import BlockChoice
 from app.blocks.registry import BlockRegistry, make_registry
 from app.code_sandbox.bubblewrap import BubblewrapSandbox
 from app.code_sandbox.opening import SandboxUnfit, open_sandbox
-from app.credentials_encryption import CredentialsEncryption
 from app.database import Sessions, make_engine, plain_url
-from app.encryption_keys import EncryptionKey
+from app.encryption.credentials import CredentialsEncryption
+from app.encryption.keys import EncryptionKey
 from app.files.store import FileLimits, FileStore
 from app.llm.language_models import LanguageModels
 from app.llm.models import Provider
-from app.oauth_providers import OAuthProvider
 from app.objects import ObjectStore
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
+from app.outbound.oauth_providers import OAuthProvider
 from app.outbound.services import WebServices
 from app.pools import COMMON_POOL, choose_pools, queue_of
-from app.worker_builds import make_deployment
-from app.worker_tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
+from app.workers.builds import make_deployment
+from app.workers.tuning import Targets, cached_executions, make_tuner, memory_of_this_machine
 from app.workflows.graph_execution import GraphExecutionWorkflow
 from app.workflows.graph_shard import GraphShardWorkflow
 from app.workflows.reconciliation import ReconciliationWorkflow

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
-from app.encryption_keys import EncryptionKey
+from app.encryption.keys import EncryptionKey
 from app.errors import Category, PerdureError, Severity
 
 ENCODING = b"binary/encrypted"

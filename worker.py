@@ -1,7 +1,7 @@
 """The worker process: takes workflow tasks and activities from Temporal. Any number of it may run, on any machines.
 
 A root: reads settings and arguments, connects, owns signals and the exit code. What a worker serves is decided in
-`app.workers.opening`.
+`app.workers`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from app.roots import block_choice, file_limits, object_store, own_services, run
 from app.settings import Settings, SettingsRefused, reveal
 from app.temporal import connect
 from app.workers.builds import list_builds, make_current
-from app.workers.opening import CONCURRENCY, WorkerConfig, make_workers
+from app.workers.config import CONCURRENCY, WorkerConfig
+from app.workers.opening import make_workers
 from app.workers.tuning import CPU_SHARE, MEMORY_SHARE, Targets
 
 log = structlog.get_logger("app.worker")

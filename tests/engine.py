@@ -30,7 +30,8 @@ from app.graph.compilation import compile_graph
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
 from app.graph.signature import RetryPolicy
 from app.objects import ObjectStore
-from app.workers.opening import WorkerConfig, make_workers
+from app.workers.config import WorkerConfig
+from app.workers.opening import make_workers
 from tests.stack import ENCRYPTION_KEY
 
 OWNER = "owner"

@@ -1,0 +1,105 @@
+"""Makes the activities of a process out of its clients, by the pools that serve them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+
+from app.activities.block_calls import BlockCalls
+from app.activities.contexts import Contexts
+from app.activities.engine import PostgresEngineActivities
+from app.activities.holds import Hold
+from app.activities.nesting import NestedGraphs
+from app.activities.origins import Origins
+from app.activities.plans import PlanCache
+from app.activities.reconciling import Reconciling
+from app.activities.reviews import Reviews
+from app.activities.seeding import Seeding
+from app.activities.settling import Settling
+from app.activities.trials import BlockTrials
+from app.activities.value_store import ValueStore
+from app.activities.values import ValueCache
+from app.activities.vault import Vault
+from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
+from app.blocks.registry import BlockRegistry
+from app.encryption.credentials import CredentialsEncryption
+from app.outbound.oauth import OAuthClient
+from app.workers.clients import Clients
+from app.workers.config import WorkerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """What the workers of a process carry out."""
+
+    of_blocks: list[Any]
+    """A pool serves every remote block: which pool a block was in when its graph was saved, the plan says."""
+    of_engine: list[Any]
+    """For the common pool alone."""
+
+
+def make_activities(
+    client: Client, clients: Clients, config: WorkerConfig, registry: BlockRegistry
+) -> Activities:
+    """Return the activities, which share what they remember.
+
+    Args:
+        client: Connected to Temporal.
+        clients: What they reach the world with.
+        config: Of the workers.
+        registry: The blocks to be served.
+    """
+    pool = clients.pool
+    origins, plans = Origins(pool), PlanCache(pool, registry)
+    values = ValueCache(ValueStore(pool, config.objects))
+    contexts = _make_contexts(clients, config, values)
+    calls = BlockCalls(pool, origins, plans, values, contexts)
+    trials = BlockTrials(registry, contexts)
+    settling = Settling(client, pool)
+    holds: dict[type[Block], Hold] = {
+        ReviewBlock: Reviews(pool),
+        NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
+    }
+    seeding = Seeding(pool, values, registry.signatures)
+    engine = PostgresEngineActivities(client, pool, origins, plans, values, holds=holds, seeding=seeding)
+    reconciling = Reconciling(
+        client,
+        pool,
+        settling,
+        task_queue=config.task_queue,
+        objects=config.objects,
+        execution_files_kept=timedelta(days=config.execution_file_days),
+    )
+    return Activities(
+        of_blocks=[
+            *(calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)),
+            trials.execute_block,
+        ],
+        of_engine=[*_of_engine(engine), settling.settle_execution, *_of_reconciler(reconciling)],
+    )
+
+
+def _of_engine(engine: PostgresEngineActivities) -> list[Any]:
+    return [engine.begin, engine.wave, engine.seed, engine.store, engine.fetch_part, engine.finish]
+
+
+def _of_reconciler(reconciling: Reconciling) -> list[Any]:
+    return [reconciling.reconcile_page, reconciling.adopt_unrecorded, reconciling.collect]
+
+
+def _make_contexts(clients: Clients, config: WorkerConfig, values: ValueCache) -> Contexts:
+    oauth = OAuthClient(clients.http, config.oauth_providers)
+    return Contexts(
+        http=clients.http,
+        language_models=clients.language_models,
+        vault=Vault(clients.pool, CredentialsEncryption(config.encryption_keys), oauth),
+        pool=clients.pool,
+        values=values,
+        tokens=clients.tokens,
+        files=clients.files,
+        web=config.web,
+        sandbox=clients.sandbox,
+    )

@@ -16,7 +16,7 @@ from app.blocks.credentials import CredentialsRef
 from app.blocks.model_block import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, ModelBlock, ask, fill
 from app.blocks.tools import Call, Calls, ToolNode
 from app.errors import BlockError
-from app.graph.tools import TOOLS, tool_pin
+from app.graph.tools import LAST_TOOL_OUTPUT, TOOLS, tool_pin
 from app.llm.language_models import Completion, Message, Tool, ToolCall
 from app.llm.models import DEFAULT_MODEL, find_model
 
@@ -152,7 +152,7 @@ def _opening(given: OrchestratorBlock.Input) -> list[Any]:
     pending = list_pending(messages)
     if not pending:
         messages.append({"role": "user", "content": prompt})
-    elif given.last_tool_output is not None:
+    elif LAST_TOOL_OUTPUT in given.model_fields_set:
         messages.append(answer(pending[0], given.last_tool_output))
     return messages
 

@@ -16,7 +16,8 @@ from app.activities.contracts import PAUSE_UPDATE, RELEASE_SIGNAL, RESUME_UPDATE
 from app.blocks.context import BlockContext
 from app.graph.conversations import Turn
 from app.graph.definition import GraphDefinition
-from app.workers.opening import WorkerConfig, make_workers
+from app.workers.config import WorkerConfig
+from app.workers.opening import make_workers
 from tests.engine import (
     KEYS,
     Engine,
@@ -564,5 +565,5 @@ async def test_a_turn_that_is_tried_again_is_not_taken_again(
     assert len(language_model.requests) == 3
 
 
-def name_of(function: Any) -> str | None:
+def name_of(function: Any) -> Any:
     return getattr(function, "__temporal_activity_definition").name

@@ -38,6 +38,7 @@ async def run(
     context = make_context(language_models=models)
     context = replace(context, conversation=conversation or Conversation(TOOLS))
     prepared = prepare(block, {"prompt": "Add 1 and 2", **given}, {})
+    assert isinstance(prepared, OrchestratorBlock.Input)
     return [emitted async for emitted in block.run(prepared, context)]
 
 
@@ -56,7 +57,7 @@ ONE_CALL = calling(("add", {"a": 1, "b": 2}))
 async def test_arguments_go_out_on_pins_of_their_own_and_those_left_out_are_null(
     models: LanguageModels, language_model: LanguageModelStub
 ) -> None:
-    language_model.answer = ONE_CALL
+    language_model.answer = lambda _: ONE_CALL
     emitted = await run(models)
     assert emitted[:3] == [
         ("tools_^_adder_~_a", 1),
@@ -112,7 +113,7 @@ async def test_the_model_is_not_asked_while_a_call_is_pending(
 async def test_in_agent_mode_a_turn_ends_with_calls_and_the_next_one_tells_what_they_gave(
     models: LanguageModels, language_model: LanguageModelStub
 ) -> None:
-    language_model.answer = ONE_CALL
+    language_model.answer = lambda _: ONE_CALL
     ((pin, calls),) = await run(models, agent_mode_max_iterations=3)
     assert pin == "tools"
     assert isinstance(calls, Calls)

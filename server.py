@@ -29,7 +29,7 @@ from app.embedded.ports import bind
 from app.patience import patiently
 from app.roots import block_choice, file_limits, model_routes, object_store, run_root, temporal_target
 from app.serving import serving, url_of
-from app.settings import Settings, reveal
+from app.settings.settings import Settings, reveal
 from app.temporal import connect, register_search_attributes
 
 DEVELOPER = "developer@localhost"

@@ -25,7 +25,7 @@ from app.outbound.services import WebServices
 from app.patience import patiently
 from app.pools import choose_pools, share_out
 from app.roots import block_choice, file_limits, object_store, own_services, run_root, temporal_target
-from app.settings import Settings, SettingsRefused, reveal
+from app.settings.settings import Settings, SettingsRefused, reveal
 from app.temporal import connect
 from app.workers.builds import list_builds, make_current
 from app.workers.config import CONCURRENCY, WorkerConfig

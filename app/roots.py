@@ -19,7 +19,8 @@ from app.files.store import FileLimits
 from app.llm.routing import Routes
 from app.log import configure_log
 from app.objects import ObjectStore
-from app.settings import POSTGRES, Settings, read_settings, reveal
+from app.settings.connections import POSTGRES
+from app.settings.settings import Settings, read_settings, reveal
 from app.temporal import TemporalTarget, make_tls
 
 MEGABYTE = 1024 * 1024

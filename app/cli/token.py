@@ -11,7 +11,7 @@ import typer
 from app.api.auth import issue_token
 from app.embedded.home import Home
 from app.errors import PerdureError
-from app.settings import Settings, SettingsRefused, read_settings, reveal
+from app.settings.settings import Settings, SettingsRefused, read_settings, reveal
 
 
 class Role(StrEnum):

@@ -23,7 +23,7 @@ from app.embedded.home import Home, RunInfo
 from app.embedded.stack import EmbeddedStack
 from app.embedded.supervision import Service, kept_running
 from app.embedded.worker_process import EmbeddedWorker
-from app.settings import PREFIX, Settings, reveal
+from app.settings.settings import PREFIX, Settings, reveal
 
 _WORKER_START_SECONDS = 30.0
 

@@ -19,7 +19,7 @@ from app.blocks.reference import write_reference
 from app.blocks.registry import make_registry
 from app.graph.definition import definition_from_json
 from app.graph.validation import validate_graph
-from app.settings import PREFIX, Settings
+from app.settings.settings import PREFIX, Settings
 from app.temporal import TemporalTarget, connect
 
 ROOT = Path(__file__).resolve().parents[2]

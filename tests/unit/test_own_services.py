@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.roots import own_services
-from app.settings import Settings
+from app.settings.settings import Settings
 
 
 @pytest.mark.parametrize(

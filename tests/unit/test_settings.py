@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import SettingsRefused, read_settings, reveal
+from app.settings.settings import SettingsRefused, read_settings, reveal
 
 KEY = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk="
 EXTERNAL = {

@@ -17,7 +17,7 @@ from app.errors import Category, PayloadTooLarge, PerdureError, Severity
 from app.files.names import clean_name
 from app.files.types import HEAD_BYTES, TAIL_BYTES, sniff_type
 from app.models import files
-from app.models.files import StoredFile
+from app.models.tables.files import StoredFile
 from app.models.value_bodies import Body, ValueLost, make_object_name
 from app.objects import ObjectMissing, ObjectStore
 

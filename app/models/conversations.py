@@ -7,14 +7,11 @@ their execution.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from sqlalchemy import JSON, Column
-from sqlmodel import Field, SQLModel
 
 from app.graph.envelope import Envelope
 
@@ -34,22 +31,6 @@ SELECT r.node, r.n, r.status, r.outputs, r.error FROM node_executions r JOIN exe
 JOIN unnest($2::int[], $3::int[]) AS wanted(node, n) ON wanted.node = r.node AND wanted.n = r.n
 WHERE r.execution_id = $1 AND e.user_id = $4
 """
-
-
-class ConversationTurn(SQLModel, table=True):
-    """A turn that ended with calls."""
-
-    __tablename__ = "conversation_turns"
-
-    execution_id: uuid.UUID = Field(primary_key=True)
-    node: int = Field(primary_key=True)
-    n: int = Field(primary_key=True)
-    turn: int = Field(primary_key=True)
-    """1 for the first."""
-    messages: list[Any] = Field(sa_column=Column(JSON, nullable=False))
-    """An envelope around what was said in this turn."""
-    calls: list[Any] = Field(sa_column=Column(JSON, nullable=False))
-    """`[[call id, node, [[pin, envelope], …]], …]`"""
 
 
 @dataclass(frozen=True, slots=True)

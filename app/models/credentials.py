@@ -14,8 +14,8 @@ from sqlmodel import col
 
 from app.encryption.credentials import Sealed
 from app.errors import Conflict, NotFound
-from app.models.credentials_tables import StoredCredentials, UsedLogin
 from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.tables.credentials import StoredCredentials, UsedLogin
 
 MOST_CREDENTIALS = 500
 """How many a user may have."""

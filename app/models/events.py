@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.models.tables import Execution, ExecutionEvent
+from app.models.tables.executions import Execution, ExecutionEvent
 
 
 async def list_events(

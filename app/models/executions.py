@@ -19,10 +19,10 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import Status
 from app.models import files, values
-from app.models.conversations import ConversationTurn
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
-from app.models.steps import NodeStep
-from app.models.tables import Execution, ExecutionEvent, NodeExecution, Review
+from app.models.tables.executions import Execution, ExecutionEvent, NodeExecution
+from app.models.tables.node_work import ConversationTurn, NodeStep
+from app.models.tables.reviews import Review
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    DateTime,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    Text,
-    Uuid,
     delete,
     func,
     or_,
@@ -31,57 +21,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel, col
+from sqlmodel import col
 
 from app.errors import NotFound
 from app.models.page import Page, dated_key, make_page, read_cursor
-from app.models.tables import LooseObject
+from app.models.tables.files import FilePart, StoredFile
+from app.models.tables.values import LooseObject
 from app.models.value_bodies import Body
 from app.objects import ObjectsAway
-
-
-class StoredFile(SQLModel, table=True):
-    """What is known of a file."""
-
-    __tablename__ = "files"
-    __table_args__ = (
-        Index("files_of_user", "user_id", "created_at", "id"),
-        Index("files_of_execution", "execution_id", postgresql_where=text("execution_id IS NOT NULL")),
-        Index("files_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
-        Index("files_once", "user_id", "key", unique=True, postgresql_where=text("key IS NOT NULL")),
-    )
-
-    id: uuid.UUID = Field(primary_key=True)
-    user_id: str
-    execution_id: uuid.UUID | None = None
-    """The execution that it goes with; null for one that is kept by itself."""
-    key: str | None = Field(default=None, sa_column=Column(Text))
-    """What makes a repeat of the same storing recognisable; null where nothing repeats it."""
-    name: str
-    content_type: str
-    size: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Bytes."""
-    sha256: str
-    created_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now())
-    )
-    expires_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))
-
-
-class FilePart(SQLModel, table=True):
-    """A piece of a file's content."""
-
-    __tablename__ = "file_parts"
-    __table_args__ = (CheckConstraint("(body IS NULL) <> (object IS NULL)", name="file_parts_have_one_body"),)
-
-    file_id: uuid.UUID = Field(
-        sa_column=Column(Uuid, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
-    )
-    number: int = Field(primary_key=True)
-    """0, 1, 2, …"""
-    body: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
-    object: str | None = Field(default=None, sa_column=Column(Text))
-    """Name of the object that is the piece."""
 
 
 @dataclass(frozen=True, slots=True)

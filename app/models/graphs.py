@@ -16,7 +16,7 @@ from app.graph.compilation import CompiledGraph
 from app.graph.credential_needs import needs_from_json
 from app.graph.nesting import GraphRef, NestedGraph
 from app.models.page import Page, dated_key, fitting, number_key, read_cursor, write_cursor
-from app.models.tables import Graph, GraphVersion, StoredPlan
+from app.models.tables.graphs import Graph, GraphVersion, StoredPlan
 
 
 @dataclass(frozen=True, slots=True)

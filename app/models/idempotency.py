@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import Conflict, InvalidRequest
-from app.models.tables import IdempotencyKey
+from app.models.tables.idempotency import IdempotencyKey
 
 KEPT = timedelta(hours=24)
 """How long an answer is remembered."""

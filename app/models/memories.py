@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-from sqlalchemy import JSON, Column, DateTime, delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel, col
+from sqlmodel import col
 
 from app.database import write_json
 from app.errors import NotFound, PerdureError
 from app.models.page import Page, make_page, read_cursor
+from app.models.tables.memories import Memory
 
 NO_GRAPH = uuid.UUID(int=0)
 """Stands for what all graphs of an owner share."""
@@ -29,23 +30,6 @@ MAX_MEMORIES = 10_000
 
 class MemoryFull(PerdureError):
     """There is no room for another memory."""
-
-
-class Memory(SQLModel, table=True):
-    """A value that an execution has left under a key."""
-
-    __tablename__ = "memories"
-
-    user_id: str = Field(primary_key=True)
-    graph_id: uuid.UUID = Field(primary_key=True)
-    """Whose executions see it; `NO_GRAPH` for those of all graphs."""
-    key: str = Field(primary_key=True)
-    value: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
-    size: int
-    """Bytes of the JSON text."""
-    updated_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now())
-    )
 
 
 @dataclass(frozen=True, slots=True)

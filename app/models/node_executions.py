@@ -12,7 +12,7 @@ from sqlmodel import col
 from app.graph.envelope import Envelope, is_reference
 from app.graph.status import Status
 from app.models.page import Page, make_page, no_size, number_key, read_cursor
-from app.models.tables import Execution, NodeExecution
+from app.models.tables.executions import Execution, NodeExecution
 
 
 async def list_node_executions(

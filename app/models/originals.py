@@ -16,7 +16,8 @@ from app.errors import NotFound
 from app.graph.status import TERMINAL, Status
 from app.models.page import Page, dated_key, make_page, read_cursor
 from app.models.reused import CalledRow, RecordedRow
-from app.models.tables import Execution, NodeExecution, StoredPlan
+from app.models.tables.executions import Execution, NodeExecution
+from app.models.tables.graphs import StoredPlan
 
 
 @dataclass(frozen=True, slots=True)

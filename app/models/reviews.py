@@ -18,7 +18,8 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope, is_reference
 from app.models.page import Page, dated_key, make_page, read_cursor
 from app.models.review_writes import ReviewStatus
-from app.models.tables import Execution, Review
+from app.models.tables.executions import Execution
+from app.models.tables.reviews import Review
 
 HELD_SECONDS = 15
 """After that the database takes a review's lock from somebody who holds it and does nothing."""

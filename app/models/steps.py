@@ -5,13 +5,10 @@ Written once, as soon as a piece is done. The rows go with their execution.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from sqlalchemy import JSON, Column
-from sqlmodel import Field, SQLModel
 
 from app.graph.envelope import Envelope
 
@@ -26,22 +23,6 @@ _LIST = """
 SELECT s.name, s.result, s.usage FROM node_steps s JOIN executions e ON e.id = s.execution_id
 WHERE s.execution_id = $1 AND e.user_id = $2 AND s.node = $3 AND s.n = $4
 """
-
-
-class NodeStep(SQLModel, table=True):
-    """A piece of work that is done."""
-
-    __tablename__ = "node_steps"
-
-    execution_id: uuid.UUID = Field(primary_key=True)
-    node: int = Field(primary_key=True)
-    n: int = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    """Unique within the node execution."""
-    result: list[Any] = Field(sa_column=Column(JSON, nullable=False))
-    """An envelope around what it gave."""
-    usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-    """What language models used for it."""
 
 
 @dataclass(frozen=True, slots=True)

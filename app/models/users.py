@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import NotFound
-from app.models.tables import User
+from app.models.tables.users import User
 
 LOGIN_RESOLUTION = timedelta(minutes=1)
 """`last_login` is written at most this often."""

@@ -16,7 +16,7 @@ from sqlmodel import col
 
 from app.errors import NotFound
 from app.graph.envelope import Envelope, is_reference
-from app.models.tables import LooseObject, StoredValue, ValueUse
+from app.models.tables.values import LooseObject, StoredValue, ValueUse
 from app.models.value_bodies import Body, ValueLost
 from app.objects import ObjectsAway
 

@@ -320,3 +320,10 @@ async def test_what_is_no_agent_file_is_refused_in_words(alice: httpx.AsyncClien
     response = await alice.post("/api/graphs/import", json=body)
     assert response.status_code in (400, 422)
     assert response.json()["success"] is False
+
+
+async def test_texts_that_come_with_a_graph_have_no_html(alice: httpx.AsyncClient) -> None:
+    said = {"recommended_schedule_cron": "<b>0 9 * * *</b>", "forked_from_id": "<img src=x onerror=1>"}
+    answer = await imported(alice, agent(node_of_file("a", STORE, input=1)) | said)
+    document = await exported(alice, answer["graph"]["id"])
+    assert (document["recommended_schedule_cron"], document["forked_from_id"]) == ("0 9 * * *", None)

@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from app.database import make_engine, migrate
-from app.models import tables
+from app.models.tables.users import User
 from tests.stack import Stack
 
 
 async def test_processes_that_start_together_make_the_tables_that_the_code_describes(stack: Stack) -> None:
-    assert tables.User.metadata is SQLModel.metadata
+    assert User.metadata is SQLModel.metadata
     database_url = await stack.postgres.make_database(f"migrated_{uuid.uuid4().hex}")
 
     await asyncio.gather(*(migrate(database_url) for _ in range(4)))

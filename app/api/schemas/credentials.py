@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.schemas.texts import Name
 from app.graph.credentials import CredentialsType
-from app.models.credentials_tables import StoredCredentials
+from app.models.tables.credentials import StoredCredentials
 
 MAX_SECRET_LENGTH = 16_384
 MAX_HEADERS = 20

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from app.files.references import make_reference
-from app.models.files import StoredFile
+from app.models.tables.files import StoredFile
 
 
 class FileView(BaseModel):

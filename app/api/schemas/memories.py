@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from app.models.memories import NO_GRAPH, Memory
+from app.models.memories import NO_GRAPH
+from app.models.tables.memories import Memory
 
 
 class MemoryView(BaseModel):

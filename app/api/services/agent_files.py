@@ -29,7 +29,7 @@ from app.graph.problems import NodeErrors
 from app.llm.models import find_provider
 from app.models import graphs
 from app.models.graphs import SavedGraph, read_nests
-from app.models.tables import Graph, GraphVersion
+from app.models.tables.graphs import Graph, GraphVersion
 
 MAX_EXPORT_BYTES = 32 * 1024 * 1024
 """Of the definitions that go into one file."""

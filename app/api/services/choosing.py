@@ -19,8 +19,8 @@ from app.graph.credential_choices import (
 from app.graph.credential_needs import NodeNeed, needs_from_json
 from app.graph.problems import NodeErrors
 from app.models import credentials
-from app.models.credentials_tables import StoredCredentials
 from app.models.graphs import SavedGraph
+from app.models.tables.credentials import StoredCredentials
 
 
 class Choosing:

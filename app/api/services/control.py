@@ -21,7 +21,7 @@ from app.database import Sessions
 from app.errors import Conflict, NotFound
 from app.graph.status import Status
 from app.models import executions
-from app.models.tables import Execution
+from app.models.tables.executions import Execution
 
 log = structlog.get_logger(__name__)
 

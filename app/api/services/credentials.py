@@ -15,8 +15,8 @@ from app.encryption.credentials import CredentialsEncryption, CredentialsUnreada
 from app.errors import InvalidRequest
 from app.graph.credentials import CredentialsType
 from app.models import credentials
-from app.models.credentials_tables import StoredCredentials
 from app.models.page import Page
+from app.models.tables.credentials import StoredCredentials
 
 BATCH = 200
 """Secrets that are encrypted anew in one transaction."""

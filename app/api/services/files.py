@@ -11,8 +11,8 @@ from app.api.idempotency import note_done
 from app.database import Sessions
 from app.files.store import FileLimits, FileStore, NewFile
 from app.models import files
-from app.models.files import StoredFile
 from app.models.page import Page
+from app.models.tables.files import StoredFile
 
 
 class Files:

@@ -21,7 +21,7 @@ from app.graph.nesting import NestedGraph
 from app.models import graphs, memories
 from app.models.graphs import SavedGraph
 from app.models.page import Page
-from app.models.tables import Graph, GraphVersion
+from app.models.tables.graphs import Graph, GraphVersion
 
 
 class Graphs:

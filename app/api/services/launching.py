@@ -32,7 +32,7 @@ from app.errors import InvalidRequest, NotFound
 from app.fairness import make_priority
 from app.graph.status import Status
 from app.models import executions
-from app.models.tables import Execution
+from app.models.tables.executions import Execution
 
 log = structlog.get_logger(__name__)
 

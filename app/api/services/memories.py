@@ -8,8 +8,9 @@ from app.api.idempotency import note_done
 from app.database import Sessions
 from app.errors import InvalidRequest
 from app.models import graphs, memories
-from app.models.memories import Memory, MemoryEntry
+from app.models.memories import MemoryEntry
 from app.models.page import Page
+from app.models.tables.memories import Memory
 
 
 class Memories:

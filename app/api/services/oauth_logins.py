@@ -22,7 +22,7 @@ from app.encryption.credentials import CredentialsEncryption, CredentialsUnreada
 from app.errors import BlockError, EngineUnavailable, InvalidRequest, NotFound
 from app.graph.credentials import CredentialsType
 from app.models import credentials
-from app.models.credentials_tables import StoredCredentials
+from app.models.tables.credentials import StoredCredentials
 from app.outbound.oauth import OAuthClient, Tokens
 from app.outbound.oauth_providers import OAuthProvider
 

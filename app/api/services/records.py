@@ -21,7 +21,7 @@ from app.errors import Conflict, EngineUnavailable, NotFound
 from app.graph.envelope import make_inline
 from app.graph.status import TERMINAL, Status
 from app.models import executions
-from app.models.tables import Execution
+from app.models.tables.executions import Execution
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from app.graph.signature import Effect
 from app.graph.status import Status
 from app.models import originals
 from app.models.reused import CalledRow, RecordedRow
-from app.models.tables import Execution
+from app.models.tables.executions import Execution
 
 
 @dataclass(frozen=True, slots=True)

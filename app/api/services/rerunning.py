@@ -27,7 +27,7 @@ from app.graph.problems import GRAPH, NodeErrors
 from app.graph.status import Status
 from app.models import graphs, users
 from app.models.graphs import SavedGraph
-from app.models.tables import Execution
+from app.models.tables.executions import Execution
 from app.models.values import open_with
 
 RERUN_TRIGGER = "rerun"

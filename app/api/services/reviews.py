@@ -32,7 +32,7 @@ from app.models import reviews, values
 from app.models.page import Page
 from app.models.review_writes import ReviewStatus
 from app.models.reviews import Listed, ReviewFilter, data_of, hash_of, status_of
-from app.models.tables import Review
+from app.models.tables.reviews import Review
 
 log = structlog.get_logger(__name__)
 

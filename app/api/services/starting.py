@@ -26,7 +26,7 @@ from app.graph.interface import check_run_inputs
 from app.graph.status import Status
 from app.models import graphs, users
 from app.models.graphs import SavedGraph
-from app.models.tables import Execution
+from app.models.tables.executions import Execution
 
 API_TRIGGER = "api"
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api.schemas.executions import EventView
 from app.api.services.waiting import Waiting
 from app.errors import NotFound
-from app.models.tables import ExecutionEvent
+from app.models.tables.executions import ExecutionEvent
 from app.models.tokens import Token
 
 log = structlog.get_logger(__name__)

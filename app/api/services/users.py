@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.database import Sessions
 from app.models import users
-from app.models.tables import User
+from app.models.tables.users import User
 
 
 class Users:

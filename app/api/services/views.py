@@ -25,7 +25,7 @@ from app.graph.status import TERMINAL, Status
 from app.models import events, executions, node_executions
 from app.models.executions import ExecutionFilter, NodeCounts
 from app.models.page import Page
-from app.models.tables import Execution, NodeExecution
+from app.models.tables.executions import Execution, NodeExecution
 from app.models.values import Opener, count_referenced_bytes, open_with, show_reference
 from app.temporal import workflow_web_url
 

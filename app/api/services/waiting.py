@@ -11,7 +11,7 @@ from app.api.event_hub import EventHub
 from app.api.services.records import ExecutionRecords, is_ended
 from app.database import Sessions
 from app.models import events
-from app.models.tables import Execution, ExecutionEvent
+from app.models.tables.executions import Execution, ExecutionEvent
 from app.models.tokens import Token
 
 BATCH = 200

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 from alembic import context
 from sqlmodel import SQLModel
 
-import app.models.conversations
-import app.models.credentials_tables
-import app.models.files
-import app.models.memories
-import app.models.steps
-import app.models.tables  # noqa: F401 - these fill SQLModel.metadata
+from app.models import tables
+
+# Each of them fills SQLModel.metadata.
+for module in pkgutil.iter_modules(tables.__path__, f"{tables.__name__}."):
+    importlib.import_module(module.name)
 
 context.configure(
     connection=context.config.attributes["connection"],

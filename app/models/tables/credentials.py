@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, Text, func
+from sqlalchemy import Column, DateTime, Index, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
-
-def _moment(*, is_nullable: bool = False) -> Any:
-    now = None if is_nullable else func.now()
-    return Column(DateTime(timezone=True), nullable=is_nullable, server_default=now)
+from app.models.tables.columns import json_list, moment
 
 
 class StoredCredentials(SQLModel, table=True):
@@ -34,18 +30,16 @@ class StoredCredentials(SQLModel, table=True):
     """Of a name with a password, and of an account where its provider tells it."""
     host: str | None = Field(default=None, sa_column=Column(Text))
     """Where host-scoped headers are sent."""
-    scopes: list[str] = Field(
-        default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]")
-    )
-    expires_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    scopes: list[str] = Field(default_factory=list, sa_column=json_list())
+    expires_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
     """When the access token or the key stops to be valid; null when that is not known."""
     secret: bytes = Field(sa_column=Column(LargeBinary, nullable=False), repr=False)
     """Sealed by `app.encryption.credentials`."""
     key_id: str
     """Of the key that it is sealed under."""
-    created_at: datetime = Field(sa_column=_moment())
-    updated_at: datetime = Field(sa_column=_moment())
-    last_used_at: datetime | None = Field(default=None, sa_column=_moment(is_nullable=True))
+    created_at: datetime = Field(sa_column=moment(is_now=True))
+    updated_at: datetime = Field(sa_column=moment(is_now=True))
+    last_used_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
     """To the minute."""
 
 

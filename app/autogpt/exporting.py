@@ -1,37 +1,33 @@
 """Writes a saved graph, with all that is nested in it, as an agent file: the form that an import takes again.
 
-No secret goes out: constants whose names sound like one, fields that hold one and values of secret inputs stay here.
+No secret goes out, as far as one can be told from other things; which those are is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, get_args
-
-from pydantic import SecretStr
+from typing import Any, TypeAlias
 
 from app.autogpt.block_names import BLOCK_NAMES
 from app.autogpt.constants import OWN_MARKS, OWNER, SET_ASIDE
 from app.autogpt.reading import as_object
+from app.autogpt.withholding import list_secret_inputs, metadata_without_secrets, without_secrets
 from app.graph.definition import GraphDefinition, Link, Node
 from app.graph.interface import input_schema, output_schema
 from app.graph.nesting import GRAPH_ID, GRAPH_VERSION, INPUTS, read_ref
-from app.graph.pins import PinNameInvalid, base_name
 from app.graph.signature import BlockSignature, Kind
 from app.graph.validation import Signatures
-from app.graph.wording import is_secret_name
 
 REVIEW_BLOCK = "8b2a7b3c-6e9d-4a5f-8c1b-2e3f4a5b6c7d"
 TRIGGERS = ("TriggerBlock", "WebhookBlock")
 """How the names of blocks end that something outside sets off."""
-HARMLESS = frozenset({"max_tokens"})
-"""Numbers whose name sounds like a secret and is none."""
-_NO_VALUE = object()
 MAX_COPIED_LINKS = 2_000
 """Nodes repeat their links in a file, unless there are more: it would become too large to be imported again."""
+Withheld: TypeAlias = Callable[[Node], Collection[str]]
+"""Returns which inputs of the graph that a node executes are secret; none for a node that executes no graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +60,19 @@ def write_agent(
         signatures: The blocks there are.
         active: The active versions of graphs that nodes name without a version.
     """
-    stripped = [_without_secrets(each, signatures) for each in (agent, *nested)]
+    secret = {(each.id, each.version): list_secret_inputs(each.definition, signatures) for each in nested}
+
+    def withheld(node: Node) -> Collection[str]:
+        ref = read_ref(node.input_default)
+        version = None if ref is None else ref.version or active.get(ref.graph_id)
+        return () if ref is None or version is None else secret.get((ref.graph_id, version), ())
+
+    stripped = [_without_secrets(each, signatures, withheld) for each in (agent, *nested)]
     writing = _Writing(
         {(each.id, each.version): each for each in stripped[1:]},
         signatures,
         active,
+        withheld,
         copies_links=sum(len(each.definition.links) for each in stripped) <= MAX_COPIED_LINKS,
     )
     document, *sub_graphs = map(writing.write, stripped)
@@ -76,9 +80,13 @@ def write_agent(
     return document
 
 
-def _without_secrets(agent: SavedAgent, signatures: Signatures) -> SavedAgent:
+def _without_secrets(agent: SavedAgent, signatures: Signatures, withheld: Withheld) -> SavedAgent:
     nodes = tuple(
-        replace(node, input_default=without_secrets(node, signatures.get(node.block_id)))
+        replace(
+            node,
+            input_default=without_secrets(node, signatures.get(node.block_id), withheld=withheld(node)),
+            metadata=metadata_without_secrets(node.metadata),
+        )
         for node in agent.definition.nodes
     )
     return replace(agent, definition=replace(agent.definition, nodes=nodes))
@@ -92,10 +100,12 @@ class _Writing:
         nested: Mapping[tuple[uuid.UUID, int], SavedAgent],
         signatures: Signatures,
         active: Mapping[uuid.UUID, int],
+        withheld: Withheld,
         *,
         copies_links: bool,
     ) -> None:
         self._nested = nested
+        self._withheld = withheld
         self._copies_links = copies_links
         self._signatures = signatures
         self._active = active
@@ -160,7 +170,7 @@ class _Writing:
 
     def _write_constants(self, node: Node, block: BlockSignature | None) -> dict[str, Any]:
         # Put back at last: what is set aside may have names that no pin can have.
-        constants = without_secrets(_with_set_aside(node), block)
+        constants = without_secrets(_with_set_aside(node), block, withheld=self._withheld(node))
         if block is None or block.kind is not Kind.NESTED:
             return constants
         constants.pop(OWNER, None)
@@ -184,51 +194,6 @@ class _Writing:
             "input_schema": input_schema(agent.definition, self._signatures),
             "output_schema": output_schema(agent.definition, self._signatures),
         }
-
-
-def without_secrets(node: Node, block: BlockSignature | None) -> dict[str, Any]:
-    """Return a node's constants without what is secret or may be.
-
-    Args:
-        node: The node.
-        block: Its block; None for one that does not exist.
-    """
-    is_secret_port = (
-        block is not None
-        and block.kind in (Kind.INPUT, Kind.OUTPUT)
-        and node.input_default.get("secret") not in (None, False)
-    )
-    kept = {}
-    for name, value in node.input_default.items():
-        base = _base(name)
-        if (is_secret_port and base == "value") or (block is not None and _holds_secret(block, base)):
-            continue
-        stripped = _strip(name, value)
-        if stripped is not _NO_VALUE:
-            kept[name] = stripped
-    return kept
-
-
-def _strip(name: str, value: Any) -> Any:
-    """Return a value without what is named like a secret, or `_NO_VALUE` if it is named so itself."""
-    is_number = isinstance(value, int | float)
-    if is_secret_name(name) and not isinstance(value, bool) and not (name in HARMLESS and is_number):
-        return _NO_VALUE
-    return _strip_inside(value)
-
-
-def _strip_inside(value: Any) -> Any:
-    if isinstance(value, dict):
-        parts = ((key, _strip(key, part)) for key, part in value.items())
-        return {key: part for key, part in parts if part is not _NO_VALUE}
-    if isinstance(value, list):
-        return [_strip_inside(part) for part in value]
-    return value
-
-
-def _holds_secret(block: BlockSignature, base: str) -> bool:
-    pin = block.inputs.get(base)
-    return pin is not None and (pin.annotation is SecretStr or SecretStr in get_args(pin.annotation))
 
 
 def _with_set_aside(node: Node) -> Node:
@@ -259,10 +224,3 @@ def _id_of(node: Node, block: BlockSignature | None) -> str:
 
 def _name_of(node: Node, block: BlockSignature | None) -> str:
     return BLOCK_NAMES.get(node.block_id, "") if block is None else block.name
-
-
-def _base(name: str) -> str:
-    try:
-        return base_name(name)
-    except PinNameInvalid:
-        return name

@@ -56,7 +56,8 @@ def read_agent(document: Mapping[str, Any], rules: Rules) -> ImportedAgent:
     """
     report = Report()
     root, nested, ignored = read_graphs(document)
-    report.changes.extend(Change(Code.SUB_GRAPH_IGNORED, message) for message in ignored)
+    for message in ignored:
+        report.add(Change(Code.SUB_GRAPH_IGNORED, message))
     is_recent = SINCE_TEMPLATES in document
     repaired = [_repair(graph, rules, report, is_recent=is_recent) for graph in (root, *nested)]
     connected = connect(repaired, rules.signatures)
@@ -104,8 +105,8 @@ def _read_description(given: str, rules: Rules, report: GraphReport) -> str:
 def _read_extras(document: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     read = {
         "instructions": rules.clean(as_text(document.get("instructions"))),
-        "recommended_schedule_cron": as_text(document.get("recommended_schedule_cron")),
-        "forked_from_id": as_text(document.get("forked_from_id")),
+        "recommended_schedule_cron": rules.clean(as_text(document.get("recommended_schedule_cron"))),
+        "forked_from_id": rules.clean(as_text(document.get("forked_from_id"))),
         "forked_from_version": as_version(document.get("forked_from_version")),
     }
     return {name: value for name, value in read.items() if value}

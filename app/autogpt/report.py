@@ -29,6 +29,8 @@ class Code(StrEnum):
     METADATA_REMOVED = "metadata_removed"
     MODEL_UNKNOWN = "model_unknown"
     """No provider serves a model of this name: another one is asked in its place."""
+    MORE_CHANGES = "more_changes"
+    """The report ends here."""
     NAME_CHANGED = "name_changed"
     NO_START = "no_start"
     """Every node waits for another: nothing would happen."""
@@ -65,12 +67,24 @@ class MissingBlock:
     """What the block is called, if that is known."""
 
 
+MAX_CHANGES = 10_000
+"""Of one report: a small file can have very many mistakes in it."""
+
+
 @dataclass(slots=True)
 class Report:
-    """All that an import tells, in the order in which it was found."""
+    """What an import tells, in the order in which it was found; no more than somebody can read."""
 
     changes: list[Change] = field(default_factory=list)
     missing_blocks: list[MissingBlock] = field(default_factory=list)
+
+    def add(self, change: Change) -> None:
+        """Add a change; when there are too many, only that there are more."""
+        if len(self.changes) < MAX_CHANGES:
+            self.changes.append(change)
+        elif len(self.changes) == MAX_CHANGES:
+            message = f"More than {MAX_CHANGES} things were changed; the others are not told"
+            self.changes.append(Change(Code.MORE_CHANGES, message))
 
     def about(self, graph_id: str) -> GraphReport:
         """Return where one graph's changes go."""
@@ -86,7 +100,7 @@ class GraphReport:
 
     def note(self, code: Code, message: str, *, node_id: str | None = None) -> None:
         """Add a change."""
-        self.report.changes.append(Change(code, message, self.graph_id, node_id))
+        self.report.add(Change(code, message, self.graph_id, node_id))
 
     def note_missing(self, node_id: str, block_id: str, name: str | None) -> None:
         """Add a node whose block does not exist."""

@@ -14,7 +14,11 @@ from app.graph.annotations import bare, members
 
 _LONGEST_QUOTE = 60
 _MOST_CHOICES = 10
-_SECRET_WORDS = ("credentials", "api_key", "password", "token", "secret")
+_SECRET_WORDS = (
+    *("credentials", "apikey", "password", "token", "secret"),
+    *("authorization", "cookie", "privatekey", "passphrase", "passwd"),
+)
+_BETWEEN_WORDS = str.maketrans("", "", "_- ")
 
 _WORDS: Mapping[Any, str] = {
     Any: "any value",
@@ -33,8 +37,8 @@ _WORDS: Mapping[Any, str] = {
 
 def is_secret_name(name: str) -> bool:
     """Answer whether the value of a field of this name may be a secret."""
-    lowered = name.lower()
-    return any(word in lowered for word in _SECRET_WORDS)
+    joined = name.lower().translate(_BETWEEN_WORDS)
+    return any(word in joined for word in _SECRET_WORDS)
 
 
 def is_credentials(name: str) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.autogpt.exporting import SavedAgent, without_secrets, write_agent
+from app.autogpt.exporting import SavedAgent, write_agent
+from app.autogpt.withholding import without_secrets
 from app.graph.definition import GraphDefinition, Link, Node, name_links
 from app.graph.interface import input_schema, output_schema, recompute_static
 from app.graph.validation import validate_graph
@@ -123,6 +124,9 @@ SECRET = "canary-4711"
         {"client_secret": {"kept": SECRET}},
         {"Passwords": 4711},
         {"max_tokens": SECRET},
+        {"headers": {"Authorization": f"Bearer {SECRET}", "Set-Cookie": SECRET, "X-Api-Key": SECRET}},
+        {"apiKey": SECRET, "private-key": SECRET, "passphrase": SECRET, "ftp passwd": SECRET},
+        {"url": f"https://user:{SECRET}@example.org/", "text": [f"see ftp://:{SECRET}@x and {{{{a}}}}"]},
     ],
 )
 def test_what_is_named_like_a_secret_stays(constants: dict[str, Any]) -> None:
@@ -144,6 +148,37 @@ def test_the_value_of_a_secret_input_stays() -> None:
         assert document["nodes"][0]["input_default"] == {"name": "x", "secret": True}
     shown = Node("in", INPUT, {"name": "x", "secret": False, "value": "shown"})
     assert written(graph_of(shown))["nodes"][0]["input_default"]["value"] == "shown"
+
+
+def test_an_input_that_is_named_like_a_secret_is_one() -> None:
+    node = Node("in", INPUT, {"name": "api_token", "value": SECRET})
+    document = written(graph_of(node))
+    assert SECRET not in json.dumps(document)
+    assert document["nodes"][0]["input_default"] == {"name": "api_token"}
+
+
+@pytest.mark.parametrize("version", [1, None])
+def test_what_a_node_gives_to_a_secret_input_of_a_nested_graph_stays(version: int | None) -> None:
+    child = saved(
+        graph_of(Node("in", INPUT, {"name": "pin", "secret": True}), Node("b", INPUT, {"name": "b"})),
+        id=uuid.UUID(int=7),
+    )
+    constants = {"graph_id": str(child.id), "graph_version": version, "inputs": {"pin": SECRET, "b": 2}}
+    node = Node("call", AGENT, constants, {"set_aside": {"inputs": {"pin": SECRET}, "pin": SECRET}})
+    document = write_agent(saved(graph_of(node)), [child], SIGNATURES, active={child.id: 1})
+    assert SECRET not in json.dumps(document)
+    assert document["nodes"][0]["input_default"]["inputs"] == {"b": 2}
+
+
+def test_metadata_that_is_named_like_a_secret_stays() -> None:
+    metadata = {"position": {"x": 1}, "api_key": SECRET, "deep": [{"password": SECRET}], "token_shown": True}
+    document = written(graph_of(Node("a", STORE, {"input": 1}, metadata)))
+    assert document["nodes"][0]["metadata"] == {"position": {"x": 1}, "deep": [{}], "token_shown": True}
+
+
+def test_placeholders_in_an_address_are_no_password() -> None:
+    constants = {"url": "https://{{user}}:{{word}}@example.org", "other": "http://host:80/a@b"}
+    assert without_secrets(Node("a", STORE, constants), None) == constants
 
 
 def test_nested_graphs_go_out_beside_the_graph_and_are_named_with_version_and_schemas() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.autogpt.former_names import BLOCK_IDS
+from app.autogpt.report import MAX_CHANGES, Code
 from app.errors import GraphInvalid
 from app.graph.compilation import compile_graph
 from app.graph.definition import GraphDefinition, name_links
@@ -307,3 +308,11 @@ def test_nothing_that_starts_is_told_of_and_no_reason_to_refuse() -> None:
 def test_what_is_no_graph_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(GraphInvalid):
         imported(document)
+
+
+def test_a_report_ends_before_it_is_too_long_to_be_sent() -> None:
+    document = agent(node("a", STORE, input=1)) | {"links": [0] * 6_000, "sub_graphs": [[]] * 6_000}
+    report = imported(document).report
+    assert len(report.changes) == MAX_CHANGES + 1
+    assert report.changes[-1].code == "more_changes"
+    assert [change.code for change in report.changes].count(Code.LINK_REMOVED) == 4_000

@@ -18,8 +18,9 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
-from app.api.application import ApiConfig, make_application
+from app.api.application import make_application
 from app.api.auth import issue_token
+from app.api.config import ApiConfig
 from app.api.web_ui import codec_endpoint, make_capability
 from app.blocks.registry import make_registry
 from app.database import migrate

@@ -12,8 +12,9 @@ import httpx
 from fastapi import FastAPI
 from temporalio.client import Client
 
-from app.api.application import ApiConfig, make_application
+from app.api.application import make_application
 from app.api.auth import issue_token
+from app.api.config import ApiConfig
 from app.blocks.registry import BlockRegistry
 from app.database import migrate
 from tests.engine import KEYS

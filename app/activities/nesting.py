@@ -22,7 +22,8 @@ from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
 from app.activities.settling import Settling
-from app.blocks.base import BlockInput, Emitted, NestedGraphBlock
+from app.blocks.base import BlockInput, Emitted
+from app.blocks.holds import NestedGraphBlock
 from app.errors import BlockInputInvalid
 from app.graph.definition import GraphDefinition, definition_from_json
 from app.graph.envelope import Envelope

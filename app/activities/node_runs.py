@@ -147,8 +147,6 @@ class NodeRun:
             error: Code and message of a failure.
         """
         usage = self.meter.as_json()
-        identity = node_execution_id(self.execution_id, self.number, self.n)
-        caller = node_execution_id(self.execution_id, *self.called_by) if self.called_by else None
         failure = {"code": error[0], "message": error[1][:MESSAGE_LIMIT]} if error else None
         outputs = self.outputs
         if failure and status is Status.FAILED:
@@ -157,7 +155,7 @@ class NodeRun:
         changes.uses |= hashes_of(envelope for _, envelope in outputs)
         changes.add_node(
             NodeRecord(
-                id=identity,
+                id=self._id,
                 node=self.number,
                 node_id=self.node.id,
                 block_id=self.node.block_id,
@@ -169,22 +167,32 @@ class NodeRun:
                 attempt=self.attempt,
                 cost=self.cost,
                 usage=dump(usage) if usage else None,
-                called_by=caller,
+                called_by=self._caller,
                 started_at=started_at,
                 ended_at=ended_at,
             )
         )
+        changes.events.append(self._event(status, failure))
+
+    @property
+    def _id(self) -> uuid.UUID:
+        return node_execution_id(self.execution_id, self.number, self.n)
+
+    @property
+    def _caller(self) -> uuid.UUID | None:
+        return node_execution_id(self.execution_id, *self.called_by) if self.called_by else None
+
+    def _event(self, status: Status, failure: dict[str, str] | None) -> EventRecord:
         data: dict[str, Any] = {
             "node_id": self.node.id,
-            "node_execution_id": str(identity),
+            "node_execution_id": str(self._id),
             "n": self.n,
             "attempt": self.attempt,
             "status": status,
         }
-        if caller:
+        if caller := self._caller:
             data["called_by"] = str(caller)
         if failure:
             data["error"] = failure
         attempt = "" if status in TERMINAL else f":{self.attempt}"
-        key = f"{self.number}#{self.n}:{status}{attempt}"
-        changes.events.append(EventRecord(key, OF_NODE[status], dump(data)))
+        return EventRecord(f"{self.number}#{self.n}:{status}{attempt}", OF_NODE[status], dump(data))

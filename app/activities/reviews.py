@@ -11,8 +11,9 @@ import asyncpg
 
 from app.activities.contracts import Decision, Release, Step, WaveRequest
 from app.activities.node_runs import NodeRun, dump, node_execution_id
-from app.blocks.base import BlockInput, Emitted, ReviewBlock, Verdict
+from app.blocks.base import BlockInput, Emitted
 from app.blocks.calling import check_output
+from app.blocks.holds import ReviewBlock, Verdict
 from app.graph.envelope import is_reference
 from app.json_values import to_json
 from app.models.event_types import EventType

@@ -14,7 +14,7 @@ from app.activities.node_attempts import Attempt
 from app.activities.outages import wait_out
 from app.activities.plans import LoadedNode, LoadedPlan
 from app.activities.values import Shelf
-from app.blocks.base import NestedGraphBlock
+from app.blocks.holds import NestedGraphBlock
 from app.blocks.tools import Call, Callee, Calls, Conversation, ToolResult, make_tools
 from app.graph.conversations import Turn
 from app.graph.envelope import Envelope

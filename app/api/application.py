@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from temporalio.client import Client
 
+from app.api.config import ApiConfig
 from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
-from app.api.resources import ApiConfig, make_resources
+from app.api.resources import make_resources
 from app.api.routers import (
     blocks,
     codec,
@@ -29,14 +30,29 @@ from app.api.routers import (
 from app.api.web_ui import WebUiAccess
 from app.blocks.registry import BlockRegistry
 
-__all__ = ["ApiConfig", "make_application"]
-
 PREFIX = "/api"
 DESCRIPTION = """A durable engine for agent graphs.
 
 Every call but the health checks needs `Authorization: Bearer <token>` or `X-API-Key`. Lists come in pages:
 `next_cursor` of one page is `cursor` of the next. Every error has the same body.
 """
+ROUTERS = (
+    graphs.router,
+    executions.router,
+    reruns.router,
+    blocks.router,
+    models.router,
+    users.router,
+    credentials.router,
+    credentials.admin_router,
+    files.upload_router,
+    files.router,
+    memories.router,
+    codec.router,
+    codec.capability_router,
+    reviews.link_router,
+    reviews.router,
+)
 
 
 def make_application(
@@ -71,23 +87,7 @@ def make_application(
     install_error_handlers(application)
     application.add_middleware(WebUiAccess, web_ui_url=config.temporal_ui_url)
     application.add_middleware(Edge)
-    for router in (
-        graphs.router,
-        executions.router,
-        reruns.router,
-        blocks.router,
-        models.router,
-        users.router,
-        credentials.router,
-        credentials.admin_router,
-        files.upload_router,
-        files.router,
-        memories.router,
-        codec.router,
-        codec.capability_router,
-        reviews.link_router,
-        reviews.router,
-    ):
+    for router in ROUTERS:
         application.include_router(router, prefix=PREFIX)
     application.include_router(health.router)
     application.include_router(health.router, prefix=PREFIX, include_in_schema=False)

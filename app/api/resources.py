@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
-from app.activities.contracts import ExecutionLimits
 from app.api.auth import KeySet, KeySource, SecretKey, TokenReader
 from app.api.callers import Callers
+from app.api.config import ApiConfig
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
@@ -28,7 +28,6 @@ from app.api.services.files import Files
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
 from app.api.services.launching import Launching
-from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.memories import Memories
 from app.api.services.nesting import Nesting
 from app.api.services.oauth_logins import OAuthLogins
@@ -42,63 +41,14 @@ from app.api.services.users import Users
 from app.api.services.values import Values
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.blocks.choice import BlockChoice
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption.credentials import CredentialsEncryption
 from app.encryption.keys import EncryptionKey
-from app.files.store import FileLimits, FileStore
+from app.files.store import FileStore
 from app.llm.routing import Routes
-from app.objects import ObjectStore
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
-from app.outbound.oauth_providers import OAuthProvider
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiConfig:
-    """What the API needs to know."""
-
-    database_url: str = field(repr=False)
-    temporal_address: str = ""
-    """Where Temporal is, for the log; how to connect is not decided here."""
-    temporal_namespace: str = "default"
-    task_queue: str = "perdure"
-    temporal_ui_url: str | None = None
-    """Temporal's Web UI, for links; without it there are none."""
-    jwt_secret: str | None = field(default=None, repr=False)
-    """Secret of HS256 tokens."""
-    jwt_jwks_url: str | None = None
-    """Key set of RS256 and ES256 tokens, instead of the secret."""
-    jwt_issuer: str | None = None
-    jwt_audience: str | None = None
-    encryption_keys: Sequence[EncryptionKey] = ()
-    """Keys of what Temporal stores and of credentials, newest first."""
-    oauth_providers: Mapping[str, OAuthProvider] = field(default_factory=dict)
-    """Where users may log in, by name."""
-    allowed_private_hosts: frozenset[str] = frozenset()
-    """Private hosts that logins may be exchanged at."""
-    codec_capability: str | None = field(default=None, repr=False)
-    """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
-    blocks: BlockChoice = field(default_factory=BlockChoice)
-    """Which blocks there are, and which of them are on."""
-    models: Routes = field(default_factory=lambda: Routes(frozenset()))
-    """Which language models are asked for those that are named."""
-    initial_credits: int = 1000
-    objects: ObjectStore | None = field(default=None, repr=False)
-    """Where bodies of large values are kept; None for the database."""
-    file_limits: FileLimits = field(default_factory=FileLimits)
-    """How large files may be, and all of a user together."""
-    limits: ExecutionLimits = field(default_factory=ExecutionLimits)
-    """Bounds of an execution that asks for none; its time-out is also the longest that one may ask for."""
-    most_node_executions: int = MOST_NODE_EXECUTIONS
-    """The most node executions that an execution may ask for."""
-    timeout_margin_seconds: float = 60.0
-    """How long after an execution's time is up Temporal ends it, should it not have ended by itself."""
-    stop_deadline_seconds: float = 4.0
-    """How long a stop waits before it terminates."""
-    reconcile_seconds: float | None = None
-    """How often what is open is compared with Temporal; None leaves its schedule alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +113,7 @@ def make_resources(
         ValueError: The configuration says neither secret nor key set for tokens.
         RegistryRefused: There is no such choice of blocks.
     """
+    deadline_seconds = config.stop_deadline_seconds
     database = make_engine(config.database_url)
     sessions = Sessions(database)
     engine = Engine(connect, config.temporal_address)
@@ -172,54 +123,35 @@ def make_resources(
     calls = IdempotentCalls(sessions)
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
     waiting = Waiting(sessions, hub, records)
-    launching = Launching(
-        sessions,
-        engine,
-        records,
-        task_queue=config.task_queue,
-        limits=config.limits,
-        most_node_executions=config.most_node_executions,
-        timeout_margin_seconds=config.timeout_margin_seconds,
-    )
+    launching = _make_launching(config, sessions, engine, records)
     http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
     encryption = CredentialsEncryption(config.encryption_keys)
+    oauth = OAuthClient(http, config.oauth_providers)
     credentials = CredentialsStore(sessions, encryption)
     nesting = Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth)
     choosing = Choosing(sessions, nesting)
     rerunning = Rerunning(sessions, registry, records, values, choosing, launching)
-    tokens = TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
     return Resources(
         database=database,
         hub=hub,
         registry=registry,
         catalogue=Catalogue(registry),
         models=config.models,
-        callers=Callers(tokens, sessions, initial_credits=config.initial_credits),
+        callers=Callers(_make_token_reader(config), sessions, initial_credits=config.initial_credits),
         graphs=Graphs(sessions, registry, nesting),
         agent_files=AgentFiles(sessions, registry, nesting),
         credentials=credentials,
-        oauth_logins=OAuthLogins(
-            sessions, encryption, OAuthClient(http, config.oauth_providers), credentials
-        ),
+        oauth_logins=OAuthLogins(sessions, encryption, oauth, credentials),
         http=http,
         starting=Starting(sessions, registry, values, choosing, launching),
         rerunning=rerunning,
         bulk_rerunning=BulkRerunning(sessions, rerunning, calls),
         records=records,
         waiting=waiting,
-        control=Control(
-            sessions, engine, records, waiting, stop_deadline_seconds=config.stop_deadline_seconds
-        ),
-        bulk_stopping=BulkStopping(
-            sessions, engine, records, stop_deadline_seconds=config.stop_deadline_seconds
-        ),
+        control=Control(sessions, engine, records, waiting, stop_deadline_seconds=deadline_seconds),
+        bulk_stopping=BulkStopping(sessions, engine, records, stop_deadline_seconds=deadline_seconds),
         values=values,
-        views=Views(
-            sessions,
-            values,
-            temporal_ui_url=config.temporal_ui_url,
-            temporal_namespace=config.temporal_namespace,
-        ),
+        views=_make_views(config, sessions, values),
         reviews=Reviews(sessions, engine, values, links=_link_signer(config)),
         trials=Trials(engine, task_queue=config.task_queue),
         idempotent_calls=calls,
@@ -230,6 +162,33 @@ def make_resources(
         health=Health(sessions, engine),
         upkeep=Upkeep(engine, task_queue=config.task_queue, every_seconds=config.reconcile_seconds),
     )
+
+
+def _make_launching(
+    config: ApiConfig, sessions: Sessions, engine: Engine, records: ExecutionRecords
+) -> Launching:
+    return Launching(
+        sessions,
+        engine,
+        records,
+        task_queue=config.task_queue,
+        limits=config.limits,
+        most_node_executions=config.most_node_executions,
+        timeout_margin_seconds=config.timeout_margin_seconds,
+    )
+
+
+def _make_views(config: ApiConfig, sessions: Sessions, values: Values) -> Views:
+    return Views(
+        sessions,
+        values,
+        temporal_ui_url=config.temporal_ui_url,
+        temporal_namespace=config.temporal_namespace,
+    )
+
+
+def _make_token_reader(config: ApiConfig) -> TokenReader:
+    return TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
 
 
 def _key_source(config: ApiConfig) -> KeySource:

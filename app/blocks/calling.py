@@ -11,7 +11,8 @@ from typing import Any, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.blocks.base import Block, BlockInput, Emitted, NestedGraphBlock, PureBlock, TimerBlock
+from app.blocks.base import Block, BlockInput, Emitted, PureBlock, TimerBlock
+from app.blocks.holds import NestedGraphBlock
 from app.errors import BlockDisabled, BlockError, BlockInputInvalid, BlockLimitExceeded, BlockOutputInvalid
 from app.graph.binding import bind
 from app.graph.tools import is_tool_pin

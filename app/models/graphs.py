@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -88,14 +89,9 @@ async def require_graph(
     return SavedGraph(row[0], row[1])
 
 
-async def find_nested(
-    session: AsyncSession, owner: str, refs: Collection[GraphRef]
-) -> dict[GraphRef, NestedGraph]:
-    """Return those of the versions that the owner has, and the active one of every graph; of deleted graphs too."""
-    if not refs:
-        return {}
+def _nested_query(owner: str, refs: Collection[GraphRef]) -> Select[Any]:
     versions = {ref.version for ref in refs if ref.version is not None}
-    rows = await session.execute(
+    return (
         select(
             col(Graph.id),
             col(GraphVersion.version),
@@ -115,6 +111,15 @@ async def find_nested(
             or_(_is_active_version(), col(GraphVersion.version).in_(versions)),
         )
     )
+
+
+async def find_nested(
+    session: AsyncSession, owner: str, refs: Collection[GraphRef]
+) -> dict[GraphRef, NestedGraph]:
+    """Return those of the versions that the owner has, and the active one of every graph; of deleted graphs too."""
+    if not refs:
+        return {}
+    rows = await session.execute(_nested_query(owner, refs))
     found: dict[GraphRef, NestedGraph] = {}
     for graph_id, version, name, description, inputs, outputs, nests, needs, is_deleted, is_active in rows:
         nested = NestedGraph(

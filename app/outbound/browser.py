@@ -141,25 +141,7 @@ async def _running(browser: str, proxy_port: int) -> AsyncIterator[browser_proto
     try:
         if user:
             os.chown(profile, int(user), int(user))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            str(Path(__file__).with_name("browser_launcher.py")),
-            str(theirs.fileno()),
-            user,
-            browser,
-            *_FLAGS,
-            *(["--no-sandbox"] if user else []),
-            f"--proxy-server=http://127.0.0.1:{proxy_port}",
-            f"--user-data-dir={profile}",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            env=_environment_of(profile),
-            cwd=profile,
-            start_new_session=True,
-        )
+        process = await _start(browser, user, profile, channel=theirs, proxy_port=proxy_port)
         theirs.close()
         try:
             async with browser_protocol.open_channel(ours) as channel:
@@ -177,6 +159,30 @@ async def _running(browser: str, proxy_port: int) -> AsyncIterator[browser_proto
         ours.close()
         theirs.close()
         await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
+
+
+async def _start(
+    browser: str, user: str, profile: Path, *, channel: socket.socket, proxy_port: int
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        str(Path(__file__).with_name("browser_launcher.py")),
+        str(channel.fileno()),
+        user,
+        browser,
+        *_FLAGS,
+        *(["--no-sandbox"] if user else []),
+        f"--proxy-server=http://127.0.0.1:{proxy_port}",
+        f"--user-data-dir={profile}",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        pass_fds=(channel.fileno(),),
+        env=_environment_of(profile),
+        cwd=profile,
+        start_new_session=True,
+    )
 
 
 def _environment_of(profile: Path) -> dict[str, str]:

@@ -23,7 +23,8 @@ from app.activities.trials import BlockTrials
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
 from app.activities.vault import Vault
-from app.blocks.base import Block, NestedGraphBlock, RemoteBlock, ReviewBlock
+from app.blocks.base import Block, RemoteBlock
+from app.blocks.holds import NestedGraphBlock, ReviewBlock
 from app.blocks.registry import BlockRegistry
 from app.encryption.credentials import CredentialsEncryption
 from app.outbound.oauth import OAuthClient

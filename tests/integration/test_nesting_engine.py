@@ -16,7 +16,8 @@ from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.value_store import ValueStore
 from app.activities.values import ValueCache
-from app.blocks.base import Block, NestedGraphBlock
+from app.blocks.base import Block
+from app.blocks.holds import NestedGraphBlock
 from app.graph.definition import GraphDefinition
 from app.graph.plan import plan_from_json
 from app.graph.scheduler import Scheduler

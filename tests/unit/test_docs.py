@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from pydantic import AliasChoices
 
-from app.api.application import ApiConfig, make_application
+from app.api.application import make_application
+from app.api.config import ApiConfig
 from app.blocks.reference import write_reference
 from app.blocks.registry import make_registry
 from app.graph.definition import definition_from_json

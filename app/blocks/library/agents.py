@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from app.blocks.base import BlockCategory, BlockOutput, NestedGraphBlock
+from app.blocks.base import BlockCategory, BlockOutput
+from app.blocks.holds import NestedGraphBlock
 
 
 class AgentExecutorBlock(NestedGraphBlock):

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -118,32 +119,38 @@ class SendEmailBlock(RemoteBlock):
             tls_context=tls,
             local_hostname="localhost",
         )
-        is_sending = False
         try:
-            await client.connect()
-            await _log_in(
-                client, credentials, tls, is_encrypted=port == TLS_PORT, is_public=is_public(address)
-            )
-            is_sending = True
-            await client.send_message(message)
-        except aiosmtplib.SMTPAuthenticationError as error:
-            raise BlockError(f"The mail server refuses the credentials ({error.code})") from None
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            raise BlockError("The mail server refuses every recipient") from error
-        except aiosmtplib.SMTPResponseException as error:
-            if 400 <= error.code < 500:
-                raise BlockUnavailable(f"The mail server asks to be tried later ({error.code})") from error
-            raise BlockError(f"The mail server refuses the e-mail ({error.code}): {error.message}") from error
-        except (aiosmtplib.SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise BlockUnavailable(
-                "The connection to the mail server broke"
-                if is_sending
-                else "The mail server cannot be reached",
-                details={"outcome_unknown": True} if is_sending else None,
-            ) from error
+            with _said_for_the_user(is_sending=False):
+                await client.connect()
+                await _log_in(
+                    client, credentials, tls, is_encrypted=port == TLS_PORT, is_public=is_public(address)
+                )
+            with _said_for_the_user(is_sending=True):
+                await client.send_message(message)
         finally:
             client.close()
         yield "status", "The mail server has taken the e-mail"
+
+
+@contextmanager
+def _said_for_the_user(*, is_sending: bool) -> Iterator[None]:
+    import aiosmtplib  # noqa: PLC0415 - few graphs send e-mail, and every worker would load it
+
+    try:
+        yield
+    except aiosmtplib.SMTPAuthenticationError as error:
+        raise BlockError(f"The mail server refuses the credentials ({error.code})") from None
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        raise BlockError("The mail server refuses every recipient") from error
+    except aiosmtplib.SMTPResponseException as error:
+        if 400 <= error.code < 500:
+            raise BlockUnavailable(f"The mail server asks to be tried later ({error.code})") from error
+        raise BlockError(f"The mail server refuses the e-mail ({error.code}): {error.message}") from error
+    except (aiosmtplib.SMTPException, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        raise BlockUnavailable(
+            "The connection to the mail server broke" if is_sending else "The mail server cannot be reached",
+            details={"outcome_unknown": True} if is_sending else None,
+        ) from error
 
 
 async def _log_in(

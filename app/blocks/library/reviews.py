@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted, Question, ReviewBlock, Verdict
+from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted
+from app.blocks.holds import Question, ReviewBlock, Verdict
 from app.blocks.json_schemas import check_schema
 from app.errors import BlockError
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.blocks.base import Question, Verdict
+from app.blocks.holds import Question, Verdict
 from app.blocks.calling import prepare
 from app.blocks.library.reviews import HumanInTheLoopBlock, ReviewTimedOut
 from app.errors import BlockInputInvalid

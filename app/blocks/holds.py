@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import Field
+
 from app.blocks.base import Block, BlockInput, Emitted
 from app.graph.signature import Effect, Kind, Lane
 
@@ -31,7 +33,7 @@ class NestedGraphBlock(Block):
         """A graph of the same owner."""
         graph_version: int | None = None
         """The version; the one that is active when the node fires if none is named."""
-        inputs: dict[str, Any] = {}
+        inputs: dict[str, Any] = Field(default={})
         """Run inputs that no link brings, by name."""
 
 

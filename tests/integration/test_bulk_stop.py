@@ -81,7 +81,7 @@ async def test_what_is_queued_without_a_worker_is_stopped(alice: httpx.AsyncClie
 
     counts = await stop(alice, status="QUEUED", ids=ids)
 
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 60
     assert (counts["matched"], counts["stopped"]) == (50, 50)
     for execution_id in ids:
         assert (await wait(alice, execution_id))["status"] == "CANCELLED"

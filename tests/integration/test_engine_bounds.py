@@ -22,7 +22,7 @@ async def test_a_loop_that_feeds_remote_nodes_ends_at_its_cap(engine: Engine) ->
         {"start": (STORE, {"input": 1}), "spin": (STORE, {}), "far": (PROBE, {})},
         ["start.output => spin.input", "spin.output -> spin.input", "spin.output -> far.value"],
     )
-    async with engine.worker(), asyncio.timeout(10):
+    async with engine.worker(), asyncio.timeout(60):
         record = await engine.run(graph, limits=limited(max_node_executions=100))
     assert record.error is not None
     assert record.error["code"] == "LIMIT_EXCEEDED"
@@ -39,7 +39,7 @@ async def test_very_many_calls_with_heavy_inputs_are_carried_by_shards(engine: E
     engine.probe.functions["list"] = lambda value, _context: {f"k{k}": [value, "x"] for k in range(parts)}
     links = ["many.out -> list.value", "measure.out -> out.value"]
     links += [f"list.out_#_k{k} -> measure.value_#_k{k}" for k in range(parts)]
-    async with engine.worker(), asyncio.timeout(20):
+    async with engine.worker(), asyncio.timeout(60):
         record = await engine.run(make_graph(nodes, links), limits=limited(shard_size=2, window=1))
     assert record.outputs == {"sizes": [parts] * 8}
 
@@ -51,7 +51,7 @@ async def test_many_emissions_over_many_links_stay_small(engine: Engine) -> None
     )
     nodes = {"many": (PROBE, {"name": "many"}), "keep": (STORE, {})}
     links = [f"many.out_#_k{k} -> keep.input_#_k{k}" for k in range(keys)]
-    async with engine.worker(), asyncio.timeout(20):
+    async with engine.worker(), asyncio.timeout(60):
         record = await engine.run(make_graph(nodes, links))
     assert record.status == "COMPLETED"
     assert len(record.of("keep")) == 250
@@ -62,7 +62,7 @@ async def test_long_integers_stay_out_of_the_workflow(engine: Engine) -> None:
         {"items": (STEP, {"items": [10**4_000 + k for k in range(700)]}), "out": (OUTPUT, {"name": "y"})},
         ["items.item -> out.value"],
     )
-    async with engine.worker(), asyncio.timeout(20):
+    async with engine.worker(), asyncio.timeout(60):
         record = await engine.run(graph)
     assert record.status == "COMPLETED"
     assert len(record.outputs["y"]) == 700
@@ -123,14 +123,14 @@ async def test_a_stop_ends_a_run_whose_state_has_not_come(engine: Engine) -> Non
     # It waits until it is known where the execution stands, and must not wait longer than the execution.
     await handle.signal(STEER_SIGNAL, True)
     await handle.cancel()
-    async with engine.worker(), asyncio.timeout(10):
+    async with engine.worker(), asyncio.timeout(60):
         record = await engine.end(handle)
     assert record.status == "CANCELLED"
 
 
 async def test_a_timer_that_never_rings_holds_nothing_up(engine: Engine) -> None:
     graph = make_graph({"wait": ("countdown_timer_block", {"seconds": 1, "repeat": 0})}, [])
-    async with engine.worker(), asyncio.timeout(10):
+    async with engine.worker(), asyncio.timeout(60):
         record = await engine.run(graph)
     assert [row["status"] for row in record.of("wait")] == ["COMPLETED"]
 
@@ -143,7 +143,7 @@ async def test_the_message_of_a_failure_is_cut(engine: Engine) -> None:
     graph = make_graph(
         {"far": (PROBE, {"name": "fails"}), "out": (OUTPUT, {"name": "error"})}, ["far.error -> out.value"]
     )
-    async with engine.worker(), asyncio.timeout(10):
+    async with engine.worker(), asyncio.timeout(60):
         record = await engine.run(graph)
     assert record.outputs == {"error": ["x" * MESSAGE_LIMIT]}
 

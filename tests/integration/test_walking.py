@@ -120,7 +120,7 @@ async def test_a_node_overrides_the_retries_of_its_block(engine: Engine) -> None
 
 
 async def test_a_block_that_overruns_its_time_fails(engine: Engine) -> None:
-    engine.probe.functions["slow"] = lambda _value, _context: asyncio.sleep(60)
+    engine.probe.functions["slow"] = lambda _value, _context: asyncio.sleep(600)
     metadata = {"timeout_seconds": 0.3, "retry": {"max_attempts": 1}}
     graph = make_graph({"n": (PROBE, {"name": "slow", "metadata": metadata})}, [])
     async with engine.worker():
@@ -226,7 +226,7 @@ async def test_a_stop_cancels_a_running_block_and_records_it(engine: Engine) -> 
 
     async def wait(_value: Any, _: BlockContext) -> Any:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ended.set()
 
@@ -236,8 +236,8 @@ async def test_a_stop_cancels_a_running_block_and_records_it(engine: Engine) -> 
         handle = await engine.start(graph)
         await eventually(lambda: bool(engine.probe.calls))
         await handle.cancel()
-        record = await asyncio.wait_for(engine.end(handle), 20)
-        await asyncio.wait_for(ended.wait(), 20)
+        record = await asyncio.wait_for(engine.end(handle), 60)
+        await asyncio.wait_for(ended.wait(), 60)
     assert record.status == "CANCELLED"
     assert {row["node_id"]: row["status"] for row in record.nodes} in ({"a": "CANCELLED"}, {})
     assert record.events[-1][1] == "execution_cancelled"
@@ -261,7 +261,7 @@ async def test_outputs_of_a_graph_without_output_nodes_come_from_its_leaves(engi
 
 async def test_at_most_once_is_not_repeated_when_its_outcome_is_unknown(engine: Engine) -> None:
     async def hang(_value: Any, _: BlockContext) -> Any:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     engine.probe.functions["hang"] = hang
     graph = make_graph({"a": (PROBE, {"name": "hang", "metadata": {"delivery": "at_most_once"}})}, [])

@@ -225,11 +225,11 @@ async def test_a_model_that_keeps_silent_is_unavailable(server: StubServer) -> N
 async def test_a_cancelled_call_leaves_at_once(server: StubServer, models: LanguageModels) -> None:
     server.answers[CHAT] = Answer(hangs=True)
     call = asyncio.create_task(models.complete("m", HELLO))
-    await asyncio.wait_for(server.reached.wait(), 20)
+    await asyncio.wait_for(server.reached.wait(), 60)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await asyncio.wait_for(server.left.wait(), 5)
+    await asyncio.wait_for(server.left.wait(), 60)
 
 
 def test_the_client_libraries_are_not_loaded_before_a_model_is_asked() -> None:

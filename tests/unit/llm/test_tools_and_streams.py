@@ -140,11 +140,11 @@ async def test_a_stream_is_closed_when_the_call_is_cancelled(
         begun.set()
 
     call = asyncio.create_task(models.complete("m", HELLO, stream=take))
-    await asyncio.wait_for(begun.wait(), 20)
+    await asyncio.wait_for(begun.wait(), 60)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await asyncio.wait_for(server.left.wait(), 20)
+    await asyncio.wait_for(server.left.wait(), 60)
 
 
 async def test_a_server_that_knows_no_streams_is_taken_as_it_is(

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.blocks.holds import Question, Verdict
 from app.blocks.calling import prepare
+from app.blocks.holds import Question, Verdict
 from app.blocks.library.reviews import HumanInTheLoopBlock, ReviewTimedOut
 from app.errors import BlockInputInvalid
 from app.graph.signature import Lane

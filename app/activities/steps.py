@@ -95,11 +95,11 @@ class NodeSteps:
         envelope, _ = self._shelf.wrap(result)
         # Before a connection is taken: it takes one itself.
         changes = Changes(values=await self._shelf.stow(), uses=hashes_of([envelope]))
+        has_value = is_reference(envelope)
         # Together, so that nobody finds a step without its value.
         async with self._pool.acquire() as connection, connection.transaction():
-            if is_reference(envelope):
+            if has_value:
                 await recording.record(connection, self._execution_id, changes, owner=self._owner)
-                self._shelf.note_written(changes.values)
             await steps.insert_step(
                 connection,
                 self._execution_id,
@@ -109,3 +109,6 @@ class NodeSteps:
                 result=dump(envelope),
                 usage=dump(usage) if usage else None,
             )
+        if has_value:
+            # Not before it is certain: what is thought to be written is not written by the next try.
+            self._shelf.note_written(changes.values)

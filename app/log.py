@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import logging.config
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import structlog
@@ -49,23 +47,6 @@ def configure_log(form: Literal["console", "json"], *, process: str, level: int 
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(_standard_logging(form, shared, level))
-
-
-@contextmanager
-def logged_with(
-    *, execution_id: str | None = None, node_id: str | None = None, attempt: int | None = None, **more: Any
-) -> Iterator[None]:
-    """Give every log line written inside the block these fields.
-
-    Args:
-        execution_id: Graph execution that the lines are about.
-        node_id: Node of the graph.
-        attempt: Which try of the node execution, from 1.
-        more: Further fields.
-    """
-    fields = {"execution_id": execution_id, "node_id": node_id, "attempt": attempt, **more}
-    with structlog.contextvars.bound_contextvars(**{k: v for k, v in fields.items() if v is not None}):
-        yield
 
 
 def _standard_logging(form: str, shared: list[Processor], level: int) -> dict[str, Any]:

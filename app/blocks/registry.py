@@ -252,11 +252,6 @@ class BlockRegistry:
             raise BlockDisabled(block.off_because)
         return block
 
-    def is_enabled(self, ref: str) -> bool:
-        """Answer whether there is such a block and it may be executed."""
-        block = self.get(ref)
-        return block is not None and not block.off_because
-
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import mimetypes
 
 HEAD_BYTES = 64 * 1024
 """So much of the start is looked at."""
@@ -72,11 +71,6 @@ def sniff_type(head: bytes, tail: bytes = b"", *, declared: str = "", name: str 
     if head.startswith(b"PK\x03\x04"):
         return next((found for mark, found in _OFFICE if mark in head or mark in tail), "application/zip")
     return _sniff_binary(head, tail)
-
-
-def ending_of(content_type: str) -> str:
-    """Return the ending that files of a type usually have, with its dot; empty when there is none."""
-    return mimetypes.guess_extension(content_type) or ""
 
 
 def _is_text(head: bytes) -> bool:

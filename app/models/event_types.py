@@ -33,11 +33,6 @@ class EventType(StrEnum):
     REVIEW_TIMED_OUT = "review_timed_out"
 
 
-TERMINAL_EVENTS = frozenset(
-    {EventType.EXECUTION_COMPLETED, EventType.EXECUTION_FAILED, EventType.EXECUTION_CANCELLED}
-)
-"""The last event of an execution is one of these."""
-
 OF_EXECUTION = {
     Status.RUNNING: EventType.EXECUTION_RESUMED,
     Status.PAUSED: EventType.EXECUTION_PAUSED,

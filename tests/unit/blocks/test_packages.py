@@ -54,7 +54,7 @@ def test_the_blocks_of_a_named_package_come_after_our_own(install: Callable[...,
     registry = make_registry(BlockChoice(packages=(name,)))
 
     assert [block.name for block in registry][len(BLOCK_CLASSES) :] == ["ShoutBlock", "WhisperBlock"]
-    assert registry.is_enabled("shout_block")
+    assert not registry.require("shout_block").off_because
 
 
 def test_an_entry_point_may_be_a_block_itself(install: Callable[..., None]) -> None:
@@ -68,7 +68,7 @@ def test_a_block_of_a_package_can_be_turned_off(install: Callable[..., None]) ->
 
     registry = make_registry(BlockChoice(packages=(NAME,), disabled=frozenset({"shout_block"})))
 
-    assert not registry.is_enabled("ShoutBlock")
+    assert registry.require("ShoutBlock").off_because
     with pytest.raises(BlockDisabled, match="ShoutBlock"):
         registry.require_enabled("ShoutBlock")
 
@@ -141,7 +141,7 @@ def test_a_block_that_needs_a_setting_is_off_until_it_is_made() -> None:
     assert BlockRegistry([Careful()]).require("Careful").off_because == (
         "Careful is off until PERDURE_CAREFUL is set"
     )
-    assert BlockRegistry([Careful()], settings={"PERDURE_CAREFUL"}).is_enabled("Careful")
+    assert not BlockRegistry([Careful()], settings={"PERDURE_CAREFUL"}).require("Careful").off_because
 
 
 def test_turning_off_what_there_is_not_refuses_the_start() -> None:

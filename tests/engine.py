@@ -283,14 +283,15 @@ class Engine:
 async def make_engine(client: Client, database_url: str) -> AsyncIterator[Engine]:
     """Make an engine on a running stack."""
     await migrate(database_url)
-    pool = await asyncpg.create_pool(plain_url(database_url), min_size=1, max_size=4, init=_use_json)
+    pool = await asyncpg.create_pool(plain_url(database_url), min_size=1, max_size=4, init=use_json)
     try:
         yield Engine(client, pool, database_url)
     finally:
         await pool.close()
 
 
-async def _use_json(connection: asyncpg.Connection[Any]) -> None:
+async def use_json(connection: asyncpg.Connection[Any]) -> None:
+    """Have a connection decode JSON."""
     await connection.set_type_codec("json", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
@@ -123,6 +124,23 @@ class Vault:
             return row, secret
 
     async def _refresh(self, owner: str, credentials_id: uuid.UUID) -> tuple[CredentialsRow, dict[str, Any]]:
+        gained: dict[str, Tokens] = {}
+        # A provider may take a refresh token only once, so tokens are not lost with the connection to the database.
+        row, secret = await wait_out(lambda: self._refresh_locked(owner, credentials_id, gained))
+        if gained:
+            log.info("credentials_refreshed", credentials_id=str(row.id), provider=row.provider)
+        return row, secret
+
+    async def _refresh_locked(
+        self, owner: str, credentials_id: uuid.UUID, gained: dict[str, Tokens]
+    ) -> tuple[CredentialsRow, dict[str, Any]]:
+        """Refresh a token under the lock of its row, unless somebody else has done it.
+
+        Args:
+            owner: Whose it is.
+            credentials_id: Which.
+            gained: What the provider gave, by the refresh token that it was given for; added to.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             row = await credential_uses.lock_credentials(connection, owner, credentials_id)
             if row is None:
@@ -130,20 +148,22 @@ class Vault:
             secret = self._encryption.open(owner, row.id, row.sealed)
             if row.expires_at is None or row.expires_at - REFRESH_BEFORE >= datetime.now(UTC):
                 return row, secret  # somebody else has done it
-            provider = self._oauth.providers.get(row.provider)
-            if provider is None:
-                raise CredentialsMissing(
-                    f"This server does not know how to refresh a login at {row.provider}"
-                )
             note_secrets(_texts_of(row, secret))
-            tokens = await self._oauth.refresh(provider, refresh_token=secret["refresh_token"])
+            tokens = gained.get(secret["refresh_token"])
+            if tokens is None:
+                tokens = gained[secret["refresh_token"]] = await self._ask(row, secret)
             secret, sealed = self._sealed(owner, row, secret, tokens)
             scopes = row.scopes if tokens.scopes is None else list(tokens.scopes)
             await credential_uses.write_refreshed(
                 connection, owner, row, sealed, expires_at=tokens.expires_at, scopes=scopes
             )
-        log.info("credentials_refreshed", credentials_id=str(row.id), provider=row.provider)
-        return row, secret
+        return replace(row, scopes=scopes), secret
+
+    async def _ask(self, row: CredentialsRow, secret: Mapping[str, Any]) -> Tokens:
+        provider = self._oauth.providers.get(row.provider)
+        if provider is None:
+            raise CredentialsMissing(f"This server does not know how to refresh a login at {row.provider}")
+        return await self._oauth.refresh(provider, refresh_token=secret["refresh_token"])
 
     def _sealed(
         self, owner: str, row: CredentialsRow, secret: Mapping[str, Any], tokens: Tokens

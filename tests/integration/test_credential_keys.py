@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -15,9 +17,10 @@ from app.api.auth import issue_token
 from app.blocks.credentials import ApiKey, CredentialsMissing
 from app.encryption.credentials import CredentialsEncryption
 from app.encryption.keys import EncryptionKey
-from app.graph.credentials import CredentialsNeed
+from app.graph.credentials import CredentialsNeed, CredentialsType
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
+from app.secrecy import keeping_secrets
 from tests.credentials import keep
 from tests.engine import Engine, make_engine
 from tests.rest_api import SECRET, RestApi, run_api
@@ -136,3 +139,41 @@ async def _create(client: httpx.AsyncClient) -> httpx.Response:
     return await client.post(
         "/api/credentials", json={"provider": "acme", "type": "api_key", "api_key": "a secret"}
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "provider", "given", "sent"),
+    [
+        ("api_key", "acme", {"api_key": "a-long-key"}, "a-long-key"),
+        (
+            "user_password",
+            "acme",
+            {"username": "ada", "password": "a-password"},
+            base64.b64encode(b"ada:a-password").decode(),
+        ),
+        ("host_scoped", "http", {"host": "a.test", "headers": {"X-Key": "a-header"}}, "a-header"),
+        (
+            "host_scoped",
+            "http",
+            {"host": "a.test", "headers": {"Authorization": "Bearer a-token"}},
+            "a-token",
+        ),
+    ],
+)
+async def test_what_is_opened_is_hidden_in_the_form_in_which_it_is_sent(
+    engine: Engine,
+    client: Client,
+    vault_of: Callable[..., Vault],
+    kind: str,
+    provider: str,
+    given: dict[str, Any],
+    sent: str,
+) -> None:
+    async with api_with(engine, client, NEW) as api, api.caller() as alice:
+        body = {"type": kind, "provider": provider, **given}
+        created = await alice.post("/api/credentials", json=body)
+    kept = created.json()["id"]
+    with keeping_secrets() as secrets:
+        need = CredentialsNeed((provider,), (CredentialsType(kind),))
+        await vault_of(NEW).require(await owner_of(engine, kept), kept, need)
+    assert secrets.scrub(f"<{sent}>") == "<[hidden]>"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -18,17 +20,21 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from temporalio.client import Client
 
-from app.activities.vault import Vault
+from app.activities.vault import REFRESHING_AT_ONCE, Vault
 from app.blocks.credentials import CredentialsMissing, OAuth2Token
-from app.encryption.credentials import CredentialsEncryption
+from app.database import plain_url
+from app.encryption.credentials import CredentialsEncryption, Sealed
 from app.errors import BlockUnavailable
 from app.graph.credentials import CredentialsNeed, CredentialsType
+from app.models import credential_uses
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
 from app.outbound.oauth_providers import OAuthProvider
+from app.secrecy import keeping_secrets
 from tests.credentials import keep
-from tests.engine import KEYS, Engine
+from tests.engine import KEYS, Engine, use_json
 from tests.rest_api import RestApi, run_api
+from tests.stack import eventually
 from tests.stubs import Served
 
 NEED = CredentialsNeed(("acme",), (CredentialsType.OAUTH2,))
@@ -43,6 +49,8 @@ class Provider(Served):
         super().__init__(Starlette(routes=[Route("/token", self._answer, methods=["POST"])]))
         self.asked: list[dict[str, str]] = []
         self.status = 200
+        self.let_go = asyncio.Event()
+        self.let_go.set()
         self.answer: dict[str, Any] = {
             "access_token": "fresh-access",
             "refresh_token": "fresh-refresh",
@@ -53,6 +61,7 @@ class Provider(Served):
     async def _answer(self, request: Request) -> JSONResponse:
         form = await request.body()
         self.asked.append({name: values[0] for name, values in parse_qs(form.decode()).items()})
+        await self.let_go.wait()
         return JSONResponse(self.answer, self.status)
 
     @property
@@ -222,3 +231,149 @@ async def test_a_provider_that_is_away_is_asked_again_later(
     token = await vault.require(owner, kept, NEED)
     assert isinstance(token, OAuth2Token)
     assert token.access_token == "fresh-access"
+
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%credentials%'
+"""
+
+
+async def keep_expired(client: httpx.AsyncClient, engine: Engine, **more: Any) -> tuple[str, str]:
+    """Keep a token that has to be refreshed; return its owner and its id."""
+    given = {"refresh_token": "old-refresh", "expires_at": LONG_AGO, **more}
+    kept = await keep(client, "oauth2", "old-access", **given)
+    return await owner_of(engine, kept), kept
+
+
+async def test_two_processes_at_once_ask_for_one_token_once(
+    alice: httpx.AsyncClient, engine: Engine, provider: Provider, vault: Vault, other: Vault
+) -> None:
+    owner, kept = await keep_expired(alice, engine)
+    provider.let_go.clear()
+    first = asyncio.create_task(vault.require(owner, kept, NEED))
+    await eventually(lambda: provider.asked)
+    second = asyncio.create_task(other.require(owner, kept, NEED))
+
+    async def has_come() -> bool:
+        return bool(await engine.pool.fetchval(WAITING)) or len(provider.asked) > 1
+
+    await eventually(has_come)
+    provider.let_go.set()
+    assert await first == await second == OAuth2Token("acme", "fresh-access", "", ("read", "mail"))
+    assert len(provider.asked) == 1
+
+
+async def test_new_tokens_are_not_lost_with_the_connection_to_the_database(
+    alice: httpx.AsyncClient, engine: Engine, provider: Provider, vault: Vault
+) -> None:
+    owner, kept = await keep_expired(alice, engine)
+    provider.let_go.clear()
+    refreshing = asyncio.create_task(vault.require(owner, kept, NEED))
+    await eventually(lambda: provider.asked)
+    broken = await engine.pool.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%credentials%'"
+    )
+    assert broken == 1
+    provider.let_go.set()
+    assert await refreshing == OAuth2Token("acme", "fresh-access", "", ("read", "mail"))
+    # The provider may take a refresh token only once.
+    assert [asked["refresh_token"] for asked in provider.asked] == ["old-refresh"]
+    await engine.pool.execute("UPDATE credentials SET expires_at = now() WHERE id = $1", kept)
+    await vault.require(owner, kept, NEED)
+    assert [asked["refresh_token"] for asked in provider.asked] == ["old-refresh", "fresh-refresh"]
+
+
+async def test_what_a_provider_does_not_say_anew_stays(
+    alice: httpx.AsyncClient, engine: Engine, provider: Provider, vault: Vault
+) -> None:
+    owner, kept = await keep_expired(alice, engine)
+    provider.answer = {"access_token": "fresh-access", "expires_in": 1}
+    for _ in range(2):
+        token = await vault.require(owner, kept, NEED)
+        assert token == OAuth2Token("acme", "fresh-access", "", ("read", "write"))
+    assert [asked["refresh_token"] for asked in provider.asked] == ["old-refresh"] * 2
+
+
+async def test_refreshing_leaves_connections_for_others(
+    alice: httpx.AsyncClient, engine: Engine, provider: Provider
+) -> None:
+    expired = [await keep_expired(alice, engine) for _ in range(REFRESHING_AT_ONCE + 4)]
+    http = OutboundHttp(allowed_private_hosts={"127.0.0.1"})
+    provider.let_go.clear()
+    async with asyncpg.create_pool(
+        plain_url(engine.database_url), min_size=1, max_size=REFRESHING_AT_ONCE + 1, init=use_json
+    ) as pool:
+        vault = Vault(pool, CredentialsEncryption(KEYS), OAuthClient(http, {"acme": provider.described}))
+        calls = [asyncio.create_task(vault.require(*each, NEED)) for each in expired]
+        used = "SELECT count(*) FROM credentials WHERE user_id = $1 AND last_used_at IS NOT NULL"
+        owner = expired[0][0]
+        await eventually(lambda: len(provider.asked) >= REFRESHING_AT_ONCE)
+        await eventually(lambda: has_used(engine, used, owner, len(expired)))
+        async with asyncio.timeout(60):
+            assert await pool.fetchval("SELECT 1") == 1
+        assert len(provider.asked) == REFRESHING_AT_ONCE
+        provider.let_go.set()
+        await asyncio.gather(*calls)
+    await http.aclose()
+
+
+async def has_used(engine: Engine, query: str, owner: str, count: int) -> bool:
+    return bool(await engine.pool.fetchval(query, owner) == count)
+
+
+async def test_calls_that_wait_for_one_token_do_not_hold_up_another(
+    alice: httpx.AsyncClient, engine: Engine, provider: Provider, vault: Vault
+) -> None:
+    owner, one = await keep_expired(alice, engine)
+    _, two = await keep_expired(alice, engine, refresh_token="another")
+    provider.let_go.clear()
+    calls = [asyncio.create_task(vault.require(owner, one, NEED)) for _ in range(3 * REFRESHING_AT_ONCE)]
+    await eventually(lambda: provider.asked)
+    calls.append(asyncio.create_task(vault.require(owner, two, NEED)))
+    await eventually(lambda: len(provider.asked) == 2)
+    provider.let_go.set()
+    await asyncio.gather(*calls)
+    assert [asked["refresh_token"] for asked in provider.asked] == ["old-refresh", "another"]
+
+
+async def test_old_tokens_are_hidden_while_new_ones_are_asked_for(
+    alice: httpx.AsyncClient, engine: Engine, provider: Provider, vault: Vault
+) -> None:
+    owner, kept = await keep_expired(alice, engine)
+    provider.status, provider.answer = 400, {"error": "invalid_grant"}
+    with keeping_secrets() as secrets, pytest.raises(CredentialsMissing):
+        await vault.require(owner, kept, NEED)
+    assert secrets.scrub("old-access and old-refresh") == "[hidden] and [hidden]"
+
+
+async def test_nobody_locks_refreshes_or_seals_the_credentials_of_somebody_else(
+    alice: httpx.AsyncClient, engine: Engine
+) -> None:
+    owner, kept = await keep_expired(alice, engine)
+    before = await engine.pool.fetchrow("SELECT * FROM credentials WHERE id = $1", kept)
+    row = await credential_uses.use_credentials(engine.pool, owner, uuid.UUID(kept))
+    assert row is not None
+    planted = Sealed("key", b"planted")
+    async with engine.pool.acquire() as connection, connection.transaction():
+        assert await credential_uses.lock_credentials(connection, "somebody else", row.id) is None
+        await credential_uses.write_refreshed(
+            connection, "somebody else", row, planted, expires_at=None, scopes=[]
+        )
+    await credential_uses.reseal_credentials(engine.pool, "somebody else", row, planted)
+    after = await engine.pool.fetchrow("SELECT * FROM credentials WHERE id = $1", kept)
+    assert (after["secret"], after["scopes"]) == (before["secret"], before["scopes"])
+
+
+async def test_a_secret_that_has_changed_is_not_sealed_anew_as_it_was(
+    alice: httpx.AsyncClient, engine: Engine
+) -> None:
+    owner, kept = await keep_expired(alice, engine)
+    row = await credential_uses.use_credentials(engine.pool, owner, uuid.UUID(kept))
+    assert row is not None
+    await alice.patch(f"/api/credentials/{kept}", json={"access_token": "changed"})
+    await credential_uses.reseal_credentials(engine.pool, owner, row, Sealed("key", b"as it was"))
+    now = await credential_uses.use_credentials(engine.pool, owner, row.id)
+    assert now is not None
+    assert now.sealed.content != b"as it was"

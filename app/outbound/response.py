@@ -18,10 +18,9 @@ MAX_RETRY_AFTER_SECONDS = 3_600.0
 """However long a server asks for, a call is not put off further than this."""
 
 _CHARSET = re.compile(
-    r"charset\s*=\s*[\"']?((?:utf|iso-?8859|us-ascii|windows|cp|gb|big5|euc|shift|koi8)[\w.-]*)",
+    r"(?:charset|encoding)\s*=\s*[\"']?((?:utf|iso-?8859|us-ascii|windows|cp|gb|big5|euc|shift|koi8)[\w.-]*)",
     re.IGNORECASE,
 )
-"""Charsets of the web. Python knows stranger codecs, some of them slow enough to hold a worker up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ class Response:
     @property
     def text(self) -> str:
         """Return the body as text, in the charset that the server names, else UTF-8."""
-        charset = _CHARSET.search(self.headers.get("content-type", ""))
+        charset = find_charset(self.headers.get("content-type", ""))
         try:
-            return self.body.decode(charset[1] if charset else "utf-8", errors="replace")
+            return self.body.decode(charset or "utf-8", errors="replace")
         except LookupError:
             return self.body.decode(errors="replace")
 
@@ -73,6 +72,15 @@ class Response:
             RecursionError: It is nested too deeply.
         """
         return json.loads(self.body, parse_float=_finite, parse_constant=_finite)
+
+
+def find_charset(declaration: str) -> str | None:
+    """Return the charset that a content type or an XML declaration names, or None when it is none of the web.
+
+    Python knows stranger codecs, some of them slow enough to hold a worker up.
+    """
+    found = _CHARSET.search(declaration)
+    return found[1] if found else None
 
 
 _GZIP_MAGIC = b"\x1f\x8b"

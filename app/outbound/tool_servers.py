@@ -87,7 +87,9 @@ class ToolServer:
         try:
             answer = _result_of(response)
         except BlockError as error:
-            raise (_GreetingRefused if _message_of(response).get("error") else error) from error
+            if _message_of(response).get("error"):
+                raise _GreetingRefused from error
+            raise
         self._session = response.headers.get("mcp-session-id", "")
         version = answer.get("protocolVersion")
         self._version = version if isinstance(version, str) else GREETED_VERSION

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import calendar
+import codecs
+import contextlib
 import hashlib
 import io
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +19,7 @@ from app.blocks.context import Scope
 from app.blocks.library.web import complete_url
 from app.errors import BlockLimitExceeded, BlockUnavailable
 from app.graph.signature import Effect
+from app.outbound.response import find_charset
 
 if TYPE_CHECKING:
     from app.blocks.context import BlockContext
@@ -27,6 +30,15 @@ MAX_ENTRIES = 1_000
 MAX_FEED_BYTES = 4 * 1024 * 1024
 """Reading that much takes some ten seconds."""
 REQUEST_TIMEOUT_SECONDS = 60.0
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"<\0?\0": "utf-16-le",
+    b"\0<\0?": "utf-16-be",
+}
+"""How a feed begins that is in one of these charsets. The longer ones first."""
 
 
 class FeedEntry(BaseModel):
@@ -153,11 +165,12 @@ def _read_feed(response: Response, now: datetime) -> list[tuple[str, FeedEntry]]
     # Loading it takes 200 ms, and most workers never read a feed.
     import feedparser  # noqa: PLC0415
 
-    # Not the bytes themselves: those it would take for the name of a file of this machine.
+    # Not the bytes themselves: those it would take for the name of a file of this machine. And in UTF-8, which it
+    # then tries first: else it takes any charset that the feed names and Python knows, also those that take hours.
     feed = feedparser.parse(
-        io.BytesIO(response.body),
+        io.BytesIO(_text_of(response).encode(errors="replace")),
         response_headers={
-            "content-type": response.headers.get("content-type", ""),
+            "content-type": "application/xml; charset=utf-8",
             "content-location": response.url,
         },
     )
@@ -178,6 +191,18 @@ def _read_feed(response: Response, now: datetime) -> list[tuple[str, FeedEntry]]
             ),
         )
     return list(found.items())
+
+
+def _text_of(response: Response) -> str:
+    """Return a feed as text, in the first charset that fits: its own, as far as it says, or a usual one."""
+    beginning = response.body[:200]
+    marked = next((charset for mark, charset in _MARKS.items() if beginning.startswith(mark)), None)
+    declaration = beginning.decode("ascii", "replace") if beginning.lstrip()[:5] == b"<?xml" else ""
+    named = [find_charset(response.headers.get("content-type", "")), find_charset(declaration)]
+    for charset in filter(None, [marked, *named, "utf-8"]):
+        with contextlib.suppress(UnicodeError, LookupError):
+            return response.body.decode(charset)
+    return response.body.decode("windows-1252", errors="replace")
 
 
 def _moment_of(parsed: Any) -> datetime | None:

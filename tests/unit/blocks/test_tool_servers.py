@@ -172,8 +172,10 @@ async def test_a_server_that_lets_nobody_in_is_an_error_that_says_so(stub: StubS
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"[" * 100_000, b'{"result": 3}'])
 async def test_a_server_that_speaks_something_else_is_an_error(stub: StubServer, body: bytes) -> None:
     stub.answers["/mcp"] = Answer(body=body)
-    with pytest.raises(BlockError, match="MCP"):
+    with pytest.raises(BlockError, match="MCP") as failure:
         await call(f"{stub.url}/mcp", selected_tool="do")
+    # An error that is its own cause cannot be told to Temporal.
+    assert failure.value.__cause__ is None
 
 
 async def test_a_greeting_that_breaks_off_has_done_nothing(stub: StubServer) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,15 +12,9 @@ from app.errors import BlockLimitExceeded, BlockUnavailable
 from app.outbound.addresses import AddressRefused
 from app.outbound.http import OutboundHttp
 from tests.unit.blocks.contexts import MemoryOfOne, make_context
-from tests.unit.blocks.stub_server import Answer, StubServer, running_server
+from tests.unit.blocks.stub_server import Answer, StubServer
 
 block = ReadRSSFeedBlock()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
 
 
 def item(name: str, *, minutes_ago: float | None = 1) -> str:
@@ -164,6 +157,44 @@ async def test_a_feed_of_many_megabytes_is_not_read(server: StubServer) -> None:
 
 async def test_a_feed_that_is_gone_has_no_entries(server: StubServer) -> None:
     assert await read(server) == []
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "zlib_codec", "nonsense"])
+async def test_a_charset_that_is_none_of_the_web_is_not_believed(server: StubServer, charset: str) -> None:
+    # Of half a megabyte in punycode a worker would read for a minute.
+    news = feed(item("one")).body.decode() + "<!-- \\ud800 x-" + "z9" * 250_000 + "-->"
+    declared = news.replace('version="1.0"', f'version="1.0" encoding="{charset}"')
+    for body, content_type in (
+        (news.encode(), f"application/xml; charset={charset}"),
+        (declared.encode(), "application/xml"),
+        (declared.encode("utf-16"), "application/xml"),
+    ):
+        server.answers["/feed"] = Answer(body=body, headers={"content-type": content_type})
+        assert titles(await read(server)) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("charset", "content_type", "declaration"),
+    [
+        ("utf-8", "text/plain", ""),
+        ("utf-8-sig", "text/xml", ""),
+        ("utf-16", "application/rss+xml", ""),
+        ("utf-16-be", "application/rss+xml", "utf-16"),
+        ("iso-8859-1", "application/rss+xml; charset=ISO-8859-1", ""),
+        ("iso-8859-15", "application/rss+xml", "iso-8859-15"),
+        ("windows-1252", "application/rss+xml; charset=utf-8", ""),
+        ("gb2312", "text/xml; charset=gb2312", ""),
+    ],
+)
+async def test_a_feed_is_read_in_its_own_charset(
+    server: StubServer, charset: str, content_type: str, declaration: str
+) -> None:
+    title = "中文" if charset == "gb2312" else "Füße"
+    text = feed(item(title)).body.decode()
+    if declaration:
+        text = text.replace('version="1.0"', f'version="1.0" encoding="{declaration}"', 1)
+    server.answers["/feed"] = Answer(body=text.encode(charset), headers={"content-type": content_type})
+    assert titles(await read(server)) == [title]
 
 
 async def test_entities_of_the_document_are_not_opened(server: StubServer) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from app.outbound.http import OutboundHttp
 from app.outbound.services import WebServices
 from tests.unit.blocks.contexts import GivenCredentials, make_context
 from tests.unit.blocks.public_web import public_web
-from tests.unit.blocks.stub_server import Answer, StubServer, running_server
+from tests.unit.blocks.stub_server import Answer, StubServer
 
 JINA = GivenCredentials(credentials=ApiKey("jina", "key-of-jina"))
 PAGE = """<!doctype html><html><head><title>On snails</title><script>var hidden = 1</script></head><body>
@@ -31,12 +30,6 @@ PAGE = """<!doctype html><html><head><title>On snails</title><script>var hidden 
 been seen looking for a flat. They are slow, but they are never late.</p><h2>Their food</h2><p>Most snails eat leaves,
 and some of them eat <a href="/other">other snails</a>, about which the others do not like to speak at all.</p>
 <ul><li>lettuce</li><li>cabbage</li></ul></article><footer>Imprint, cookies, and so on</footer></body></html>"""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
 
 
 async def run(

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,6 @@ from tests.unit.blocks.contexts import MemoryFiles, make_context
 from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
 HTML = {"content-type": "text/html"}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
 
 
 async def shoot(

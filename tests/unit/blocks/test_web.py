@@ -20,12 +20,6 @@ block = SendWebRequestBlock()
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
-
-
-@pytest.fixture
 async def http(server: StubServer) -> AsyncIterator[OutboundHttp]:
     client = OutboundHttp(allowed_private_hosts=["127.0.0.1"])
     yield client

@@ -12,13 +12,10 @@ import psutil
 import pytest
 
 from app.code_sandbox.bubblewrap import BubblewrapSandbox
-from app.code_sandbox.jobs import Job, Language, Outcome
+from app.code_sandbox.jobs import Job, Language
 from app.errors import BlockError, BlockLimitExceeded
 from tests.stack import eventually
-
-
-async def python(sandbox: BubblewrapSandbox, code: str, seconds: float = 60.0) -> Outcome:
-    return await sandbox.run(Job(Language.PYTHON, code, timeout_seconds=seconds))
+from tests.unit.code_sandbox.running import python
 
 
 async def test_the_last_expression_of_python_code_is_its_result(sandbox: BubblewrapSandbox) -> None:

@@ -22,7 +22,7 @@ from tests.unit.blocks.model_server import (
     says_as_anthropic,
     writes,
 )
-from tests.unit.blocks.stub_server import Answer, StubServer, running_server
+from tests.unit.blocks.stub_server import Answer, StubServer
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 SCHEMA: dict[str, Any] = {
@@ -31,12 +31,6 @@ SCHEMA: dict[str, Any] = {
     "required": ["city"],
 }
 WEATHER = Tool("weather", "What the weather will be.", SCHEMA)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
 
 
 @pytest.fixture

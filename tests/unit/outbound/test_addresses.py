@@ -53,12 +53,6 @@ class Wire(httpcore2.AsyncNetworkBackend):
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
-
-
-@pytest.fixture
 async def http(server: StubServer) -> AsyncIterator[OutboundHttp]:
     client = OutboundHttp(allowed_private_hosts=[f"127.0.0.1:{server.port}"], limit_bytes=100_000)
     yield client

@@ -13,7 +13,7 @@ import pytest
 from app.errors import BlockUnavailable
 from app.outbound.addresses import AddressRefused
 from app.outbound.http import OutboundHttp
-from tests.unit.blocks.stub_server import Answer, StubServer, running_server
+from tests.unit.blocks.stub_server import Answer, StubServer
 from tests.unit.outbound.test_addresses import PUBLIC, Wire
 
 
@@ -65,12 +65,6 @@ async def names(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
     monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
     yield server
     transport.close()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
 
 
 async def test_a_name_is_asked_once_and_what_was_checked_is_what_is_connected_to(

@@ -12,12 +12,6 @@ from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[StubServer]:
-    async with running_server() as stub:
-        yield stub
-
-
-@pytest.fixture
 async def client(server: StubServer) -> AsyncIterator[httpx2.AsyncClient]:
     transport = CheckedTransport(allowed_private_hosts=[f"127.0.0.1:{server.port}"], limit_bytes=1_000)
     async with httpx2.AsyncClient(transport=transport) as opened:

@@ -113,8 +113,14 @@ def test_every_module_that_the_architecture_names_exists() -> None:
     text = (ROOT / "docs/architecture.md").read_text().split("## Where what lives")[1]
     for row in re.findall(r"^\| (`app/.+?) \|", text, re.MULTILINE):
         first, *others = re.findall(r"`([\w/.]+)`", row)
-        for name in (first, *(f"{Path(first).parent}/{other}" for other in others)):
+        for name in (first, *(each if "app/" in each else f"{Path(first).parent}/{each}" for each in others)):
             assert (ROOT / name).exists(), name
+
+
+def test_the_architecture_names_every_package() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().split("## Where what lives")[1]
+    packages = {f"app/{path.parent.name}/" for path in (ROOT / "app").glob("*/__init__.py")}
+    assert packages <= set(re.findall(r"`(app/\w+/)`", text))
 
 
 def test_the_readme_shows_the_first_graph_as_it_is() -> None:

@@ -29,7 +29,7 @@ async def counted_attempt(*, heartbeat_seconds: float) -> AsyncIterator[int]:
             worker tries it under the same number.
     """
     info = activity.info()
-    handed_back = int(info.heartbeat_details[0]) if info.heartbeat_details else 0
+    handed_back = count_handed_back()
     beating = asyncio.create_task(_beat(handed_back, heartbeat_seconds))
     try:
         yield info.attempt - handed_back
@@ -46,6 +46,12 @@ async def counted_attempt(*, heartbeat_seconds: float) -> AsyncIterator[int]:
         ) from None
     finally:
         await end_task(beating)
+
+
+def count_handed_back() -> int:
+    """Return how many tries of the activity that runs here were no attempts."""
+    details = activity.info().heartbeat_details
+    return int(details[0]) if details else 0
 
 
 async def _beat(handed_back: int, every_seconds: float) -> None:

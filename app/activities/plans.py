@@ -128,7 +128,7 @@ class PlanCache:
         """Return a plan.
 
         Raises:
-            NotFound: There is no such plan, or a block of it is unknown to this worker.
+            NotFound: There is no such plan.
         """
         if plan_hash not in self._plans:
             async with self._lock:
@@ -140,7 +140,7 @@ class PlanCache:
         return self._plans[plan_hash]
 
     async def find(self, plan_hash: str) -> LoadedPlan | None:
-        """Return a plan, or None when there is no such plan that this worker can read."""
+        """Return a plan, or None when there is none."""
         try:
             return await self.require(plan_hash)
         except NotFound:
@@ -160,10 +160,15 @@ class PlanCache:
         return LoadedPlan(document, plan, nodes, pack(document) if is_large else "")
 
     def _block_of(self, configuration: Mapping[str, Any], planned: PlanNode) -> Block:
-        """Return a node's block. A placeholder stays one, since its lane is in the plan, and so in histories."""
+        """Return a node's block. A placeholder stays one, since its lane is in the plan, and so in histories.
+
+        Of a block that this worker does not have, the node alone fails, not all executions with one. Its remote calls
+        wait for a worker that has it (`app.activities.missing_blocks`). What is pure does not: waves are carried out
+        where the workflow is, and a block that has been taken away for good would have it stand still.
+        """
         block_id = configuration["block_id"]
         if planned.block != PLACEHOLDER.name:
-            return self._registry.require(block_id)
+            return self._registry.get(block_id) or PlaceholderBlock(planned.block)
         missing = configuration["metadata"].get(MISSING_BLOCK) or block_id
         return PlaceholderBlock(str(missing), exists_now=self._registry.get(block_id) is not None)
 

@@ -12,6 +12,7 @@ from app.activities.block_calls import BlockCalls
 from app.activities.contexts import Contexts
 from app.activities.engine import PostgresEngineActivities
 from app.activities.holds import Hold
+from app.activities.missing_blocks import hand_back
 from app.activities.nesting import NestedGraphs
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
@@ -78,6 +79,7 @@ def make_activities(
         of_blocks=[
             *(calls.activity_for(block) for block in registry if isinstance(block, RemoteBlock)),
             trials.execute_block,
+            hand_back,
         ],
         of_engine=[*_of_engine(engine), settling.settle_execution, *_of_reconciler(reconciling)],
     )

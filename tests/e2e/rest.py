@@ -18,14 +18,16 @@ def node(name: str, block: str, /, **constants: Any) -> dict[str, Any]:
     return {"id": name, "block_id": block, "input_default": constants, "metadata": metadata}
 
 
-def link(text: str) -> dict[str, str]:
-    """Return a link from `a.out -> b.in`."""
-    (source_id, source_name), (sink_id, sink_name) = (end.strip().split(".", 1) for end in text.split("->"))
+def link(text: str) -> dict[str, Any]:
+    """Return a link from `a.out -> b.in`, or a static one from `a.out => b.in`."""
+    arrow = "=>" if "=>" in text else "->"
+    (source_id, source_name), (sink_id, sink_name) = (end.strip().split(".", 1) for end in text.split(arrow))
     return {
         "source_id": source_id,
         "source_name": source_name,
         "sink_id": sink_id,
         "sink_name": sink_name,
+        **({"is_static": True} if arrow == "=>" else {}),
     }
 
 

@@ -13,8 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.fault.harness.faults import GROUPS
-from tests.fault.harness.rounds import RoundReport, plan_round, run_round
+from tests.fault.harness.reports import RoundReport
+from tests.fault.harness.rounds import plan_round, run_round
 from tests.fault.harness.system import run_system
+
+MADE_AGAIN = (
+    "no_recorded_completion_is_made_again",
+    "no_attempt_asks_twice",
+    "no_recorded_answer_is_asked_for_again",
+    "no_attempt_asks_a_model_twice",
+)
+"""Invariants: what was done is not done again."""
 
 
 def main() -> int:
@@ -95,9 +104,11 @@ def _show_table(reports: Sequence[RoundReport], *, seconds: float) -> None:
         ("refused requests", sum(report.refusals for report in reports)),
         ("attempts that were repeated", sum(report.retries for report in reports)),
         ("attempts that found their work done", sum(report.found_on_record for report in reports)),
+        ("questions to models", sum(report.questions for report in reports)),
+        ("  asked again", sum(report.asked_again for report in reports)),
         ("hand-overs to a next run", sum(report.hand_overs for report in reports)),
         ("lost", broken["it_has_ended_once"]),
-        ("made again", broken["no_recorded_completion_is_made_again"] + broken["no_attempt_asks_twice"]),
+        ("made again", sum(broken[name] for name in MADE_AGAIN)),
         ("broken invariants", sum(broken.values())),
         *((f"  {name}", count) for name, count in sorted(broken.items())),
         ("slowest recovery, s", f"{max((report.recovery_seconds for report in reports), default=0):.1f}"),

@@ -37,6 +37,8 @@ class Client:
     """Answers that an API must never give."""
     refusals: int = 0
     """How often an API said 503, or nothing."""
+    credentials_id: str = ""
+    """Of the credentials that its executions use."""
 
     async def __aenter__(self) -> Self:
         token = issue_token(JWT_SECRET, email=self.user)
@@ -127,4 +129,7 @@ class Client:
                 return
             async for line in response.aiter_lines():
                 if line.startswith("data:"):
-                    events.append(json.loads(line[5:]))  # noqa: PERF401 - what came before a break stays
+                    event = json.loads(line[5:])
+                    # What a model writes is shown while it does, and is no event of the log.
+                    if "seq" in event:
+                        events.append(event)

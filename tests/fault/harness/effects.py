@@ -18,6 +18,8 @@ from starlette.routing import Route
 
 from tests.stubs import _Stub
 
+SECRET = "a secret of the fault suite that only its credentials hold"
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -38,12 +40,15 @@ class World(_Stub):
     """A server with one path, `/work`, which takes `{"number": …}` and gives another number.
 
     The query says how: `delay` seconds pass first; the first `flaky` requests of a key get a 503; `keep` gives the same
-    number back; `items` adds a list of that length, `blob` a text of that many bytes; `status` is the status to answer.
+    number back; `items` adds a list of that length, `blob` a text of that many bytes; `status` is the status to answer;
+    `secret` asks for the header `X-Secret`, without which it is 401.
     """
 
     def __init__(self) -> None:
         super().__init__([Route("/work", self._work, methods=["POST"])])
         self.effects: list[Effect] = []
+        self.strangers: list[str] = []
+        """The keys of requests that had to bring the secret and did not."""
         self._arrived = asyncio.Condition()
         self._seen: Counter[str] = Counter()
 
@@ -64,6 +69,9 @@ class World(_Stub):
         async with self._arrived:
             self._arrived.notify_all()
         wanted = request.query_params
+        if "secret" in wanted and request.headers.get("x-secret") != SECRET:
+            self.strangers.append(key)
+            return JSONResponse({"error": "who are you"}, 401)
         await asyncio.sleep(float(wanted.get("delay", 0)))
         if seen <= int(wanted.get("flaky", 0)):
             return JSONResponse({"error": "try again"}, 503)

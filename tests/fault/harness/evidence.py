@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from typing import Any
 from temporalio.client import Client as Temporal
 from temporalio.client import WorkflowHistory
 
+from tests.fault.harness.answers import list_answers
+from tests.fault.harness.cases import Case
 from tests.fault.harness.clients import Client
 from tests.fault.harness.effects import Effect
-from tests.fault.harness.graphs import Case
+from tests.fault.harness.models import Question
+from tests.fault.harness.system import System
 
 Document = Mapping[str, Any]
 
@@ -51,6 +54,10 @@ class Evidence:
     nodes: Sequence[Document]
     events: Sequence[Document]
     effects: Sequence[Effect]
+    questions: Sequence[Question]
+    """What its nodes have asked a model."""
+    answers: Document
+    """When each answer was recorded, in seconds since the epoch, by the key of its question."""
     temporal_status: str
     histories: Sequence[WorkflowHistory]
     """Of each run, if it was continued as new."""
@@ -74,8 +81,12 @@ class Evidence:
 
     def effects_of(self, node: Document, n: int) -> list[Effect]:
         """Return the requests of one node execution."""
-        key = f"{self.witness.execution_id}:{node['node_id']}:{n}"
+        key = self.key_of(node, n)
         return [effect for effect in self.effects if effect.key == key]
+
+    def key_of(self, node: Document, n: int) -> str:
+        """Return the idempotency key of a node execution."""
+        return f"{self.witness.execution_id}:{node['node_id']}:{n}"
 
     def completions(self) -> dict[str, Document]:
         """Return the events of completed node executions by node execution."""
@@ -122,6 +133,8 @@ class Evidence:
             "nodes": self.nodes,
             "events": self.events,
             "effects": [[effect.key, effect.at] for effect in self.effects],
+            "questions": [astuple(question) for question in self.questions],
+            "answers": self.answers,
         }
         for name, document in documents.items():
             (folder / f"{name}.json").write_text(json.dumps(document, indent=1, default=str))
@@ -138,7 +151,7 @@ async def gather_evidence(
     client: Client,
     temporal: Temporal,
     witness: Witness,
-    effects: Sequence[Effect],
+    system: System,
     *,
     expected: Evidence | None = None,
 ) -> Evidence:
@@ -151,7 +164,9 @@ async def gather_evidence(
         await client.read(path),
         await client.read_all(f"{path}/nodes"),
         await client.read_all(f"{path}/events"),
-        [effect for effect in effects if effect.execution_id == witness.execution_id],
+        [effect for effect in system.world.effects if effect.execution_id == witness.execution_id],
+        [asked for asked in system.model.questions if asked.execution_id == witness.execution_id],
+        await list_answers(system.stack, witness.execution_id),
         description.status.name if description.status is not None else "UNKNOWN",
         await _histories(temporal, witness.execution_id),
         expected,

@@ -1,72 +1,18 @@
-"""Random graphs whose outputs are certain: whatever order things happen in, however often they are tried.
+"""Shapes whose outputs are certain: whatever order things happen in, however often they are tried.
 
-A graph is a chain of shapes, each of which takes a number and gives a number, with branches at the side that end in
-outputs of their own. No two links race for one pin.
+Each takes a number and gives a number, with branches at the side that end in outputs of their own. No two links race
+for one pin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from random import Random
-from typing import Any
-from urllib.parse import urlencode
 
 from tests.e2e import rest
+from tests.fault.harness.sketches import NESTED, ONCE, Sketch
 
-PATIENT = {"retry": {"max_attempts": 100, "initial_seconds": 0.1, "maximum_seconds": 1}}
-"""Faults cost attempts; a graph must not fail by them."""
-ONCE = {"delivery": "at_most_once", "retry": {"max_attempts": 5, "initial_seconds": 0.1}}
-DELAYS_SECONDS = (0, 0, 0, 0.02, 0.05, 0.2, 0.5, 1.5)
-FLAKES = (0, 0, 0, 0, 1, 2)
-NESTED = "nested "
 SENT, LOST = "sent-", "lost-"
 """How the two outputs of a request begin that is never repeated: one of them has a value."""
-
-
-@dataclass
-class Sketch:
-    """A graph in the making."""
-
-    web_url: str
-    random: Random
-    prefix: str = ""
-    """How the ids of its nodes begin."""
-    nodes: list[dict[str, Any]] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    nested: list[dict[str, Any]] = field(default_factory=list)
-    """The graphs that it executes. While none is saved, a node names one by `NESTED` and its number."""
-
-    def add(self, block: str, /, **constants: Any) -> str:
-        """Add a node; return its id."""
-        name = f"{self.prefix}{block.split('_', maxsplit=1)[0]}{len(self.nodes)}"
-        self.nodes.append(rest.node(name, block, **constants))
-        return name
-
-    def link(self, source: str, sink: str) -> None:
-        """Link two pins."""
-        self.links.append(f"{source} -> {sink}")
-
-    def output(self, source: str, name: str = "") -> None:
-        """Let the values of a pin be an output of the graph."""
-        node = self.add("agent_output_block", name=name or f"out{len(self.nodes)}")
-        self.link(source, f"{node}.value")
-
-    def work(self, source: str, *, metadata: dict[str, Any] = PATIENT, **query: Any) -> str:
-        """Add a web request that is set off by a number; return the node's id."""
-        delay, flaky = self.random.choice(DELAYS_SECONDS), self.random.choice(FLAKES)
-        asked = {"delay": delay, "flaky": flaky, **query}
-        url = f"{self.web_url}/work?{urlencode(asked)}"
-        node = self.add("send_web_request_block", url=url, method="POST", metadata=metadata)
-        self.link(source, f"{node}.body_#_number")
-        return node
-
-    def add_number(self, source: str, number: float, operation: str = "Add") -> str:
-        """Calculate with a number; return the pin of the result."""
-        node = self.add("calculator_block", operation=operation, b=number)
-        self.link(source, f"{node}.a")
-        return f"{node}.result"
-
 
 Shape = Callable[[Sketch, str], str]
 """Adds nodes behind a pin that gives a number, and returns a pin that gives a number."""
@@ -221,54 +167,3 @@ SHAPES: Sequence[tuple[Shape, float]] = (
     (unhandled_failure, 0.3),
 )
 """All there are, with how likely each is."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A graph with inputs to run it on."""
-
-    body: dict[str, Any]
-    nested: list[dict[str, Any]]
-    """The graphs that it executes, to be saved before."""
-    inputs: dict[str, Any]
-    shapes: str
-    """What it is made of, for people."""
-    once: frozenset[str]
-    """The nodes whose requests are never repeated."""
-
-    @property
-    def has_reviews(self) -> bool:
-        """Whether somebody has to answer."""
-        return review.__name__ in self.shapes
-
-    def body_with(self, nested_ids: Sequence[str]) -> dict[str, Any]:
-        """Return the graph with the ids of the saved graphs that it executes."""
-        names = {f"{NESTED}{number}": graph_id for number, graph_id in enumerate(nested_ids)}
-        nodes = []
-        for node in self.body["nodes"]:
-            named = {"graph_id": names[graph]} if (graph := node["input_default"].get("graph_id")) else {}
-            nodes.append({**node, "input_default": {**node["input_default"], **named}})
-        return {**self.body, "nodes": nodes}
-
-
-def make_case(random: Random, web_url: str) -> Case:
-    """Return a random graph with random inputs."""
-    sketch = Sketch(web_url, random)
-    entry = sketch.add("agent_input_block", name="number", value=1)
-    text = sketch.add("agent_input_block", name="text", value="")
-    first = sketch.work(f"{entry}.result")
-    sketch.link(f"{text}.result", f"{first}.body_#_blob")
-    source = f"{first}.response_#_number"
-    shapes, weights = zip(*SHAPES, strict=True)
-    chosen = random.choices(shapes, weights, k=random.randint(2, 4))
-    for shape in chosen:
-        source = shape(sketch, source)
-    sketch.output(source, "last")
-    size = random.choice([10, 10, 10, 60_000])
-    return Case(
-        rest.graph(sketch.nodes, sketch.links),
-        sketch.nested,
-        {"number": random.randint(0, 99), "text": "".join(random.choices("abcdefgh ", k=size))},
-        ", ".join(shape.__name__ for shape in chosen),
-        frozenset(node["id"] for node in sketch.nodes if node["metadata"].get("delivery") == "at_most_once"),
-    )

@@ -11,6 +11,7 @@ from tests.e2e.rest import TERMINAL
 from tests.fault.harness.clients import LAST_EVENTS
 from tests.fault.harness.evidence import Evidence, moment_of
 from tests.fault.harness.graphs import LOST, SENT
+from tests.fault.harness.models import Question
 
 ENDS_OF_NODES = {
     f"node_{status}": status.upper() for status in ("completed", "failed", "cancelled", "skipped")
@@ -137,13 +138,21 @@ def no_recorded_completion_is_made_again(evidence: Evidence) -> Iterator[str]:
             )
 
 
+def _is_of(activity_id: str, node_id: str, n: int) -> bool:
+    """Answer whether an activity is a call of a node execution, or one of its turns."""
+    name = f"{node_id}#{n}"
+    return activity_id == name or activity_id.startswith(f"{name}.")
+
+
 def no_attempt_asks_twice(evidence: Evidence) -> Iterator[str]:
     """A node execution makes one request per attempt at most, one in all if it is never repeated, and one at least."""
     attempts, numbers = evidence.attempts(), evidence.numbers()
     for row in evidence.own_nodes:
         n = numbers[row["id"]]
         count = len(evidence.effects_of(row, n))
-        most: float = attempts.get(f"{row['node_id']}#{n}", math.inf)
+        # A conversation has an activity for each of its turns.
+        of_turns = [count for name, count in attempts.items() if _is_of(name, row["node_id"], n)]
+        most: float = max(of_turns, default=math.inf)
         if row["node_id"] in evidence.witness.case.once:
             most = 1
         if count > most:
@@ -164,6 +173,51 @@ def what_is_taken_over_is_not_made_again(evidence: Evidence) -> Iterator[str]:
     again = {effect.key.split(":")[1] for effect in evidence.effects} & taken_over
     if again:
         yield f"it has taken over what {', '.join(sorted(again))} did, and asked again"
+
+
+def no_recorded_answer_is_asked_for_again(evidence: Evidence) -> Iterator[str]:
+    """After an answer of a model was recorded, nobody asks for it who was not already at work on the node."""
+    ends = {
+        evidence.key_of(row, evidence.numbers()[row["id"]]): moment_of(evidence.completions()[row["id"]])
+        for row in evidence.own_nodes
+        if row["id"] in evidence.completions()
+    }
+    for asked in evidence.questions:
+        recorded = min(evidence.answers.get(asked.key, math.inf), ends.get(asked.place, math.inf))
+        begun = [other.at for other in evidence.questions if _is_same_attempt(other, asked)]
+        if min(begun) > recorded + OVERLAP_SECONDS:
+            yield f"{asked.key} was asked by {asked.asker} {asked.at - recorded:.2f} s after its answer was recorded"
+
+
+def _is_same_attempt(question: Question, other: Question) -> bool:
+    return (question.place, question.asker) == (other.place, other.asker)
+
+
+def no_attempt_asks_a_model_twice(evidence: Evidence) -> Iterator[str]:
+    """A question is put once per attempt at most, and what was recorded was asked for."""
+    attempts = evidence.attempts()
+    counts = Counter(asked.key for asked in evidence.questions)
+    for key, count in counts.items():
+        _, node_id, n, *part = key.split(":")
+        turn = f".{part[0]}" if part and part[0].isdigit() else ""
+        most = attempts.get(f"{node_id}#{n}{turn}", math.inf)
+        if count > most:
+            yield f"{key} was asked {count} times in {most:g} attempts"
+    for key in evidence.answers.keys() - counts.keys():
+        yield f"the answer to {key} is recorded, and nobody has asked for it"
+
+
+def its_calls_of_models_are_counted(evidence: Evidence) -> Iterator[str]:
+    """A completed node execution has counted what was recorded, and no more than it has asked."""
+    numbers = evidence.numbers()
+    for row in evidence.own_nodes:
+        key = evidence.key_of(row, numbers[row["id"]])
+        asked = [question for question in evidence.questions if question.place == key]
+        if row["status"] != "COMPLETED" or not asked:
+            continue
+        least, counted = len({question.key for question in asked}), (row["usage"] or {}).get("calls", 0)
+        if not least <= counted <= len(asked):
+            yield f"{key} has counted {counted} calls; {least} different ones were asked, {len(asked)} in all"
 
 
 def temporal_agrees(evidence: Evidence) -> Iterator[str]:
@@ -196,6 +250,9 @@ INVARIANTS: tuple[Invariant, ...] = (
     no_recorded_completion_is_made_again,
     no_attempt_asks_twice,
     what_is_taken_over_is_not_made_again,
+    no_recorded_answer_is_asked_for_again,
+    no_attempt_asks_a_model_twice,
+    its_calls_of_models_are_counted,
     temporal_agrees,
     its_stream_is_its_log,
     its_stop_was_true,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from tests.e2e.rest import TERMINAL
 from tests.fault.harness.clients import Client
@@ -76,7 +77,9 @@ async def _start(client: Client, journey: Journey, witness: Witness, graph_id: s
     """Start it, and again under the same key: the answer is the same execution. Return whether it was accepted."""
     ask = client.ask_once if journey.gives_up else client.ask
     headers = {"Idempotency-Key": witness.key}
-    body = {"inputs": witness.case.inputs}
+    body: dict[str, Any] = {"inputs": witness.case.inputs}
+    if witness.case.secret_key:
+        body["credentials_inputs"] = {witness.case.secret_key: {"id": client.credentials_id}}
     path = f"/api/graphs/{graph_id}/execute"
     response = await ask("POST", path, json=body, headers=headers)
     if response is None:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from app.api.services.identity import execution_id_of
 from app.workflows.graph_execution import GraphExecutionWorkflow
+from tests.fault.harness.answers import count_answers
+from tests.fault.harness.cases import Case, make_case
 from tests.fault.harness.clients import Client
+from tests.fault.harness.effects import SECRET
 from tests.fault.harness.evidence import Evidence, Witness, gather_evidence
 from tests.fault.harness.faults import Fault, Saboteur, plan_faults
-from tests.fault.harness.graphs import Case, make_case
 from tests.fault.harness.invariants import INVARIANTS
 from tests.fault.harness.journeys import Journey, plan_journeys, travel
+from tests.fault.harness.reports import RoundReport
 from tests.fault.harness.system import System
 
 CASES = 4
@@ -41,41 +43,6 @@ class RoundPlan:
     faults: Sequence[Fault]
 
 
-@dataclass
-class RoundReport:
-    """What came of a round."""
-
-    name: str
-    executions: int = 0
-    inflicted: Counter[str] = field(default_factory=Counter)
-    refusals: int = 0
-    seconds: float = 0.0
-    recovery_seconds: float = 0.0
-    """From the last repair to the last end."""
-    found_on_record: int = 0
-    """Attempts that found their work done: each would have been a doubled effect."""
-    retries: int = 0
-    """Attempts beyond the first, those that the graphs ask for included."""
-    hand_overs: int = 0
-    """How often a run of a workflow handed over to the next, because its history was long."""
-    broken: dict[str, list[str]] = field(default_factory=dict)
-    """What each invariant that does not hold says."""
-    timeline: list[str] = field(default_factory=list)
-    folder: Path | None = None
-    """Where the evidence is, when something is broken."""
-
-    def blame(self, invariant: str, sentence: str) -> None:
-        """Note that an invariant is broken."""
-        self.broken.setdefault(invariant, []).append(sentence)
-
-    def __str__(self) -> str:
-        """Return the whole story, for whoever has to find out."""
-        broken = [f"  {name}: {text}" for name, texts in self.broken.items() for text in texts]
-        return "\n".join(
-            [f"round {self.name}", *broken, "what happened:", *self.timeline, f"evidence: {self.folder}"]
-        )
-
-
 def plan_round(
     seed: int,
     number: int,
@@ -84,6 +51,7 @@ def plan_round(
     executions: int,
     faults: int,
     only: Sequence[str] = (),
+    with_models: bool = True,
 ) -> RoundPlan:
     """Return what happens in a round.
 
@@ -94,9 +62,10 @@ def plan_round(
         executions: How many there are.
         faults: How many.
         only: The groups of faults to choose from; all if empty.
+        with_models: Whether some of the graphs ask models and use credentials.
     """
     name = f"{seed}-{number}"
-    cases = [make_case(Random(f"{name} case {k}"), web_url) for k in range(CASES)]
+    cases = [make_case(Random(f"{name} case {k}"), web_url, with_models=with_models) for k in range(CASES)]
     journeys = plan_journeys(Random(f"{name} journeys"), executions, cases=CASES)
     return RoundPlan(
         name,
@@ -111,6 +80,7 @@ async def run_round(system: System, plan: RoundPlan) -> RoundReport:
     began = time.monotonic()
     report = RoundReport(plan.name, executions=len(plan.journeys))
     async with Client(f"round-{plan.name}@example.org", system.api_urls) as client:
+        client.credentials_id = await _keep_secret(client, system)
         graph_ids = [await _save(client, case) for case in plan.cases]
         expected = await _run_without_faults(system, client, plan, graph_ids)
         witnesses = await _run_with_faults(system, client, plan, graph_ids, report)
@@ -119,16 +89,36 @@ async def run_round(system: System, plan: RoundPlan) -> RoundReport:
         _judge([*expected, *evidence, *nested], report)
         await _check_list(client, [*expected, *evidence], witnesses, report)
         await _replay(system, evidence, report)
+        await _delete(system, client, [*expected, *evidence], report)
+        for key in system.world.strangers:
+            report.blame("a secret arrives", f"{key} was asked without it")
         for scandal in client.scandals:
             report.blame("an API never fails", scandal)
         report.refusals = client.refusals
         report.found_on_record = sum(execution.found_on_record() for execution in evidence)
         report.hand_overs = sum(len(execution.histories) - 1 for execution in evidence)
+        report.questions = sum(len(execution.questions) for execution in evidence)
+        report.asked_again = report.questions - len(
+            {asked.key for execution in evidence for asked in execution.questions}
+        )
         report.retries = sum(execution.record["stats"]["retries"] for execution in evidence)
     report.seconds = time.monotonic() - began
     if report.broken:
         _keep(system, report, [*expected, *evidence, *nested])
     return report
+
+
+async def _keep_secret(client: Client, system: System) -> str:
+    body = {
+        "provider": "http",
+        "type": "host_scoped",
+        "host": urlsplit(system.web_url).netloc,
+        "headers": {"X-Secret": SECRET},
+    }
+    response = await client.ask("POST", "/api/credentials", json=body)
+    assert response.status_code == 201, response.text
+    credentials_id: str = response.json()["id"]
+    return credentials_id
 
 
 async def _save(client: Client, case: Case) -> str:
@@ -161,7 +151,7 @@ async def _run_without_faults(
         seen = {witness.execution_id: witness.statuses for witness in witnesses}
         raise AssertionError(f"Without any fault these do not end: {seen}; logs: {system.folder}") from None
     temporal = await system.stack.connect()
-    return [await gather_evidence(client, temporal, witness, system.world.effects) for witness in witnesses]
+    return [await gather_evidence(client, temporal, witness, system) for witness in witnesses]
 
 
 async def _run_with_faults(
@@ -207,7 +197,7 @@ async def _gather(
             witness.execution_id = execution_id
             await travel(client, Journey(0), witness, "")
         same = next(done for done in expected if done.witness.case is witness.case)
-        found.append(await gather_evidence(client, temporal, witness, system.world.effects, expected=same))
+        found.append(await gather_evidence(client, temporal, witness, system, expected=same))
     return found
 
 
@@ -218,7 +208,7 @@ async def _gather_nested(system: System, client: Client, evidence: Sequence[Evid
     found = []
     for row in await client.read_all("/api/executions", trigger="subgraph"):
         witness = Witness(cases[row["parent_id"]], "", row["id"])
-        found.append(await gather_evidence(client, temporal, witness, system.world.effects))
+        found.append(await gather_evidence(client, temporal, witness, system))
     return found
 
 
@@ -259,6 +249,17 @@ async def _replay(system: System, evidence: Sequence[Evidence], report: RoundRep
             result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
             if result.replay_failure is not None:
                 report.blame("histories replay", f"{execution.name}: {result.replay_failure}")
+
+
+async def _delete(system: System, client: Client, evidence: Sequence[Evidence], report: RoundReport) -> None:
+    """What models have answered goes with its execution."""
+    deleted = [execution.witness.execution_id for execution in evidence if execution.answers]
+    for execution_id in deleted:
+        response = await client.ask("DELETE", f"/api/executions/{execution_id}")
+        if response.status_code not in {204, 404}:
+            report.blame("an execution is deleted", f"{execution_id}: {response.status_code} {response.text}")
+    if left := await count_answers(system.stack, deleted):
+        report.blame("an execution is deleted", f"of {deleted} there are {left} answers left")
 
 
 def _keep(system: System, report: RoundReport, evidence: Sequence[Evidence]) -> None:

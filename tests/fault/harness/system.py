@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import make_url
 
 from app.embedded.ports import choose_port
+from tests.fault.harness.answers import date_answers
 from tests.fault.harness.effects import World
+from tests.fault.harness.models import Model
 from tests.fault.harness.proxy import Link, Streams
 from tests.processes import ServerProcess, WorkerProcess, worker_environment
 from tests.stack import Stack
@@ -23,22 +26,26 @@ HEARTBEAT_SECONDS = 3
 EVENTS_PER_RUN = (3_000, 50)
 """By API: what the second one starts hands over from run to run."""
 JWT_SECRET = "a secret of the fault suite that is long enough for HS256"
-LINKS = ("api-postgres", "worker-postgres", "api-temporal", "worker-temporal", "worker-web")
+LINKS = ("api-postgres", "worker-postgres", "api-temporal", "worker-temporal", "worker-web", "worker-model")
 
 
 class System:
     """Everything that may die, by name."""
 
-    def __init__(self, folder: Path, stack: Stack, world: World, links: dict[str, Link]) -> None:
+    def __init__(
+        self, folder: Path, stack: Stack, world: World, model: Model, links: dict[str, Link]
+    ) -> None:
         """Take what runs already; `start` starts the rest."""
         self.folder = folder
         self.stack = stack
         self.world = world
+        self.model = model
         self.links = links
         self.is_evidence = False
         """Whether something was broken, so that the folder is worth keeping."""
         self.api_ports = [choose_port("127.0.0.1", 0, setting="") for _ in range(APIS)]
         self.workers: list[WorkerProcess] = []
+        self._worker_names = itertools.count(1)
         self.apis: list[ServerProcess] = []
 
     @property
@@ -88,7 +95,12 @@ class System:
         return url.render_as_string(hide_password=False)
 
     def _make_worker(self) -> WorkerProcess:
-        return WorkerProcess(self.folder / "workers", self._settings("worker"))
+        own = {
+            "PERDURE_LLM_BASE_URL": f"http://127.0.0.1:{self.links['worker-model'].port}/v1",
+            # By its key the model knows each process.
+            "PERDURE_OPENAI_API_KEY": f"worker{next(self._worker_names)}",
+        }
+        return WorkerProcess(self.folder / "workers", self._settings("worker") | own)
 
     def _make_api(self, number: int) -> ServerProcess:
         own = {
@@ -107,17 +119,20 @@ async def run_system(folder: Path) -> AsyncIterator[System]:
     """Run everything, its logs and data in a folder."""
     async with contextlib.AsyncExitStack() as running:
         stack = await running.enter_async_context(Stack(folder / "stack"))
+        await date_answers(stack)
         world = await running.enter_async_context(World())
+        model = await running.enter_async_context(Model())
         ways = {
             "postgres": lambda: asyncio.open_unix_connection(_postgres_socket(stack)),
             "temporal": lambda: _open_tcp(*stack.temporal_address.split(":")),
             "web": lambda: _open_tcp("127.0.0.1", str(world.port)),
+            "model": lambda: _open_tcp("127.0.0.1", str(model.port)),
         }
         links = {
             name: await running.enter_async_context(Link(name, ways[name.partition("-")[2]]))
             for name in LINKS
         }
-        system = System(folder, stack, world, links)
+        system = System(folder, stack, world, model, links)
         running.callback(system.end)
         await system.start()
         yield system

@@ -33,7 +33,7 @@ class TurnAttempt(Attempt):
 
     _plan: LoadedPlan
     _turn: Turn | None = None
-    _calls: Calls | None = None
+    _end_of_turn: TurnRecord | None = None
 
     def go_on(self, plan: LoadedPlan, turn: Turn | None) -> None:
         """Take the plan, and where the conversation stands.
@@ -77,14 +77,15 @@ class TurnAttempt(Attempt):
 
     def _take(self, pin: str, value: Any) -> None:
         if isinstance(value, Calls):
-            self._calls = value
+            # Here, where what cannot be written down is a failure of the block.
+            self._end_of_turn = self._record_of(value)
             return
         super()._take(pin, value)
 
     async def _end(self) -> NodeResult:
-        if self._calls is None:
+        record = self._end_of_turn
+        if record is None:
             return await super()._end()
-        record = self._record_of(self._calls)
         await self._record(Status.RUNNING, turn=record)
         return _result_of(record)
 

@@ -15,8 +15,9 @@ from app.blocks.conversing import answer, answer_with, list_pending, shorten
 from app.blocks.credentials import CredentialsRef
 from app.blocks.model_block import ANSWER_TOKENS, CHARACTERS_PER_TOKEN, ModelBlock, ask, fill
 from app.blocks.tools import Call, Calls, ToolNode
-from app.errors import BlockError
+from app.errors import BlockError, BlockLimitExceeded
 from app.graph.tools import LAST_TOOL_OUTPUT, TOOLS, tool_pin
+from app.json_values import to_json
 from app.llm.language_models import Completion, Message, Tool, ToolCall
 from app.llm.models import DEFAULT_MODEL, find_model
 
@@ -247,8 +248,8 @@ def _read(wanted: Sequence[ToolCall], tools: Sequence[ToolNode]) -> tuple[list[C
 
 def _parse(arguments: str) -> dict[str, Any] | None:
     try:
-        parsed = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
+        parsed = to_json(json.loads(arguments or "{}"))
+    except (ValueError, RecursionError, BlockLimitExceeded):
         return None
     return parsed if isinstance(parsed, dict) else None
 

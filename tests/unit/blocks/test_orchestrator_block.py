@@ -138,7 +138,10 @@ async def test_the_last_turn_is_said_to_be_the_last(
     assert last.startswith(first)
 
 
-@pytest.mark.parametrize("arguments", ["no json", "[1]", '{"c": 1}', "{}"])
+DEEP = '{"a": ' + "[" * 160 + "]" * 160 + "}"
+
+
+@pytest.mark.parametrize("arguments", ["no json", "[1]", '{"c": 1}', "{}", DEEP])
 async def test_arguments_that_cannot_be_used_are_told_to_the_model(
     models: LanguageModels, language_model: LanguageModelStub, arguments: str
 ) -> None:

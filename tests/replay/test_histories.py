@@ -12,7 +12,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from app.workflows.graph_execution import GraphExecutionWorkflow
 from app.workflows.graph_shard import GraphShardWorkflow
-from tests.replay.recording import HISTORIES, SHAPES
+from tests.replay.recording import HISTORIES
+from tests.replay.shapes import SHAPES
 
 RUNNERS = {"sandboxed": SandboxedWorkflowRunner, "unsandboxed": UnsandboxedWorkflowRunner}
 

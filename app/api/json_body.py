@@ -16,6 +16,8 @@ from app.errors import InvalidRequest, PayloadTooLarge
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 50
 MAX_KEYS = 100_000
+MAX_CONTAINERS = 500_000
+"""Lists and objects. Millions of empty ones fit into a body, and nothing else is done while they are read."""
 MAX_DIGITS = 1_000
 LISTS_WITH_LIMITS = ("nodes", "links")
 """The fields of the entries of these lists are not counted as keys: how many entries there may be is limited itself."""
@@ -25,6 +27,8 @@ DRAINED_BYTES = 3 * MAX_BYTES
 
 # Cheap signs in the text that a string may hold what is refused; only then strings are looked at.
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+# Also one that does not end, so that whatever stands in it is looked at once.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _REFUSED_IN_STRINGS = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -55,6 +59,7 @@ def parse_json(body: bytes) -> Any:
     Raises:
         InvalidRequest: It is no JSON, or JSON that is not taken.
     """
+    _check_containers(body)
     try:
         text = body.decode("utf-8")
         value = json.loads(
@@ -70,6 +75,16 @@ def parse_json(body: bytes) -> Any:
         raise InvalidRequest("The body is not valid JSON") from error
     _check(value, is_suspicious=_SUSPICIOUS.search(body) is not None)
     return value
+
+
+def _check_containers(body: bytes) -> None:
+    # Most bodies have few brackets, in their texts or outside, and are not looked at twice.
+    if _count_brackets(body) > MAX_CONTAINERS and _count_brackets(_STRING.sub(b"", body)) > MAX_CONTAINERS:
+        raise InvalidRequest(f"The body has more than {MAX_CONTAINERS} lists and objects")
+
+
+def _count_brackets(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.json_body import MAX_BYTES, MAX_DEPTH, MAX_KEYS, parse_json, read_bounded
+from app.api.json_body import MAX_BYTES, MAX_CONTAINERS, MAX_DEPTH, MAX_KEYS, parse_json, read_bounded
 from app.errors import InvalidRequest, PayloadTooLarge
 
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
@@ -105,6 +105,25 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
     for _ in range(size // 1024):
         yield b"x" * 1024
     yield b"x" * (size % 1024)
+
+
+@pytest.mark.parametrize("container", ["[]", "{}"])
+def test_lists_and_objects_are_bounded(container: str) -> None:
+    most = "[" + f"{container}," * (MAX_CONTAINERS - 2) + f"{container}]"
+    assert len(parse_json(most.encode())) == MAX_CONTAINERS - 1
+    with pytest.raises(InvalidRequest, match="lists and objects"):
+        parse_json(f"[{most}]".encode())
+
+
+@pytest.mark.parametrize("text", ["[{" * MAX_CONTAINERS, '"[' * MAX_CONTAINERS, "\\[" * MAX_CONTAINERS])
+def test_brackets_in_texts_are_no_lists_or_objects(text: str) -> None:
+    assert parse_json(json.dumps({"a": text}).encode()) == {"a": text}
+
+
+@pytest.mark.parametrize("body", ['"' + '\\"[' * 2_000_000, '"' + "[" * 6_000_000 + "\\", '"[' * 2_000_001])
+def test_texts_without_an_end_are_refused_in_bounded_time(body: str) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_json(body.encode())
 
 
 async def test_a_body_of_the_greatest_size_is_read() -> None:

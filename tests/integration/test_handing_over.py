@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
 from typing import Any
 
+from temporalio.service import RPCError
+
 from app.blocks.context import BlockContext
-from tests.engine import Engine, limited, make_graph
+from tests.engine import Engine, Many, limited, make_graph
 from tests.integration.test_long_executions import OUTPUT, PROBE, assert_whole, remote_chain, runs_of
 from tests.stack import eventually
 
@@ -47,6 +51,54 @@ async def test_a_timer_that_rang_during_a_pause_is_heard_by_the_next_run(engine:
         await handle.execute_update("resume")
         record = await engine.end(handle)
     assert record.outputs == {"rang": ["timer finished"]}
+    assert_whole(record)
+
+
+async def test_what_a_terminated_shard_has_done_is_known_to_the_next_run(engine: Engine) -> None:
+    gate = asyncio.Event()
+
+    async def gated(value: Any, _: BlockContext) -> Any:
+        # Of the first 65, which go into a shard; the rest is too little for another.
+        if value % 10 == 9 and value < 60:
+            await gate.wait()
+        return value
+
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(130))
+    engine.probe.functions["gated"] = gated
+    nodes: dict[str, Any] = {
+        "many": (PROBE, {"name": "many"}),
+        "each": (PROBE, {"name": "gated"}),
+        "out": (OUTPUT, {"name": "y"}),
+    }
+    graph = make_graph(nodes, ["many.out -> each.value", "each.out -> out.value"])
+    async with engine.worker(), asyncio.timeout(100):
+        handle = await engine.start(graph, limits=limited(shard_size=65, window=60, events_per_run=20))
+        await eventually(lambda: sum(name == "gated" for name, _, _ in engine.probe.calls) > 40)
+        await handle.execute_update("pause")
+        shards = [shard async for shard in engine.client.list_workflows(f"ParentWorkflowId = '{handle.id}'")]
+        done = {
+            row["inputs"]["value"][0]
+            for row in (await engine.record(handle.id)).of("each")
+            if row["status"] == "COMPLETED"
+        }
+        before = len(await runs_of(engine.client, handle.id))
+        for shard in shards:
+            with contextlib.suppress(RPCError):
+                await engine.client.get_workflow_handle(shard.id).terminate()
+
+        async def has_handed_over() -> bool:
+            # Each makes the run a little longer.
+            await handle.execute_update("pause")
+            return len(await runs_of(engine.client, handle.id)) > before
+
+        await eventually(has_handed_over)
+        gate.set()
+        await handle.execute_update("resume")
+        record = await engine.end(handle)
+    assert record.outputs == {"y": list(range(130))}
+    assert len(done) > 20
+    calls = Counter(value for name, _, value in engine.probe.calls if name == "gated" and value in done)
+    assert set(calls.values()) == {1}
     assert_whole(record)
 
 

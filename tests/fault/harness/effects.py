@@ -49,13 +49,21 @@ class World(_Stub):
         self.effects: list[Effect] = []
         self.strangers: list[str] = []
         """The keys of requests that had to bring the secret and did not."""
+        self.arrivals = 0
+        """How many requests there were, those to others of the world included."""
         self._arrived = asyncio.Condition()
         self._seen: Counter[str] = Counter()
 
     async def until(self, count: int) -> None:
         """Wait until that many requests have arrived in all."""
         async with self._arrived:
-            await self._arrived.wait_for(lambda: len(self.effects) >= count)
+            await self._arrived.wait_for(lambda: self.arrivals >= count)
+
+    async def arrive(self) -> None:
+        """Note that a request has arrived."""
+        async with self._arrived:
+            self.arrivals += 1
+            self._arrived.notify_all()
 
     async def _work(self, request: Request) -> Response:
         try:
@@ -66,8 +74,7 @@ class World(_Stub):
         self.effects.append(Effect(key, time.time()))
         self._seen[key] += 1
         seen = self._seen[key]
-        async with self._arrived:
-            self._arrived.notify_all()
+        await self.arrive()
         wanted = request.query_params
         if "secret" in wanted and request.headers.get("x-secret") != SECRET:
             self.strangers.append(key)

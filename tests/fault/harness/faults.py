@@ -115,7 +115,7 @@ async def freeze_temporal(system: System, fault: Fault) -> None:
 async def lose_answers(system: System, fault: Fault) -> None:
     """Let a worker do and record its work, and die before Temporal hears of it."""
     link = system.links["worker-temporal"]
-    await _until_requests(system, len(system.world.effects) + 1, UNHEARD_SECONDS)
+    await _until_requests(system, system.world.arrivals + 1, UNHEARD_SECONDS)
     link.stall()
     await asyncio.sleep(UNHEARD_SECONDS)
     system.workers[_number(fault)].kill()
@@ -254,7 +254,7 @@ class Saboteur:
     async def inflict_all(self, faults: Sequence[Fault]) -> None:
         """Let everything happen, and return when all is repaired."""
         self._began = time.monotonic()
-        before = len(self.system.world.effects)
+        before = self.system.world.arrivals
         async with asyncio.TaskGroup() as happening:
             for fault in faults:
                 happening.create_task(self._inflict(fault, before))

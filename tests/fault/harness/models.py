@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -47,9 +48,11 @@ class Question:
 class Model(LanguageModelStub):
     """A server with one model. Asked with tools it calls some of them, turn by turn; else it says a word."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrive: Callable[[], Awaitable[None]]) -> None:
+        """Take what is told that a question has arrived."""
         super().__init__()
         self.answer = _answer
+        self._arrive = arrive
         self.questions: list[Question] = []
         self._seen: Counter[str] = Counter()
 
@@ -62,6 +65,7 @@ class Model(LanguageModelStub):
         asker = request.headers.get("authorization", "").removeprefix("Bearer ")
         self.questions.append(Question(key, time.time(), asker))
         self._seen[key] += 1
+        await self._arrive()
         chance = _number_of(json.dumps(asked["messages"]))
         await asyncio.sleep(DELAYS_SECONDS[chance % len(DELAYS_SECONDS)])
         if self._seen[key] == 1 and chance % FLAKY == 0:
@@ -77,7 +81,7 @@ def _answer(asked: dict[str, Any]) -> str | dict[str, Any]:
     task = next(message["content"] for message in messages if message["role"] == "user")
     number = int(float(re.findall(r"[\d.]+", task)[0]))
     turn = sum(message["role"] == "assistant" for message in messages)
-    if turn < 1 + number % 4:
+    if turn < 1 + number % 3:
         calls = [_call(tools, number, turn, at) for at in range(1 + (number + turn) % 2)]
         return {"role": "assistant", "content": None, "tool_calls": calls}
     told = [str(message["content"]) for message in messages if message["role"] == "tool"]

@@ -26,7 +26,7 @@ from tests.fault.harness.reports import RoundReport
 from tests.fault.harness.system import System
 
 CASES = 4
-END_SECONDS = 60.0
+END_SECONDS = 120.0
 """How long after the last repair everything must have ended."""
 REPLAYED = 6
 REQUESTS = 4

@@ -121,7 +121,7 @@ async def run_system(folder: Path) -> AsyncIterator[System]:
         stack = await running.enter_async_context(Stack(folder / "stack"))
         await date_answers(stack)
         world = await running.enter_async_context(World())
-        model = await running.enter_async_context(Model())
+        model = await running.enter_async_context(Model(world.arrive))
         ways = {
             "postgres": lambda: asyncio.open_unix_connection(_postgres_socket(stack)),
             "temporal": lambda: _open_tcp(*stack.temporal_address.split(":")),

@@ -119,5 +119,12 @@ def test_every_error_code_has_a_status() -> None:
         return [kind, *(below for child in kind.__subclasses__() for below in kinds(child))]
 
     of_errors = {kind.code for kind in kinds(PerdureError) if kind.__module__ == "app.errors"}
-    of_blocks = {"BLOCK_FAILED", "INVALID_INPUT", "INVALID_OUTPUT", "LIMIT_EXCEEDED", "BLOCK_UNAVAILABLE"}
+    of_blocks = {
+        "BLOCK_FAILED",
+        "BLOCK_MISSING",
+        "INVALID_INPUT",
+        "INVALID_OUTPUT",
+        "LIMIT_EXCEEDED",
+        "BLOCK_UNAVAILABLE",
+    }
     assert of_errors - of_blocks <= STATUS_OF_CODE.keys()

@@ -37,6 +37,7 @@ DROPDOWN = "655d6fdf-a334-421c-b733-520549c07cd1"
 COMBINE = "e30a4d42-7b7d-4e6a-b36e-1f9b8e3b7d85"
 TEXT_GENERATOR = "1f292d4a-41a4-4977-9684-7c8d560b9f91"
 ADDER = "aeb08fc1-2fc1-4141-bc8e-f758f183a812"
+ORCHESTRATOR = "3b191d9f-356f-482d-8238-ba04b6d18381"
 PIGEON = "5b1e0d53-0f8d-4b6f-9a3e-2f6a1c0e7d44"
 
 
@@ -111,6 +112,26 @@ def test_templates_in_single_braces_are_rewritten_where_a_value_is_given_for_the
     assert made["any"]["format"] == "{{whatever}} {not a name}"
     assert made["out"]["format"] == "<{{poem}}> {other}"
     assert (made["llm"]["prompt"], made["llm"]["sys_prompt"]) == ("{{topic}}", "As {{topic}}")
+
+
+def test_a_template_that_has_statements_is_one_of_today() -> None:
+    text = "{% if who %}Dear {who}{% endif %}"
+    read = imported(agent(node("f", FILL, format=text, values={"who": "Ada"})))
+    assert nodes_of(read)["f"].input_default["format"] == text
+    assert "template_rewritten" not in codes_of(read)
+
+
+def test_an_output_whose_name_comes_over_a_link_is_given_none() -> None:
+    read = imported(agent(node("s", input="x"), node("out", OUTPUT), "s.output -> out.name"))
+    assert "name" not in nodes_of(read)["out"].input_default
+    assert "name_changed" not in codes_of(read)
+
+
+def test_links_of_tools_are_links_to_pins_that_there_are() -> None:
+    boss = node("boss", ORCHESTRATOR, prompt="p")
+    read = imported(agent(boss, node("sum", CALCULATOR, operation="Add"), "boss.tools_^_sum_~_a -> sum.a"))
+    assert "pin_missing" not in codes_of(read)
+    assert len(root_of(read).definition.links) == 1
 
 
 def test_files_of_today_have_no_old_templates() -> None:

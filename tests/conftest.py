@@ -11,12 +11,23 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 from temporalio.client import Client
 
 from tests.engine import Engine, make_engine
 from tests.processes import ServerProcess, WorkerProcess, worker_environment
 from tests.stack import Stack, run_stack
 from tests.stubs import LanguageModelStub, WebStub
+
+
+# The default prints every local variable of a traceback, which takes seconds where an engine is among them.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def _make_folder() -> Path:

@@ -52,7 +52,9 @@ def _check_loops(
             continue
         linked.setdefault(link.sink_id, set()).add(link.sink_name)
         source = blocks.get(link.source_id)
-        if link.sink_name == LAST_TOOL_OUTPUT and (link.is_static or (source is not None and source.is_static)):
+        if link.sink_name == LAST_TOOL_OUTPUT and (
+            link.is_static or (source is not None and source.is_static)
+        ):
             message = "What a tool has given comes over a link that keeps no value: this one starts at a static output"
             problems.add(link.sink_id, link.sink_name, message)
     for node_id, names in linked.items():

@@ -45,9 +45,7 @@ async def _converse(client: httpx.AsyncClient, web: WebStub, second: str) -> dic
     return await start(client, await save(client, graph(nodes, links)))
 
 
-async def _assert_ended_well(
-    client: httpx.AsyncClient, execution_id: str
-) -> dict[str, list[dict[str, Any]]]:
+async def _assert_ended_well(client: httpx.AsyncClient, execution_id: str) -> dict[str, list[dict[str, Any]]]:
     ended = await wait(client, execution_id, 90)
     assert ended["status"] == "COMPLETED", ended["error"]
     assert ended["outputs"] == {"answer": ["Both have answered."]}

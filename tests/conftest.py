@@ -19,7 +19,6 @@ from tests.processes import ServerProcess, WorkerProcess, worker_environment
 from tests.stack import Stack, run_stack
 from tests.stubs import LanguageModelStub, WebStub
 
-
 # The default prints every local variable of a traceback, which takes seconds where an engine is among them.
 structlog.configure(
     processors=[

@@ -41,12 +41,12 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """The log of this process as it is written in production, from the lowest level on."""
     written = Log()
     root = logging.getLogger()
-    before = root.handlers[:], root.level
+    before, configured = (root.handlers[:], root.level), structlog.get_config()
     monkeypatch.setattr(sys, "stderr", written)
     configure_log("json", process="tests", level=logging.DEBUG)
     yield written
     root.handlers[:], root.level = before
-    structlog.reset_defaults()
+    structlog.configure(**configured)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def conversation_of_the_graph(sketch: Sketch, source: str) -> str:
 
 def summary(sketch: Sketch, source: str) -> str:
     """Have a text summarized at the side, in several steps."""
-    words = [f"word{sketch.random.randrange(1_000)}" for _ in range(sketch.random.randint(20, 60))]
+    words = [f"word{sketch.random.randrange(1_000)}" for _ in range(sketch.random.randint(12, 36))]
     node = sketch.add(
         "ai_text_summarizer_block",
         text=" ".join(words),

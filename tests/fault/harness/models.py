@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from tests.stubs import LanguageModelStub
 
-DELAYS_SECONDS = (0, 0, 0.05, 0.2, 0.6)
+DELAYS_SECONDS = (0, 0, 0.05, 0.2, 0.4)
 FLAKY = 6
 """One in so many questions is refused the first time."""
 

@@ -58,8 +58,7 @@ class BlockTrials:
                 return await self._try(trial)
             except PerdureError as error:
                 raise _failure(error) from (None if has_secrets() else error)
-            # A block is foreign code: what escapes it is its failure, and may quote a secret.
-            except Exception as error:
+            except Exception as error:  # foreign code: what escapes is its failure, and may quote a secret
                 log.exception("block_crashed", block_id=trial.block_id)
                 raise _failure(BlockCrashed(f"{type(error).__name__} in the block")) from None
 

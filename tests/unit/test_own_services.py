@@ -32,4 +32,4 @@ from app.settings.settings import Settings
 def test_the_services_of_a_deployment_are_known_by_host_and_port(
     given: dict[str, object], services: tuple[str, ...]
 ) -> None:
-    assert own_services(Settings(**given)) == services  # type: ignore[arg-type]
+    assert own_services(Settings(**given)) == services  # type: ignore[arg-type]  # checked by pydantic

@@ -158,8 +158,7 @@ def _cells_of_workbook(content: bytes) -> Iterator[Sequence[str]]:
             book.close()
     except BlockError:
         raise
-    # Whatever a library trips over in a broken file, the file is what is wrong.
-    except Exception as error:
+    except Exception as error:  # whatever the library trips over, the file is what is wrong
         raise BlockInputInvalid(f"`file_input` is no workbook that can be read ({SPREADSHEET})") from error
 
 

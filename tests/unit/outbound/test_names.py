@@ -26,7 +26,10 @@ class NameServer(asyncio.DatagramProtocol):
         self.address = ("", 0)
         self._transport: asyncio.DatagramTransport | None = None
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+    def connection_made(
+        self,
+        transport: asyncio.DatagramTransport,  # type: ignore[override]  # datagrams have no other
+    ) -> None:
         self._transport = transport
         self.address = transport.get_extra_info("sockname")
 

@@ -170,6 +170,12 @@ def test_what_a_node_gives_to_a_secret_input_of_a_nested_graph_stays(version: in
     assert document["nodes"][0]["input_default"]["inputs"] == {"b": 2}
 
 
+def test_what_a_block_declares_as_secret_stays_whatever_its_name() -> None:
+    query = Node("query", "sql_query_block", {"host": "db.of.mine", "database": "sales", "query": "SELECT 1"})
+    [node] = written(graph_of(query))["nodes"]
+    assert node["input_default"] == {"database": "sales", "query": "SELECT 1"}
+
+
 def test_metadata_that_is_named_like_a_secret_stays() -> None:
     metadata = {"position": {"x": 1}, "api_key": SECRET, "deep": [{"password": SECRET}], "token_shown": True}
     document = written(graph_of(Node("a", STORE, {"input": 1}, metadata)))

@@ -187,14 +187,19 @@ async def test_what_a_model_writes_is_shown_to_its_watchers_meanwhile_and_kept_n
     async with served(api) as url, httpx.AsyncClient(base_url=url, headers=alice.headers) as client:
         execution = await start(client, await save(client, body))
         path = f"/api/executions/{execution['id']}/events"
-        frames: list[dict[str, str]] = []
-        stream = client.stream("GET", path, headers={"Accept": "text/event-stream"}, timeout=60)
-        async with stream as response:
-            async for frame in read_frames(response):
-                frames.append(frame)
-                if frame["event"] == "token":
-                    # It was shown before the model was done, so it is done now.
-                    language_model.let_go.set()
+
+        async def follow(**params: Any) -> list[dict[str, str]]:
+            """Read a stream to its end; let the model finish when something of its answer is shown."""
+            frames = []
+            headers = {"Accept": "text/event-stream"}
+            async with client.stream("GET", path, params=params, headers=headers, timeout=60) as response:
+                async for frame in read_frames(response):
+                    frames.append(frame)
+                    if frame["event"] == "token":
+                        language_model.let_go.set()
+            return frames
+
+        frames, without = await asyncio.gather(follow(tokens=True), follow())
         shown = [json.loads(frame["data"]) for frame in frames if frame["event"] == "token"]
         (row,) = (await nodes_of(client, execution["id"]))["tell"]
         assert shown
@@ -202,6 +207,8 @@ async def test_what_a_model_writes_is_shown_to_its_watchers_meanwhile_and_kept_n
         assert language_model.answer.startswith("".join(token["text"] for token in shown))
         assert all("id" not in frame for frame in frames if frame["event"] == "token")
         kept = [frame for frame in frames if frame["event"] != "token"]
+        assert kept == without
+        assert frames[-1] == kept[-1]
         assert [int(frame["id"]) for frame in kept] == list(range(1, len(kept) + 1))
         assert [event["type"] for event in await events_of(client, execution["id"])] == [
             frame["event"] for frame in kept

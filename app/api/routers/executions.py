@@ -171,19 +171,21 @@ async def list_events(
     after: Annotated[int, Query(ge=0, description="Only events with higher numbers.")] = 0,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Annotated[Number, Query(description="`next_cursor` of the page before.")] = 0,
+    tokens: Annotated[bool, Query(description="Stream what language models write meanwhile, too.")] = False,
     last_event_id: Annotated[str | None, Header(description="Where a broken stream goes on.")] = None,
 ) -> PageView[EventView] | Response:
     """Read what happened in an execution, event by event.
 
-    With `Accept: text/event-stream` the events come as they happen, and the stream ends after the last one. In between
-    come pieces of what language models write, as `token` events without an id: `{node_id, node_execution_id, text}`.
-    They are shown to whoever listens at that moment and kept nowhere; the whole text is an output of the node.
+    With `Accept: text/event-stream` the events come as they happen, and the stream ends after the last one. With
+    `tokens=true` pieces of what language models write come in between, as `token` events without an id:
+    `{node_id, node_execution_id, text}`. They are shown to whoever listens at that moment and kept nowhere; the whole
+    text is an output of the node.
     """
     await api.records.require(caller.user_id, execution_id)
     start = parse_number(last_event_id) if last_event_id else min(max(after, cursor), MAX_NUMBER)
     if EVENT_STREAM not in request.headers.get("accept", ""):
         return await api.views.view_events(caller.user_id, execution_id, after=start, limit=limit)
-    frames = stream_events(api.waiting, caller.user_id, execution_id, after=start)
+    frames = stream_events(api.waiting, caller.user_id, execution_id, after=start, takes_tokens=tokens)
     return StreamingResponse(frames, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
 
 

@@ -24,16 +24,16 @@ RETRY_SECONDS = 1.0
 
 
 async def stream_events(
-    waiting: Waiting, owner: str, execution_id: uuid.UUID, *, after: int
+    waiting: Waiting, owner: str, execution_id: uuid.UUID, *, after: int, takes_tokens: bool
 ) -> AsyncIterator[str]:
     """Give the events of an execution in the text of server-sent events, until its last one.
 
-    An outage of the database is sat through.
+    With `takes_tokens` what models write comes in between. An outage of the database is sat through.
     """
     yield HEARTBEAT
     while True:
         try:
-            async for batch in waiting.follow(owner, execution_id, after=after):
+            async for batch in waiting.follow(owner, execution_id, after=after, takes_tokens=takes_tokens):
                 yield "".join(map(_frame, batch)) or HEARTBEAT
                 for event in batch:
                     after = event.seq if isinstance(event, ExecutionEvent) else after

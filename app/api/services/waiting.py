@@ -68,36 +68,42 @@ class Waiting:
         return execution
 
     async def follow(
-        self, owner: str, execution_id: uuid.UUID, *, after: int
+        self, owner: str, execution_id: uuid.UUID, *, after: int, takes_tokens: bool
     ) -> AsyncIterator[list[ExecutionEvent] | list[Token]]:
         """Give events in batches until the last one of the execution; an empty batch is a sign of life.
 
-        In between come batches of what models write meanwhile.
+        Args:
+            owner: Whose execution it is.
+            execution_id: The execution.
+            after: The number of the last event that is known.
+            takes_tokens: Whether batches of what models write meanwhile come in between.
 
         Raises:
             NotFound: The owner has no such execution, or it was deleted meanwhile.
         """
         silent_since = time.monotonic()
-        async with self._hub.subscribe(str(execution_id), takes_tokens=True) as subscription:
+        async with self._hub.subscribe(str(execution_id), takes_tokens=takes_tokens) as subscription:
             while not self._hub.is_closed:
-                if tokens := subscription.take_tokens():
-                    yield tokens
                 # The row first: events that it counts are in the log that is read afterwards.
                 execution = await self._records.read(owner, execution_id)
                 async with self._sessions() as session:
                     batch = await events.list_events(session, owner, execution_id, after=after, limit=BATCH)
+                # What was written before these events is shown before them, and nothing after the last one.
+                if tokens := subscription.take_tokens():
+                    yield tokens
                 if batch:
                     after = batch[-1].seq
                     silent_since = time.monotonic()
                     yield list(batch)
-                elif is_ended(execution) and after >= execution.event_seq:
+                if is_ended(execution) and after >= execution.event_seq:
                     return
-                else:
-                    if time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
-                        silent_since = time.monotonic()
-                        # Also closes the record of an execution that was ended behind its back.
-                        await self._records.require(owner, execution_id)
-                        yield []
-                    while not await subscription.wait():
-                        yield subscription.take_tokens()
-                    await asyncio.sleep(SHORTEST_REST_SECONDS)
+                if batch:
+                    continue
+                if time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
+                    silent_since = time.monotonic()
+                    # Also closes the record of an execution that was ended behind its back.
+                    await self._records.require(owner, execution_id)
+                    yield []
+                while not await subscription.wait():
+                    yield subscription.take_tokens()
+                await asyncio.sleep(SHORTEST_REST_SECONDS)

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date
 from sqlmodel import Field, SQLModel
 
-from app.models.tables.columns import moment
+from app.models.tables.columns import count, json_object, moment
 
 
 class User(SQLModel, table=True):
     """Somebody who has shown a valid token at least once."""
 
     __tablename__ = "users"
+    __table_args__ = (CheckConstraint("credits >= 0", name="users_not_in_debt"),)
 
     id: str = Field(primary_key=True)
     email: str
     name: str = ""
     role: str = "user"
     timezone: str = "UTC"
-    credits: int = 0
+    preferences: dict[str, Any] = Field(default_factory=dict, sa_column=json_object())
+    credits: int = Field(default=0, sa_column=count(BigInteger))
+    """The balance: the sum of the ledger, changed with it under this row's lock."""
+    daily_budget: int | None = None
+    """The most credits that may be spent in a day (UTC); null for any."""
+    total_budget: int | None = None
+    """The most credits that may be spent at all; null for any."""
+    spent_on: date | None = Field(default=None, sa_column=Column(Date))
+    """The day that `spent_today` is of."""
+    spent_today: int = Field(default=0, sa_column=count(BigInteger))
+    """Credits charged and reserved on that day."""
+    spent: int = Field(default=0, sa_column=count(BigInteger))
+    """Credits charged and reserved ever."""
+    suspended_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
+    """Since when the user may do nothing."""
     created_at: datetime = Field(sa_column=moment(is_now=True))
     last_login: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))

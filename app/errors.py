@@ -110,6 +110,22 @@ class InsufficientCredits(PerdureError):
     category = Category.BUSINESS
 
 
+class BudgetExceeded(PerdureError):
+    """The budget of the execution is used up."""
+
+    code = "BUDGET_EXCEEDED"
+    severity = Severity.LOW
+    category = Category.BUSINESS
+
+
+class SpendingLimitReached(PerdureError):
+    """What may be spent, in a day or at all, is used up."""
+
+    code = "SPENDING_LIMIT_REACHED"
+    severity = Severity.LOW
+    category = Category.BUSINESS
+
+
 class EngineUnavailable(PerdureError):
     """The engine cannot be reached; nothing was started."""
 

@@ -35,6 +35,8 @@ from app.workers.opening import make_workers
 from tests.stack import ENCRYPTION_KEY
 
 OWNER = "owner"
+CREDITS = 1_000_000
+"""What an owner of graphs begins with."""
 KEYS = parse_encryption_keys(ENCRYPTION_KEY)
 FAST = ExecutionLimits(window=40, heartbeat_seconds=5)
 
@@ -254,9 +256,16 @@ class Engine:
         graph_id = str(uuid.uuid4())
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
-                "INSERT INTO users (id, email, name, role, timezone, credits) VALUES ($1, '', '', 'user', 'UTC', 0) "
-                "ON CONFLICT DO NOTHING",
+                """
+                WITH given AS (
+                    INSERT INTO users (id, email, name, role, timezone, credits)
+                    VALUES ($1, '', '', 'user', 'UTC', $2) ON CONFLICT DO NOTHING RETURNING id
+                )
+                INSERT INTO credit_entries (user_id, key, kind, amount, balance)
+                SELECT id, 'grant:first', 'GRANT', $2, $2 FROM given
+                """,
                 owner,
+                CREDITS,
             )
             await connection.execute(
                 "INSERT INTO plans (hash, plan, configuration) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",

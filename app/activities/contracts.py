@@ -23,6 +23,10 @@ WIND_UP_SIGNAL = "wind_up"
 SHARD_NAME = "GraphShard"
 SETTLE_ACTIVITY = "settle_execution"
 TRIAL_ACTIVITY = "execute_block"
+FUND_SIGNAL = "fund"
+UNPAID = frozenset({"INSUFFICIENT_CREDITS", "BUDGET_EXCEEDED", "SPENDING_LIMIT_REACHED"})
+"""Codes of calls that were not made because nobody could pay for them."""
+OVER_BUDGET = "BUDGET_EXCEEDED"
 DEFAULT_MAX_NODE_EXECUTIONS = 100_000
 PACKED = -1
 """Stands in place of a pin where all inputs of a call were too large together to travel."""
@@ -83,6 +87,10 @@ class ExecutionStart:
     """ISO 8601, UTC."""
     parent_id: str | None = None
     budget: int | None = None
+    root_id: str | None = None
+    """Of the outermost execution that this one is nested in; None when it is not nested."""
+    on_insufficient_credits: str = "pause"
+    """`pause` or `fail`: what happens when a node execution cannot be paid."""
     fingerprint: str = ""
     """Hash of the start request."""
     limits: ExecutionLimits = field(default_factory=ExecutionLimits)
@@ -202,6 +210,8 @@ class StatusMark:
     status: str
     number: int
     """Counts the changes of this execution, so that a repeat is recognised."""
+    reason: str = ""
+    """The code of what the engine has paused it for; empty when a person has."""
 
 
 @dataclass(frozen=True)

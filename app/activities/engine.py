@@ -191,5 +191,7 @@ def new_execution(execution_id: str, start: ExecutionStart) -> NewExecution:
         parent_node=start.parent_node,
         fingerprint=start.fingerprint,
         budget=start.budget,
+        root_id=start.root_id,
+        on_insufficient_credits=start.on_insufficient_credits,
         credentials=start.credentials,
     )

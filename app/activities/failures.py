@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from app.errors import BlockError, Category
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from app.errors import (
+    BlockError,
+    BudgetExceeded,
+    Category,
+    InsufficientCredits,
+    PerdureError,
+    SpendingLimitReached,
+)
+
+UNPAID_ERRORS = (InsufficientCredits, BudgetExceeded, SpendingLimitReached)
+"""Why a call was not made: nobody could pay for it."""
+
+
+def unpaid(error: PerdureError) -> ApplicationError:
+    """Return how the workflow hears that a call was not made. Without details: nothing is recorded of it."""
+    return ApplicationError(
+        error.message, type=error.code, non_retryable=True, category=ApplicationErrorCategory.BENIGN
+    )
 
 
 class BlockCrashed(BlockError):

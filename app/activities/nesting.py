@@ -221,6 +221,8 @@ def _make_start(
         created_at=created_at.isoformat(),
         parent_id=run.execution_id,
         budget=parent.budget,
+        root_id=str(parent.root_id),
+        on_insufficient_credits=parent.on_insufficient_credits,
         credentials=dict(parent.credentials),
         limits=request.limits,
         parent_node=(run.number, run.n),

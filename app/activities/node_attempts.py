@@ -15,7 +15,14 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.attempts import end_task
 from app.activities.contracts import NodeResult
-from app.activities.failures import BlockCrashed, BlockTimedOut, OutcomeUnknown, WorkerLost
+from app.activities.failures import (
+    UNPAID_ERRORS,
+    BlockCrashed,
+    BlockTimedOut,
+    OutcomeUnknown,
+    WorkerLost,
+    unpaid,
+)
 from app.activities.node_runs import NodeRun
 from app.activities.outages import wait_out
 from app.activities.value_store import ValueMissing
@@ -26,9 +33,10 @@ from app.errors import BlockError
 from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.json_values import to_json
-from app.models import recording
+from app.models import recording, spending
 from app.models.conversations import TurnRecord
 from app.models.recording import Changes
+from app.models.spending import Settlement, Spend
 from app.secrecy import has_secrets, note_secrets, scrub, texts_by_secret_name
 
 QUICK_SECONDS = 0.1
@@ -73,6 +81,8 @@ class Attempt:
         self._credentials = credentials
         self._began = datetime.now(UTC)
         self._announcing: asyncio.Task[None] | None = None
+        self._price = 0
+        """What the call is estimated to cost, in credits."""
 
     @property
     def limit(self) -> int:
@@ -99,7 +109,7 @@ class Attempt:
             )
         if found is None:
             return None
-        status, outputs, error, usage = found
+        status, outputs, error, usage, self.run.cost = found
         self.run.meter.raise_to(usage)
         if status not in TERMINAL:
             if status is Status.RUNNING and self._options.is_at_most_once:
@@ -126,23 +136,60 @@ class Attempt:
             await self._record(Status.SKIPPED, is_end=True)
             return NodeResult([])
         data = await self._open_given()
-        async with self._announced():
-            try:
-                await self._run_block(data)
-            except BlockError as error:
-                await self._fail(error)
-            except (
-                Exception
-            ) as error:  # a block is foreign code: whatever escapes it is this attempt's failure
-                log.exception("block_crashed")
-                await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
-            return await self._end()
+        try:
+            given = self._prepare(data)
+            await self._reserve()
+            async with self._announced():
+                await self._run_block(given)
+        except BlockError as error:
+            await self._fail(error)
+        except UNPAID_ERRORS as error:
+            raise unpaid(error) from None
+        except Exception as error:  # a block is foreign code: whatever escapes it is this attempt's failure
+            log.exception("block_crashed")
+            await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
+        return await self._end()
 
     async def _end(self) -> NodeResult:
         """Write down that the block has ended."""
         emissions = self.run.fold()
-        await self._record(Status.COMPLETED, is_end=True)
+        await self._record(Status.COMPLETED, is_end=True, cost=self._charge())
         return NodeResult(emissions)
+
+    def _prepare(self, data: dict[str, Any]) -> Any:
+        """Return the inputs as the block takes them, and note what the call is estimated to cost."""
+        given = prepare(self._block, data, self.run.node.input_default, mask=self._references())
+        plain = given.model_dump()
+        note_secrets(texts_by_secret_name(plain))
+        self._price = self._block.cost_of(plain)
+        return given
+
+    @property
+    def _spend(self) -> Spend:
+        return Spend(self.run.id)
+
+    async def _reserve(self) -> None:
+        """Reserve what the call is estimated to cost. Another attempt finds it reserved.
+
+        Raises:
+            InsufficientCredits: The balance does not cover it.
+            BudgetExceeded: The budget of the execution does not cover it.
+            SpendingLimitReached: The owner's budget of the day, or the total one, does not cover it.
+        """
+        if not self._price:
+            return
+
+        async def enter() -> None:
+            async with self._pool.acquire() as connection:
+                await spending.reserve(
+                    connection, self.run.execution_id, self._spend, self._price, owner=self._owner
+                )
+
+        await wait_out(enter)
+
+    def _charge(self) -> int:
+        """Return what the call has cost."""
+        return self._price
 
     async def _open_given(self) -> dict[str, Any]:
         try:
@@ -152,12 +199,8 @@ class Attempt:
             await self._fail(error)
             raise
 
-    async def _run_block(self, data: dict[str, Any]) -> None:
+    async def _run_block(self, given: Any) -> None:
         run = self.run
-        given = prepare(self._block, data, run.node.input_default, mask=self._references())
-        plain = given.model_dump()
-        note_secrets(texts_by_secret_name(plain))
-        run.cost = self._block.cost_of(plain)
         try:
             async with asyncio.timeout(self._options.timeout_seconds) as limit:
                 emitting = cast("AsyncGenerator[Emitted, None]", self._block.run(given, self._context))
@@ -195,8 +238,6 @@ class Attempt:
         if self._options.is_at_most_once and error.details.get("outcome_unknown"):
             error = OutcomeUnknown(f"{error.message}; it may have taken effect and is not repeated")
         is_final = not error.is_transient or self._context.is_last_attempt
-        if is_final:
-            self.run.cost = 0
         status = Status.FAILED if is_final else Status.QUEUED
         emissions = self.run.fold()
         message = scrub(error.message)
@@ -219,12 +260,19 @@ class Attempt:
         is_end: bool = False,
         error: tuple[str, str] | None = None,
         turn: TurnRecord | None = None,
+        cost: int = 0,
     ) -> None:
-        """Write the row and its event. Keeps trying while a store is away, since the block has done its work."""
+        """Write the row and its event, and charge what the call has cost.
+
+        Keeps trying while a store is away, since the block has done its work.
+        """
         if status is not Status.RUNNING or turn is not None:
             await self._stop_announcing()
         ended = datetime.now(UTC) if is_end else None
         changes = Changes()
+        self.run.cost += cost
+        if (is_end or turn is not None) and self._block.costs:
+            changes.settlements.append(Settlement(self._spend, cost))
         self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
         if turn is not None:
             changes.turns.append(turn)

@@ -155,7 +155,7 @@ class NodeRun:
         changes.uses |= hashes_of(envelope for _, envelope in outputs)
         changes.add_node(
             NodeRecord(
-                id=self._id,
+                id=self.id,
                 node=self.number,
                 node_id=self.node.id,
                 block_id=self.node.block_id,
@@ -175,7 +175,8 @@ class NodeRun:
         changes.events.append(self._event(status, failure))
 
     @property
-    def _id(self) -> uuid.UUID:
+    def id(self) -> uuid.UUID:
+        """Return the id of the node execution."""
         return node_execution_id(self.execution_id, self.number, self.n)
 
     @property
@@ -185,7 +186,7 @@ class NodeRun:
     def _event(self, status: Status, failure: dict[str, str] | None) -> EventRecord:
         data: dict[str, Any] = {
             "node_id": self.node.id,
-            "node_execution_id": str(self._id),
+            "node_execution_id": str(self.id),
             "n": self.n,
             "attempt": self.attempt,
             "status": status,

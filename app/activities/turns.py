@@ -24,6 +24,7 @@ from app.graph.tools import is_tool_pin
 from app.json_values import to_json
 from app.models import conversations, nested_executions, recording
 from app.models.conversations import CalledRecord, TurnRecord
+from app.models.spending import Spend
 
 CANCELLED = "It was stopped"
 
@@ -34,6 +35,8 @@ class TurnAttempt(Attempt):
     _plan: LoadedPlan
     _turn: Turn | None = None
     _end_of_turn: TurnRecord | None = None
+    _calls_before = 0
+    """How many answers the model has given in earlier turns."""
 
     def go_on(self, plan: LoadedPlan, turn: Turn | None) -> None:
         """Take the plan, and where the conversation stands.
@@ -64,16 +67,23 @@ class TurnAttempt(Attempt):
         key = (self.run.number, self.run.n)
         return await conversations.list_turns(self._pool, self.run.execution_id, key, owner=self._owner)
 
-    async def _run_block(self, data: dict[str, Any]) -> None:
+    async def _run_block(self, given: Any) -> None:
         conversation = await wait_out(self._gather)
         key = self._context.idempotency_key
         if self._number > 1:
             # What was answered in the turn before is not to be answered again.
             key = f"{key}:{self._number}"
         self._context = replace(self._context, conversation=conversation, idempotency_key=key)
-        await super()._run_block(data)
-        # Every answer of the model costs, those of earlier turns included.
-        self.run.cost *= self.run.meter.calls
+        self._calls_before = self.run.meter.calls
+        await super()._run_block(given)
+
+    @property
+    def _spend(self) -> Spend:
+        return Spend(self.run.id, self._number)
+
+    def _charge(self) -> int:
+        """Return what the turn has cost: every answer of the model."""
+        return self._price * (self.run.meter.calls - self._calls_before)
 
     def _take(self, pin: str, value: Any) -> None:
         if isinstance(value, Calls):
@@ -86,7 +96,7 @@ class TurnAttempt(Attempt):
         record = self._end_of_turn
         if record is None:
             return await super()._end()
-        await self._record(Status.RUNNING, turn=record)
+        await self._record(Status.RUNNING, turn=record, cost=self._charge())
         return _result_of(record)
 
     # -- what it goes on with
@@ -112,7 +122,8 @@ class TurnAttempt(Attempt):
                 connection, run.execution_id, run.number, n=run.n, owner=self._owner
             )
         if found is not None:
-            run.meter.raise_to(found[3])
+            run.meter.raise_to(found.usage)
+            run.cost = found.cost
 
     async def _results(self, turn: Turn, call_ids: Sequence[str]) -> tuple[ToolResult, ...]:
         called = await conversations.list_called(

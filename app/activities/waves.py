@@ -262,7 +262,8 @@ class Wave:
         for mark in marks:
             status = Status(mark.status)
             self.changes.status = status
-            data = dump({"status": status})
+            self.changes.paused_for = mark.reason
+            data = dump({"status": status, **({"reason": mark.reason} if mark.reason else {})})
             self.changes.events.append(EventRecord(f"mark:{mark.number}", OF_EXECUTION[status], data))
 
     def _record_loss(self, loss: Loss) -> None:
@@ -273,6 +274,8 @@ def write_loss(changes: Changes, loss: Loss, plan: LoadedPlan, execution_id: str
     """Add the failure of a call that was lost to a transaction. What it was given stays as it was recorded."""
     node = plan.nodes[loss.node]
     run = NodeRun(execution_id, loss.node, loss.n, node, {}, shelf, called_by=loss.called_by)
+    if node.block.costs:
+        changes.unpaid.append(run.id)
     run.write(
         changes,
         Status.FAILED,

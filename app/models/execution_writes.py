@@ -16,13 +16,17 @@ from app.graph.status import TERMINAL, Status
 from app.models.event_types import OF_EXECUTION, EventType
 from app.models.recording import CHANNEL, Changes, EventRecord, record
 from app.models.review_writes import withdraw_reviews
+from app.models.spending import release_open
 from app.models.value_uses import add_uses, hashes_of
 
 _INSERT = """
 INSERT INTO executions (
     id, user_id, graph_id, graph_version, plan_hash, status, trigger, parent_id, inputs, outputs, fingerprint,
-    budget, cost, retries, event_seq, created_at, parent_node, parent_n, credentials
-) VALUES ($1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8::text::json, '{}', $9, $10, 0, 0, 0, $11, $12, $13, $14::text::json)
+    budget, cost, retries, event_seq, created_at, parent_node, parent_n, credentials, root_id, on_insufficient_credits
+) VALUES (
+    $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8::text::json, '{}', $9, $10, 0, 0, 0, $11, $12, $13, $14::text::json,
+    $15, $16
+)
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -52,7 +56,7 @@ FROM (
     FROM node_executions n WHERE n.execution_id = $1
 ) AS totals
 WHERE executions.id = $1 AND executions.user_id = $6
-RETURNING pg_notify($7, executions.id || ':' || executions.status)
+RETURNING reserved, pg_notify($7, executions.id || ':' || executions.status)
 """
 
 _CANCEL_OPEN_NODES = """
@@ -79,6 +83,8 @@ class NewExecution:
     """(node, n) of the node execution in the parent, when it is nested."""
     fingerprint: str = ""
     budget: int | None = None
+    root_id: str | None = None
+    on_insufficient_credits: str = "pause"
     credentials: Mapping[str, str] = field(default_factory=dict)
     """Ids of the credentials that were chosen, by key."""
 
@@ -116,6 +122,8 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
         new.created_at,
         *(new.parent_node or (None, None)),
         json.dumps(dict(new.credentials)),
+        new.root_id,
+        new.on_insufficient_credits,
     )
 
 
@@ -207,7 +215,7 @@ async def close_execution(
     ending = {"status": closing.status, "error": closing.error, **closing.report}
     changes.events.append(EventRecord("end", OF_EXECUTION[closing.status], json.dumps(ending)))
     await record(connection, execution_id, changes, owner=owner)
-    await connection.execute(
+    reserved = await connection.fetchval(
         _CLOSE,
         execution_id,
         closing.status,
@@ -217,6 +225,8 @@ async def close_execution(
         owner,
         CHANNEL,
     )
+    if reserved:
+        await release_open(connection, execution_id, owner=owner)
 
 
 async def list_results(

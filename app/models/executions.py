@@ -77,6 +77,8 @@ async def insert_queued(session: AsyncSession, execution: Execution) -> None:
             "credentials": execution.credentials,
             "fingerprint": execution.fingerprint,
             "budget": execution.budget,
+            "root_id": execution.root_id,
+            "on_insufficient_credits": execution.on_insufficient_credits,
             "created_at": execution.created_at,
         }
     )

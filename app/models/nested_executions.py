@@ -30,7 +30,8 @@ WHERE g.id = $1 AND g.user_id = $2 AND v.version = $3
 """
 
 _PARENT = """
-SELECT parent.budget, parent.credentials, nested.graph_version, nested.inputs, nested.created_at
+SELECT parent.budget, coalesce(parent.root_id, parent.id), parent.on_insufficient_credits, parent.credentials,
+    nested.graph_version, nested.inputs, nested.created_at
 FROM executions parent LEFT JOIN executions nested ON nested.id = $2 AND nested.parent_id = parent.id
 WHERE parent.id = $1 AND parent.user_id = $3
 """
@@ -72,6 +73,9 @@ class Parent:
     """What a nested execution gets from the execution that it is nested in."""
 
     budget: int | None
+    root_id: uuid.UUID
+    """Of the outermost execution."""
+    on_insufficient_credits: str
     credentials: Mapping[str, str]
     """Ids of the credentials that were chosen, by key."""
     earlier: Earlier | None
@@ -124,8 +128,9 @@ async def find_parent(
     row = await pool.fetchrow(_PARENT, execution_id, nested_id, owner)
     if row is None:
         return None
-    budget, credentials, version, inputs, created_at = row
-    return Parent(budget, credentials, None if version is None else Earlier(version, inputs, created_at))
+    budget, root_id, on_insufficient, credentials, version, inputs, created_at = row
+    earlier = None if version is None else Earlier(version, inputs, created_at)
+    return Parent(budget, root_id, on_insufficient, credentials, earlier)
 
 
 async def find_end(pool: asyncpg.Pool[Any], owner: str, nested_id: str) -> NestedEnd | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 
@@ -17,6 +17,7 @@ from app.errors import PerdureError
 from app.graph.status import Status
 from app.models.conversations import TurnRecord, insert_turns
 from app.models.review_writes import ReviewRecord, insert_reviews
+from app.models.spending import Settlement, release_open, settle
 
 if TYPE_CHECKING:
     from app.models.execution_writes import NewExecution
@@ -44,6 +45,16 @@ class NodeRecord:
     ended_at: datetime | None = None
     called_by: uuid.UUID | None = None
     usage: str | None = None
+
+
+class FoundNode(NamedTuple):
+    """What a row of `node_executions` says."""
+
+    status: Status
+    outputs: list[Any]
+    error: dict[str, Any] | None
+    usage: dict[str, Any] | None
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +92,16 @@ class Changes:
     reviews: list[ReviewRecord] = field(default_factory=list)
     turns: list[TurnRecord] = field(default_factory=list)
     """Turns of node executions that call others."""
+    settlements: list[Settlement] = field(default_factory=list)
+    """What ends with the node executions that were paid for."""
+    unpaid: list[uuid.UUID] = field(default_factory=list)
+    """Ids of node executions that have ended otherwise: what is still reserved for them is released."""
     nested: list[NewExecution] = field(default_factory=list)
     """Executions that begin to be nested in this one; written by `execution_writes.record_with_nested` only."""
     status: Status | None = None
     """The execution's new status, if it changes and is not its last."""
+    paused_for: str = ""
+    """The code of what the engine has paused the execution for, if that is its new status."""
 
     def add_node(self, node: NodeRecord) -> None:
         """Write this row; what was said of it before is superseded."""
@@ -126,17 +143,17 @@ WITH held AS MATERIALIZED (
     ON CONFLICT (id) DO UPDATE SET
         status = excluded.status, outputs = excluded.outputs, error = excluded.error,
         inputs = CASE WHEN excluded.inputs::text = '{}' THEN old.inputs ELSE excluded.inputs END,
-        attempt = greatest(old.attempt, excluded.attempt), cost = excluded.cost,
+        attempt = greatest(old.attempt, excluded.attempt), cost = greatest(old.cost, excluded.cost),
         started_at = coalesce(old.started_at, excluded.started_at), ended_at = excluded.ended_at,
         seq = excluded.seq, usage = coalesce(excluded.usage, old.usage)
     WHERE old.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
 )"""
 
 _VALUES = """, free AS MATERIALIZED (
-    SELECT name FROM loose_objects WHERE name = ANY($26::text[]) AND NOT is_doomed FOR UPDATE
+    SELECT name FROM loose_objects WHERE name = ANY($27::text[]) AND NOT is_doomed FOR UPDATE
 ), stored AS (
     INSERT INTO stored_values (user_id, sha256, size, body, object)
-    SELECT $2, given.* FROM held, unnest($23::text[], $24::bigint[], $25::bytea[], $26::text[])
+    SELECT $2, given.* FROM held, unnest($24::text[], $25::bigint[], $26::bytea[], $27::text[])
         AS given(sha256, size, body, object)
     WHERE given.body IS NOT NULL OR given.object IN (SELECT name FROM free)
     ON CONFLICT DO NOTHING
@@ -145,14 +162,15 @@ _VALUES = """, free AS MATERIALIZED (
     DELETE FROM loose_objects WHERE name IN (SELECT object FROM stored)
 ), used AS (
     INSERT INTO value_uses (execution_id, user_id, sha256)
-    SELECT $1, $2, sha256 FROM held, unnest($27::text[]) AS given(sha256)
+    SELECT $1, $2, sha256 FROM held, unnest($28::text[]) AS given(sha256)
     ON CONFLICT DO NOTHING
 )"""
 
 _EXECUTION = """
 UPDATE executions SET
     event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($21, executions.status),
-    started_at = CASE WHEN $21 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END
+    started_at = CASE WHEN $21 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END,
+    paused_for = CASE WHEN $21 IS NULL THEN paused_for ELSE $23 END
 FROM held
 WHERE id = $1
 RETURNING pg_notify($22, id || coalesce(':' || $21, ''))
@@ -183,7 +201,7 @@ async def record(
     Raises:
         ValueCollected: One of the values is not stored any more. Nothing was written.
     """
-    if not changes.reviews and not changes.turns:
+    if not (changes.reviews or changes.turns or changes.settlements or changes.unpaid):
         return await _write(connection, execution_id, changes, owner)
     try:
         return await _write_all(connection, execution_id, changes, owner)
@@ -199,6 +217,9 @@ async def _write_all(
         if is_open:
             await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
             await insert_turns(connection, execution_id, changes.turns)
+            await settle(connection, execution_id, changes.settlements, owner=owner)
+            if changes.unpaid:
+                await release_open(connection, execution_id, owner=owner, node_executions=changes.unpaid)
     return is_open
 
 
@@ -230,6 +251,7 @@ def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
         *([getattr(node, column) for node in changes.nodes.values()] for column in _NODE_COLUMNS),
         changes.status,
         CHANNEL,
+        changes.paused_for,
         *(_value_arguments(changes) if changes.values or changes.uses else ()),
     ]
 
@@ -243,11 +265,11 @@ def _value_arguments(changes: Changes) -> list[Any]:
 
 async def find_node_record(
     connection: asyncpg.Connection[Any], execution_id: str, node: int, *, n: int, owner: str
-) -> tuple[Status, list[Any], dict[str, Any] | None, dict[str, Any] | None] | None:
-    """Return (status, outputs, error, usage) of a node execution, or None when nothing is recorded of it."""
+) -> FoundNode | None:
+    """Return what stands in the record of a node execution, or None when nothing is recorded of it."""
     row = await connection.fetchrow(
         """
-        SELECT n.status, n.outputs, n.error, n.usage FROM node_executions n
+        SELECT n.status, n.outputs, n.error, n.usage, n.cost FROM node_executions n
         JOIN executions e ON e.id = n.execution_id
         WHERE n.execution_id = $1 AND n.node = $2 AND n.n = $3 AND e.user_id = $4
         """,
@@ -256,4 +278,4 @@ async def find_node_record(
         n,
         owner,
     )
-    return (Status(row["status"]), row["outputs"], row["error"], row["usage"]) if row else None
+    return FoundNode(Status(row["status"]), *row[1:]) if row else None

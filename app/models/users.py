@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Boolean, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import NotFound
+from app.models.entry_kinds import EntryKind
+from app.models.tables.credits import CreditEntry
 from app.models.tables.users import User
 
 LOGIN_RESOLUTION = timedelta(minutes=1)
 """`last_login` is written at most this often."""
+FIRST_GRANT = "grant:first"
+"""Key of what a user is given at first sight."""
 
 
 async def insert_or_touch_user(
@@ -29,13 +33,18 @@ async def insert_or_touch_user(
         credits=initial_credits,
         last_login=func.now(),
     )
-    await session.execute(
+    written = await session.execute(
         given.on_conflict_do_update(
             index_elements=[col(User.id)],
             set_={"last_login": func.now(), "email": email, "role": role},
             where=func.coalesce(col(User.last_login), col(User.created_at)) < func.now() - LOGIN_RESOLUTION,
-        )
+        ).returning(literal_column("xmax = 0", Boolean))
     )
+    if initial_credits and written.scalar_one_or_none():
+        first = {"user_id": user_id, "key": FIRST_GRANT, "kind": EntryKind.GRANT}
+        await session.execute(
+            insert(CreditEntry).values(**first, amount=initial_credits, balance=initial_credits)
+        )
 
 
 async def require_user(session: AsyncSession, user_id: str) -> User:

@@ -22,6 +22,7 @@ from app.workflows.walk import Walk
 
 with workflow.unsafe.imports_passed_through():
     from app.activities.contracts import (
+        FUND_SIGNAL,
         PAUSE_UPDATE,
         RELEASE_SIGNAL,
         RESUME_UPDATE,
@@ -68,7 +69,7 @@ class GraphExecutionWorkflow:
         """
         try:
             error = await self._begin_and_walk()
-            if self._walk.is_overdue:
+            if self._walk.is_cut_short:
                 await self._walk.cancel()
         except (asyncio.CancelledError, ActivityError) as caught:
             if not is_cancelled_exception(caught):
@@ -115,6 +116,13 @@ class GraphExecutionWorkflow:
         self._steering.set_paused(is_paused=is_paused)
         await self._walk.holds.steer(is_paused=is_paused)
 
+    @workflow.signal(name=FUND_SIGNAL)
+    async def fund(self) -> None:
+        """Go on if it was for want of credits that nothing went on: there are some now."""
+        await self._steering.until_ready()
+        if not self._steering.is_ended:
+            self._steering.fund()
+
     @workflow.signal(name=RELEASE_SIGNAL)
     def release(self, release: Release) -> None:
         """End the wait of a node execution."""
@@ -137,6 +145,8 @@ class GraphExecutionWorkflow:
         limits, scheduler = self._start.limits, self._walk.scheduler
         if self._walk.is_overdue:
             return ErrorRecord("TIMED_OUT", f"Not ended after {limits.timeout_seconds:g} s")
+        if self._walk.unpaid is not None:
+            return self._walk.unpaid
         if scheduler.is_exhausted:
             return ErrorRecord("LIMIT_EXCEEDED", f"More than {limits.max_node_executions} node executions")
         failure = scheduler.failure

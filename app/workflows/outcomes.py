@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import NodeResult
+    from app.activities.contracts import UNPAID, NodeResult
     from app.graph.emissions import Emission
     from app.graph.plan import Call
 
@@ -28,6 +28,11 @@ class Outcome:
     """Whether the activity has written the failure down itself."""
     calls: list[list[Any]] = field(default_factory=list)
     """What it calls before it goes on, as in `NodeResult`."""
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Answer whether the call was not made because nobody could pay for it."""
+        return self.code in UNPAID and not self.is_recorded
 
 
 def outcome_of(handle: asyncio.Task[NodeResult], call: Call | None) -> Outcome:

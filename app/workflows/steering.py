@@ -20,6 +20,8 @@ class Steering:
         """Begin unpaused; not ready when the state that a former run has left is still to be loaded."""
         self.is_ready = is_ready
         self.is_paused = False
+        self.paused_for = ""
+        """The code of what the engine has paused it for; empty when a person has."""
         self.is_waiting = False
         """Whether nothing can run until a person has answered."""
         self.is_ended = False
@@ -42,12 +44,19 @@ class Steering:
         if self._recorded < wanted:
             self.refuse_when_ended()
 
-    def set_paused(self, *, is_paused: bool) -> None:
-        """Pause or resume; the record follows."""
-        if self.is_paused is not is_paused:
-            self.is_paused = is_paused
+    def set_paused(self, *, is_paused: bool, reason: str = "") -> None:
+        """Pause or resume; the record follows. What a person has paused is not paused once more by the engine."""
+        if self.is_paused and not self.paused_for and reason:
+            return
+        if self.is_paused is not is_paused or self.paused_for != reason:
+            self.is_paused, self.paused_for = is_paused, reason
             self.is_waiting = False
-            self._mark("PAUSED" if is_paused else "RUNNING")
+            self._mark("PAUSED" if is_paused else "RUNNING", reason)
+
+    def fund(self) -> None:
+        """Go on if it was for want of credits that nothing went on."""
+        if self.paused_for:
+            self.set_paused(is_paused=False)
 
     def set_waiting(self, *, is_waiting: bool) -> None:
         """Note whether the execution waits for a person alone. One that is paused is said to be paused."""
@@ -75,12 +84,13 @@ class Steering:
 
     def dump(self) -> list[object]:
         """Return the state as JSON. Nothing is left to be recorded then."""
-        return [self.is_paused, self.is_waiting, self._made]
+        return [self.is_paused, self.is_waiting, self._made, self.paused_for]
 
     def load(self, dumped: list[object]) -> None:
         """Go on from a state."""
-        is_paused, is_waiting, made = dumped
+        is_paused, is_waiting, made, *reason = dumped
         assert isinstance(made, int)
+        self.paused_for = str(reason[0]) if reason else ""
         self.is_paused, self.is_waiting = bool(is_paused), bool(is_waiting)
         self._made = self._recorded = made
         self.is_ready = True
@@ -90,7 +100,7 @@ class Steering:
         if not self.is_ready:
             await workflow.wait_condition(lambda: self.is_ready or self.is_ended)
 
-    def _mark(self, status: str) -> None:
+    def _mark(self, status: str, reason: str = "") -> None:
         self._made += 1
-        self.marks.append(StatusMark(status, self._made))
+        self.marks.append(StatusMark(status, self._made, reason))
         workflow.upsert_search_attributes([STATUS.value_set(status)])

@@ -24,7 +24,15 @@ from app.workflows.timers import Timers
 from app.workflows.wave_steps import repeat
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import EngineActivities, ExecutionRef, ExecutionStart, Loss, WaveRequest
+    from app.activities.contracts import (
+        OVER_BUDGET,
+        EngineActivities,
+        ErrorRecord,
+        ExecutionRef,
+        ExecutionStart,
+        Loss,
+        WaveRequest,
+    )
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing, Scheduler
 
@@ -55,6 +63,8 @@ class Walk:
         """Failures that are still to be recorded."""
         self.is_overdue = False
         """Whether the execution's time is up."""
+        self.unpaid: ErrorRecord | None = None
+        """Set when the execution fails because a node execution cannot be paid."""
         self._unsent_bytes = 0
         self._unsent_seconds = 0.0
         self._take_plan(Plan(()))
@@ -106,6 +116,11 @@ class Walk:
             or self.holds.is_starting
         )
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Answer whether the walk is to end although something may be left."""
+        return self.is_overdue or self.unpaid is not None
+
     async def cancel(self) -> None:
         """Have all that runs stopped, and give it some time to end."""
         self._timers.cancel()
@@ -131,7 +146,7 @@ class Walk:
                 it could. Called when this run is long and nothing is under way.
             on_wait: Called whenever there is nothing to do for the moment.
         """
-        while not self.is_overdue:
+        while not self.is_cut_short:
             self._take_returned()
             self._run_length.look()
             if self._shards and (self._run_length.is_over or self._steering.is_paused):
@@ -244,6 +259,14 @@ class Walk:
         if outcome.code is None:
             self.scheduler.settle(firing.node, firing.n, outcome.emissions)
             return
+        if outcome.is_unpaid:
+            may_wait = self._start.on_insufficient_credits == "pause" and outcome.code != OVER_BUDGET
+            if may_wait:
+                self._calls.doubt(firing.node, firing.n)
+                self.scheduler.put_back(firing)
+                self._steering.set_paused(is_paused=True, reason=outcome.code)
+                return
+            self.unpaid = ErrorRecord(outcome.code, outcome.message, firing.node)
         if not outcome.is_recorded:
             self.losses.append(Loss(firing.node, firing.n, outcome.code, outcome.message, firing.caller))
         self.scheduler.fail(

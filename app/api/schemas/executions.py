@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +25,9 @@ class ExecuteBody(BaseModel):
     id alone."""
     preset_id: Annotated[str, Field(max_length=100)] | None = None
     budget: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """The most credits that it may cost, with all that is nested in it. When they are used up, it fails."""
+    on_insufficient_credits: Literal["pause", "fail"] = "pause"
+    """What happens when a node execution cannot be paid: it waits for a top-up, or fails."""
     """The most credits it may cost."""
     timeout_seconds: Annotated[float, Field(ge=1, le=3650 * 86_400)] | None = None
     """The longest that it may take, pauses and waits included; the server says what is the most, and the default."""

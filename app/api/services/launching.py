@@ -200,6 +200,7 @@ def make_start(execution: Execution, launch: Launch) -> ExecutionStart:
         created_at=execution.created_at.isoformat(),
         parent_id=str(execution.parent_id) if execution.parent_id else None,
         budget=execution.budget,
+        on_insufficient_credits=execution.on_insufficient_credits,
         fingerprint=execution.fingerprint,
         limits=launch.limits,
         rerun=launch.rerun,

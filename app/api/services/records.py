@@ -193,6 +193,8 @@ def _row_of(execution_id: uuid.UUID, start: ExecutionStart, run_id: str) -> Exec
         outputs={},
         fingerprint=start.fingerprint,
         budget=start.budget,
+        root_id=uuid.UUID(start.root_id) if start.root_id else None,
+        on_insufficient_credits=start.on_insufficient_credits,
         credentials=start.credentials,
         created_at=datetime.fromisoformat(start.created_at),
     )

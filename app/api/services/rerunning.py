@@ -211,5 +211,6 @@ class Rerunning:
             credentials=draft.credentials,
             fingerprint=request.fingerprint,
             budget=original.budget if budget is None else budget,
+            on_insufficient_credits=original.on_insufficient_credits,
             created_at=datetime.now(UTC),
         )

@@ -127,6 +127,7 @@ class Starting:
             outputs={},
             fingerprint=request.fingerprint,
             budget=request.body.budget,
+            on_insufficient_credits=request.body.on_insufficient_credits,
             created_at=datetime.now(UTC),
         )
 

@@ -6,7 +6,17 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from app.models.tables.columns import json_object
@@ -41,7 +51,5 @@ class CreditEntry(SQLModel, table=True):
     node_execution_id: uuid.UUID | None = None
     details: dict[str, Any] = Field(default_factory=dict, sa_column=json_object())
     at: datetime = Field(
-        sa_column=Column(
-            DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
-        )
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp())
     )

@@ -59,7 +59,9 @@ class Execution(SQLModel, table=True):
     """Credits that are reserved for its own node executions now."""
     committed: int = Field(default=0, sa_column=count())
     """Credits charged and reserved, with those of all that is nested in it; counted in the outermost one."""
-    on_insufficient_credits: str = Field(default="pause", sa_column=Column(Text, nullable=False, server_default="pause"))
+    on_insufficient_credits: str = Field(
+        default="pause", sa_column=Column(Text, nullable=False, server_default="pause")
+    )
     """`pause` or `fail`: what happens when a node execution cannot be paid."""
     paused_for: str = Field(default="", sa_column=word())
     """The code of what it was paused for by the engine; empty when a person has paused it."""

@@ -13,6 +13,7 @@ from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
 from app.api.resources import make_resources
+from app.api.route import PREFIX
 from app.api.routers import (
     blocks,
     codec,
@@ -30,7 +31,6 @@ from app.api.routers import (
 from app.api.web_ui import WebUiAccess
 from app.blocks.registry import BlockRegistry
 
-PREFIX = "/api"
 DESCRIPTION = """A durable engine for agent graphs.
 
 Every call but the health checks needs `Authorization: Bearer <token>` or `X-API-Key`. Lists come in pages:

@@ -44,6 +44,10 @@ class Caller:
     user_id: str
     email: str
     role: str
+    scopes: frozenset[str] | None = None
+    """What the API key is for; None with a token, which is for everything."""
+    api_key_id: uuid.UUID | None = None
+    """The API key that was used, if one was."""
 
 
 class KeySource(Protocol):

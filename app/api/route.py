@@ -13,12 +13,15 @@ from starlette.responses import Response
 
 from app.api.errors import request_id_of
 from app.api.json_body import parse_json, read_bounded
+from app.api.policies import authorize, find_policy
 from app.api.services.identity import fingerprint_of
 from app.errors import InvalidRequest
 
 THREAD_FROM_BYTES = 64 * 1024
 """Larger bodies are parsed beside the event loop."""
 CLIENT_CLOSED_REQUEST = 499
+PREFIX = "/api"
+"""Below which all routes are."""
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 KEY_HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
@@ -90,14 +93,20 @@ class ApiRoute(APIRoute):
         self.takes_key = self.changes and not has_own_key and bool(CHANGING & set(self.methods or ()))
         if self.takes_key:
             self.openapi_extra = {**(self.openapi_extra or {}), "parameters": [_KEY_PARAMETER]}
+        method = next(iter(self.methods or ()), "GET")
+        self.policy = find_policy(method, self.path_format.removeprefix(PREFIX))
+        """What it asks of its caller; None when nobody may call it."""
 
     async def admit(self, request: Request) -> None:
-        """Find out who calls, before anything else is read.
+        """Find out who calls and whether they may, before anything else is read.
 
         Raises:
             Unauthenticated: Nobody we know.
+            Forbidden: They may not call this.
         """
-        request.state.caller = await request.app.state.resources.callers.identify(request.headers)
+        caller = await request.app.state.resources.callers.identify(request.headers)
+        request.state.caller = caller
+        authorize(caller, self.policy)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""

@@ -1,0 +1,140 @@
+"""Who may call which route, and what the audit log calls it: one table. What is not in it, nobody may call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.api.auth import Caller
+from app.errors import Forbidden
+
+
+class Scope(StrEnum):
+    """What an API key may be for. A token is for all of them."""
+
+    GRAPHS_READ = "graphs:read"
+    GRAPHS_WRITE = "graphs:write"
+    EXECUTIONS_READ = "executions:read"
+    EXECUTIONS_RUN = "executions:run"
+    """Starts, stops, pauses, resumes, reruns and deletes executions."""
+    REVIEWS_WRITE = "reviews:write"
+    """Answers reviews. An agent that holds a key should not hold this."""
+    BLOCKS_READ = "blocks:read"
+    BLOCKS_RUN = "blocks:run"
+    SCHEDULES_READ = "schedules:read"
+    SCHEDULES_WRITE = "schedules:write"
+    CREDENTIALS_READ = "credentials:read"
+    CREDENTIALS_WRITE = "credentials:write"
+    FILES_READ = "files:read"
+    FILES_WRITE = "files:write"
+    MEMORIES_READ = "memories:read"
+    MEMORIES_WRITE = "memories:write"
+    USER_READ = "user:read"
+    USER_WRITE = "user:write"
+    CREDITS_READ = "credits:read"
+    CREDITS_WRITE = "credits:write"
+    """Buys credits and sets budgets."""
+    KEYS_READ = "keys:read"
+    KEYS_WRITE = "keys:write"
+    AUDIT_READ = "audit:read"
+    ADMIN = "admin"
+    """What admins do as admins. Of no use in the key of anybody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a route asks of its caller."""
+
+    scope: Scope
+    action: str = ""
+    """Of a route that changes something: its name in the audit log, as `noun.verb`."""
+    is_for_admins: bool = False
+    is_start: bool = False
+    """Whether it starts executions, which are limited apart from other requests."""
+
+
+S = Scope
+POLICIES: Mapping[tuple[str, str], Policy] = {
+    ("GET", "/blocks"): Policy(S.BLOCKS_READ),
+    ("GET", "/blocks/{block_id}"): Policy(S.BLOCKS_READ),
+    ("POST", "/blocks/{block_id}/execute"): Policy(S.BLOCKS_RUN, "block.execute", is_start=True),
+    ("GET", "/models"): Policy(S.BLOCKS_READ),
+    ("POST", "/codec/decode"): Policy(S.ADMIN, is_for_admins=True),
+    ("POST", "/codec/encode"): Policy(S.ADMIN, is_for_admins=True),
+    ("POST", "/credentials"): Policy(S.CREDENTIALS_WRITE, "credentials.create"),
+    ("GET", "/credentials"): Policy(S.CREDENTIALS_READ),
+    ("GET", "/credentials/{credentials_id}"): Policy(S.CREDENTIALS_READ),
+    ("PATCH", "/credentials/{credentials_id}"): Policy(S.CREDENTIALS_WRITE, "credentials.update"),
+    ("DELETE", "/credentials/{credentials_id}"): Policy(S.CREDENTIALS_WRITE, "credentials.delete"),
+    ("GET", "/credentials/oauth/{provider}/login"): Policy(S.CREDENTIALS_WRITE),
+    ("POST", "/credentials/oauth/{provider}/callback"): Policy(S.CREDENTIALS_WRITE, "credentials.log_in"),
+    ("POST", "/admin/credentials/reencrypt"): Policy(S.ADMIN, "credentials.reencrypt", is_for_admins=True),
+    ("GET", "/executions"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/events"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/nodes"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/results"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/values/{sha256}"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/reviews"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/reviews"): Policy(S.EXECUTIONS_READ),
+    ("POST", "/graphs/{graph_id}/execute"): Policy(S.EXECUTIONS_RUN, "execution.start", is_start=True),
+    ("POST", "/graphs/{graph_id}/execute/{version}"): Policy(
+        S.EXECUTIONS_RUN, "execution.start", is_start=True
+    ),
+    ("POST", "/executions/{execution_id}/rerun"): Policy(S.EXECUTIONS_RUN, "execution.rerun", is_start=True),
+    ("POST", "/executions/rerun"): Policy(S.EXECUTIONS_RUN, "execution.rerun", is_start=True),
+    ("POST", "/graphs/{graph_id}/executions/{execution_id}/stop"): Policy(S.EXECUTIONS_RUN, "execution.stop"),
+    ("POST", "/executions/{execution_id}/stop"): Policy(S.EXECUTIONS_RUN, "execution.stop"),
+    ("POST", "/executions/stop"): Policy(S.EXECUTIONS_RUN, "execution.stop"),
+    ("POST", "/executions/{execution_id}/pause"): Policy(S.EXECUTIONS_RUN, "execution.pause"),
+    ("POST", "/executions/{execution_id}/resume"): Policy(S.EXECUTIONS_RUN, "execution.resume"),
+    ("DELETE", "/executions/{execution_id}"): Policy(S.EXECUTIONS_RUN, "execution.delete"),
+    ("POST", "/executions/{execution_id}/reviews/{node_execution_id}"): Policy(
+        S.REVIEWS_WRITE, "review.answer"
+    ),
+    ("POST", "/files"): Policy(S.FILES_WRITE, "file.create"),
+    ("GET", "/files"): Policy(S.FILES_READ),
+    ("GET", "/files/{file_id}"): Policy(S.FILES_READ),
+    ("GET", "/files/{file_id}/info"): Policy(S.FILES_READ),
+    ("DELETE", "/files/{file_id}"): Policy(S.FILES_WRITE, "file.delete"),
+    ("POST", "/graphs"): Policy(S.GRAPHS_WRITE, "graph.create"),
+    ("GET", "/graphs"): Policy(S.GRAPHS_READ),
+    ("POST", "/graphs/validate"): Policy(S.GRAPHS_READ),
+    ("POST", "/graphs/import"): Policy(S.GRAPHS_WRITE, "graph.import"),
+    ("GET", "/graphs/{graph_id}"): Policy(S.GRAPHS_READ),
+    ("PUT", "/graphs/{graph_id}"): Policy(S.GRAPHS_WRITE, "graph.update"),
+    ("DELETE", "/graphs/{graph_id}"): Policy(S.GRAPHS_WRITE, "graph.delete"),
+    ("GET", "/graphs/{graph_id}/export"): Policy(S.GRAPHS_READ),
+    ("GET", "/graphs/{graph_id}/versions"): Policy(S.GRAPHS_READ),
+    ("PUT", "/graphs/{graph_id}/versions/active"): Policy(S.GRAPHS_WRITE, "graph.activate"),
+    ("GET", "/memories"): Policy(S.MEMORIES_READ),
+    ("GET", "/memories/value"): Policy(S.MEMORIES_READ),
+    ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
+    ("GET", "/user"): Policy(S.USER_READ),
+}
+"""By method and path below the prefix, with names in place of values."""
+
+
+def find_policy(method: str, path: str) -> Policy | None:
+    """Return what a route asks of its caller, or None when nobody may call it.
+
+    Args:
+        method: As the route has it. A HEAD is a GET.
+        path: Below the prefix.
+    """
+    return POLICIES.get(("GET" if method == "HEAD" else method, path))
+
+
+def authorize(caller: Caller, policy: Policy | None) -> None:
+    """Check that a caller may call a route.
+
+    Raises:
+        Forbidden: They may not.
+    """
+    if policy is None:
+        raise Forbidden
+    if policy.is_for_admins and caller.role != "admin":
+        raise Forbidden
+    if caller.scopes is not None and policy.scope not in caller.scopes:
+        raise Forbidden(f"The API key is not for {policy.scope}", details={"scope": policy.scope})

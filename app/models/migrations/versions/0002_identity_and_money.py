@@ -32,6 +32,7 @@ def upgrade() -> None:
     _extend_executions()
     _create_credit_entries()
     _create_payments()
+    _create_payers()
     _create_api_keys()
     _create_audit_entries()
     op.execute(_REFUSE)
@@ -55,12 +56,14 @@ def _extend_users() -> None:
 
 
 def _extend_executions() -> None:
+    op.alter_column("executions", "cost", type_=sa.BigInteger())
     for column in (
         sa.Column("root_id", sa.Uuid(), nullable=True),
-        sa.Column("reserved", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("committed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("reserved", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("committed", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("on_insufficient_credits", sa.Text(), server_default="pause", nullable=False),
         sa.Column("paused_for", sa.Text(), server_default="", nullable=False),
+        sa.Column("required", sa.BigInteger(), server_default="0", nullable=False),
     ):
         op.add_column("executions", column)
 
@@ -99,16 +102,50 @@ def _create_payments() -> None:
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("provider", sa.String(), nullable=False),
         sa.Column("provider_ref", sa.String(), nullable=True),
+        sa.Column("charge_ref", sa.String(), nullable=True),
+        sa.Column("checkout_url", sa.Text(), server_default="", nullable=False),
         sa.Column("credits", sa.Integer(), nullable=False),
+        sa.Column("amount_cents", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("refunded_credits", sa.Integer(), server_default="0", nullable=False),
         sa.Column("is_automatic", sa.Boolean(), nullable=False),
+        sa.Column("execution_id", sa.Uuid(), nullable=True),
+        sa.Column("refund_id", sa.Uuid(), nullable=True),
+        sa.Column("refund_asked_at", _MOMENT, nullable=True),
+        sa.Column("checked_at", _MOMENT, nullable=True),
         sa.Column("created_at", _MOMENT, server_default=sa.text("now()"), nullable=False),
         sa.Column("paid_at", _MOMENT, nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("provider", "provider_ref", name="payments_once"),
     )
     op.create_index("payments_of_user", "payments", ["user_id", "created_at", "id"], unique=False)
+    op.create_index("payments_of_charge", "payments", ["provider", "charge_ref"], unique=False)
+    op.create_index(
+        "payments_open",
+        "payments",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('pending', 'refunding')"),
+    )
+    op.create_index(
+        "payments_of_execution",
+        "payments",
+        ["user_id", "execution_id"],
+        unique=True,
+        postgresql_where=sa.text("execution_id IS NOT NULL"),
+    )
+
+
+def _create_payers() -> None:
+    op.create_table(
+        "payers",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("customer_ref", sa.Text(), server_default="", nullable=False),
+        sa.Column("threshold", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("credits", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("changed_at", _MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("user_id"),
+    )
 
 
 def _create_api_keys() -> None:

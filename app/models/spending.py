@@ -1,7 +1,7 @@
 """What node executions cost: reserved before the call, settled or released after it, each once. Plain asyncpg.
 
-Every entry of the ledger has a key, so that a repeat finds what was entered before. Locks are taken in one order: the
-execution, the outermost execution that it is nested in, its owner. Under the owner's lock balance and ledger agree.
+Every entry of the ledger has a key, so that a repeat finds what was entered before. Under the owner's lock balance and
+ledger agree; `allowances` says in which order locks are taken, and what may be spent.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
-from app.errors import BudgetExceeded, InsufficientCredits, NotFound, SpendingLimitReached
+from app.errors import NotFound
 from app.graph.status import TERMINAL
+from app.models.allowances import Allowance, find_refusal, hold, lock_execution, note_required
 from app.models.entry_kinds import EntryKind
 
-_LOCK_EXECUTION = "SELECT status, root_id FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE"
-_LOCK_ROOT = "SELECT budget, committed FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE"
-_LOCK_USER = """
-SELECT credits, daily_budget, total_budget, spent,
-    CASE WHEN spent_on = (now() AT TIME ZONE 'UTC')::date THEN spent_today ELSE 0 END AS spent_today
-FROM users WHERE id = $1 FOR UPDATE
+_FIND_BEFORE = """
+SELECT EXISTS (SELECT FROM credit_entries WHERE user_id = $1 AND key = $2) AS is_reserved,
+    (SELECT status FROM node_executions WHERE id = $3) AS status
 """
-_ENTERED = "SELECT key, amount FROM credit_entries WHERE user_id = $1 AND key = ANY($2::text[])"
+_ENTERED = "SELECT key, amount, details FROM credit_entries WHERE user_id = $1 AND key = ANY($2::text[])"
 _OPEN = """
 SELECT reserved.key FROM credit_entries reserved
 WHERE reserved.execution_id = $1 AND reserved.user_id = $2 AND reserved.kind = 'RESERVE'
@@ -35,21 +33,29 @@ WHERE reserved.execution_id = $1 AND reserved.user_id = $2 AND reserved.kind = '
 )
 ORDER BY reserved.id
 """
-_CHANGE_USER = """
-UPDATE users SET
-    credits = credits + $2, spent = greatest(0, spent - $2),
-    spent_today = greatest(0, CASE WHEN spent_on = (now() AT TIME ZONE 'UTC')::date THEN spent_today ELSE 0 END - $2),
-    spent_on = (now() AT TIME ZONE 'UTC')::date
-WHERE id = $1
-RETURNING credits
-"""
-_CHANGE_ROOT = "UPDATE executions SET committed = committed + $2 WHERE id = $1"
-_CHANGE_EXECUTION = "UPDATE executions SET reserved = reserved + $2 WHERE id = $1"
 _ENTER = """
+WITH changed AS (
+    UPDATE users SET
+        credits = credits + $3::bigint, spent = greatest(0, spent - $3),
+        spent_today = greatest(0, CASE WHEN spent_on = $10 THEN spent_today ELSE 0 END - $11::bigint), spent_on = $10
+    WHERE id = $1
+    RETURNING credits
+), counted AS (
+    UPDATE executions SET
+        committed = committed - CASE WHEN id = $9 THEN $3::bigint ELSE 0 END,
+        reserved = reserved + CASE WHEN id = $5 THEN $8::bigint ELSE 0 END
+    WHERE id IN ($5, $9)
+)
 INSERT INTO credit_entries (user_id, key, kind, amount, balance, execution_id, node_execution_id, details)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json)
+SELECT $1, $2, $4, $3, credits, $5, $6, $7::text::json FROM changed
 """
-_LOWER_COST = "UPDATE node_executions SET cost = cost - $2 WHERE id = $1"
+_CORRECT_COST = """
+UPDATE node_executions SET cost = (
+    SELECT coalesce(sum((details ->> 'charged')::bigint), 0) FROM credit_entries
+    WHERE execution_id = $2 AND user_id = $3 AND node_execution_id = $1 AND kind = 'SETTLE'
+)
+WHERE id = $1
+"""
 
 
 class Spend(NamedTuple):
@@ -72,22 +78,8 @@ class Settlement:
     cost: int
 
 
-class _Held(NamedTuple):
-    """What the locks are held on, and how things stand under them."""
-
-    execution_id: str
-    root_id: str
-    owner: str
-    budget_left: int | None
-    day_left: int | None
-    total_left: int | None
-    credits: int
-
-    @property
-    def most(self) -> int:
-        """Return how many credits may be spent now."""
-        limits = [self.credits, self.budget_left, self.day_left, self.total_left]
-        return max(0, min(limit for limit in limits if limit is not None))
+_Entries: TypeAlias = dict[str, asyncpg.Record]
+"""Entries by key."""
 
 
 async def reserve(
@@ -103,18 +95,34 @@ async def reserve(
         owner: Whose credits.
 
     Raises:
-        NotFound: The owner has no such execution, or it has ended.
+        NotFound: The owner has no such execution, or it has ended, or the node execution has.
         InsufficientCredits: The balance does not cover it.
         BudgetExceeded: The budget of the execution does not cover it.
         SpendingLimitReached: The owner's budget of the day, or the total one, does not cover it.
+        ValueError: The amount is not more than 0.
     """
+    if amount <= 0:
+        raise ValueError(f"{amount} credits cannot be reserved")
     async with connection.transaction():
-        held = await _hold(connection, execution_id, owner, is_open=True)
-        if f"reserve:{spend.name}" in await _entered(connection, owner, spend):
+        execution = await lock_execution(connection, execution_id, owner)
+        key = f"reserve:{spend.name}"
+        # Only now, under the lock: another attempt may have reserved it, or the call may have been given up as lost.
+        before = await connection.fetchrow(_FIND_BEFORE, owner, key, spend.node_execution_id)
+        if execution["status"] in TERMINAL or (before and before["status"] in TERMINAL):
+            raise NotFound
+        if before and before["is_reserved"]:
             return
-        _require_covered(held, amount)
-        await _enter(connection, held, spend, EntryKind.RESERVE, -amount, {})
-        await connection.execute(_CHANGE_EXECUTION, execution_id, amount)
+        held = await hold(connection, execution_id, execution, owner)
+        refusal = find_refusal(held, amount)
+        if refusal is None:
+            details = {"day": held.day.isoformat()}
+            await _enter(
+                connection, held, spend, EntryKind.RESERVE, -amount, reserved=amount, details=details
+            )
+        else:
+            await note_required(connection, execution_id, amount)
+    if refusal is not None:
+        raise refusal
 
 
 async def settle(
@@ -129,12 +137,11 @@ async def settle(
     What the call has cost more than was reserved is charged as far as balance and budgets reach; the rest is noted in
     the entry and charged to nobody.
     """
-    held: _Held | None = None
     for settlement in settlements:
-        entered = await _entered(connection, owner, settlement.spend)
-        if f"reserve:{settlement.spend.name}" not in entered:
+        if f"reserve:{settlement.spend.name}" not in await _entered(connection, owner, settlement.spend):
             continue
-        held = await _hold(connection, execution_id, owner, is_open=False)
+        execution = await lock_execution(connection, execution_id, owner)
+        held = await hold(connection, execution_id, execution, owner)
         # Looked up again: under the lock nobody else can close it.
         await _close(connection, held, settlement, await _entered(connection, owner, settlement.spend))
 
@@ -160,88 +167,84 @@ async def release_open(
 
 
 async def _close(
-    connection: asyncpg.Connection[Any], held: _Held, settlement: Settlement, entered: dict[str, int]
+    connection: asyncpg.Connection[Any], held: Allowance, settlement: Settlement, entered: _Entries
 ) -> None:
     spend = settlement.spend
+    reservation = entered[f"reserve:{spend.name}"]
     if f"close:{spend.name}" in entered:
+        # The same record once more, or another attempt's: what the first one was charged is what the call has cost.
+        await _correct_cost(connection, held, spend)
         return
-    reserved = -entered[f"reserve:{spend.name}"]
+    reserved = -reservation["amount"]
     charged = min(max(settlement.cost, 0), reserved + held.most)
-    details = {"charged": charged}
+    kind = EntryKind.SETTLE if charged else EntryKind.RELEASE
+    details: dict[str, Any] = {"charged": charged}
     if charged < settlement.cost:
         details["uncovered"] = settlement.cost - charged
-        await connection.execute(_LOWER_COST, spend.node_execution_id, settlement.cost - charged)
-    kind = EntryKind.SETTLE if settlement.cost else EntryKind.RELEASE
-    await _enter(connection, held, spend, kind, reserved - charged, details)
-    await connection.execute(_CHANGE_EXECUTION, held.execution_id, -reserved)
-
-
-async def _hold(
-    connection: asyncpg.Connection[Any], execution_id: str, owner: str, *, is_open: bool
-) -> _Held:
-    """Take the locks, in their order."""
-    execution = await connection.fetchrow(_LOCK_EXECUTION, execution_id, owner)
-    if execution is None or (is_open and execution["status"] in TERMINAL):
-        raise NotFound
-    root_id = str(execution["root_id"] or execution_id)
-    root = await connection.fetchrow(_LOCK_ROOT, root_id, owner)
-    user = await connection.fetchrow(_LOCK_USER, owner)
-    if root is None or user is None:
-        raise NotFound
-
-    def left(budget: int | None, spent: int) -> int | None:
-        return None if budget is None else budget - spent
-
-    return _Held(
-        execution_id,
-        root_id,
-        owner,
-        left(root["budget"], root["committed"]),
-        left(user["daily_budget"], user["spent_today"]),
-        left(user["total_budget"], user["spent"]),
-        user["credits"],
+    is_of_today = reservation["details"].get("day") == held.day.isoformat()
+    amount = reserved - charged
+    await _enter(
+        connection,
+        held,
+        spend,
+        kind,
+        amount,
+        reserved=-reserved,
+        # What another day had reserved is not given back to this one.
+        of_today=amount if is_of_today else min(amount, 0),
+        details=details,
     )
+    if charged < settlement.cost:
+        await _correct_cost(connection, held, spend)
 
 
-async def _entered(connection: asyncpg.Connection[Any], owner: str, spend: Spend) -> dict[str, int]:
+async def _correct_cost(connection: asyncpg.Connection[Any], held: Allowance, spend: Spend) -> None:
+    """Have the record of a node execution say what it was charged, over all its turns."""
+    await connection.execute(_CORRECT_COST, spend.node_execution_id, held.execution_id, held.owner)
+
+
+async def _entered(connection: asyncpg.Connection[Any], owner: str, spend: Spend) -> _Entries:
     keys = [f"reserve:{spend.name}", f"close:{spend.name}"]
-    return {row["key"]: row["amount"] for row in await connection.fetch(_ENTERED, owner, keys)}
-
-
-def _require_covered(held: _Held, amount: int) -> None:
-    if held.budget_left is not None and amount > held.budget_left:
-        raise BudgetExceeded(details={"required_credits": amount, "budget_left": max(0, held.budget_left)})
-    for scope, left in (("day", held.day_left), ("total", held.total_left)):
-        if left is not None and amount > left:
-            raise SpendingLimitReached(
-                details={"scope": scope, "required_credits": amount, "left": max(0, left)}
-            )
-    if amount > held.credits:
-        raise InsufficientCredits(details={"required_credits": amount, "available_credits": held.credits})
+    return {row["key"]: row for row in await connection.fetch(_ENTERED, owner, keys)}
 
 
 async def _enter(
     connection: asyncpg.Connection[Any],
-    held: _Held,
+    held: Allowance,
     spend: Spend,
     kind: EntryKind,
     amount: int,
+    *,
+    reserved: int,
     details: dict[str, Any],
+    of_today: int | None = None,
 ) -> None:
-    """Change the balance and note why."""
-    balance = await connection.fetchval(_CHANGE_USER, held.owner, amount)
-    await connection.execute(_CHANGE_ROOT, held.root_id, -amount)
+    """Change the balance and note why; all locks are held.
+
+    Args:
+        connection: In a transaction.
+        held: What the locks are held on.
+        spend: What it is for.
+        kind: What kind of entry it is.
+        amount: Credits that the balance gains.
+        reserved: Credits by which grows what is reserved for the execution.
+        details: What else is noted.
+        of_today: How much of the amount is given back to this day's budget, or taken from it; all unless said.
+    """
     step = "reserve" if kind is EntryKind.RESERVE else "close"
     await connection.execute(
         _ENTER,
         held.owner,
         f"{step}:{spend.name}",
-        kind,
         amount,
-        balance,
+        kind,
         held.execution_id,
         spend.node_execution_id,
         json.dumps(details),
+        reserved,
+        held.root_id,
+        held.day,
+        amount if of_today is None else of_today,
     )
 
 

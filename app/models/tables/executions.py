@@ -50,14 +50,14 @@ class Execution(SQLModel, table=True):
     """`{starved, skipped, silent_outputs}`: what was left over at the end."""
     fingerprint: str = Field(default="", sa_column=word())
     """Hash of the start request, to tell a repeat from a clash."""
-    cost: int = Field(default=0, sa_column=count())
+    cost: int = Field(default=0, sa_column=count(BigInteger))
     budget: int | None = None
     """The most credits that it may cost, with all that is nested in it."""
     root_id: uuid.UUID | None = None
     """Of a nested execution: the outermost one, whose budget counts."""
-    reserved: int = Field(default=0, sa_column=count())
+    reserved: int = Field(default=0, sa_column=count(BigInteger))
     """Credits that are reserved for its own node executions now."""
-    committed: int = Field(default=0, sa_column=count())
+    committed: int = Field(default=0, sa_column=count(BigInteger))
     """Credits charged and reserved, with those of all that is nested in it; counted in the outermost one."""
     on_insufficient_credits: str = Field(
         default="pause", sa_column=Column(Text, nullable=False, server_default="pause")
@@ -65,6 +65,8 @@ class Execution(SQLModel, table=True):
     """`pause` or `fail`: what happens when a node execution cannot be paid."""
     paused_for: str = Field(default="", sa_column=word())
     """The code of what it was paused for by the engine; empty when a person has paused it."""
+    required: int = Field(default=0, sa_column=count(BigInteger))
+    """Credits that the last call needed which could not be paid."""
     node_executions: int = Field(default=0, sa_column=count())
     """How many there were; counted when the execution ends, like the five below."""
     completed: int = Field(default=0, sa_column=count())

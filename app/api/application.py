@@ -15,6 +15,7 @@ from app.api.json_response import JsonResponse
 from app.api.resources import make_resources
 from app.api.route import PREFIX
 from app.api.routers import (
+    api_keys,
     blocks,
     codec,
     credentials,
@@ -43,6 +44,7 @@ ROUTERS = (
     blocks.router,
     models.router,
     users.router,
+    api_keys.router,
     credentials.router,
     credentials.admin_router,
     files.upload_router,

@@ -7,10 +7,11 @@ own algorithm never chooses the key's kind, and encrypted tokens are not read at
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from jose import jwk, jwt
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
+from jose.utils import base64url_decode
 
 from app.errors import BlockError, EngineUnavailable, Unauthenticated
 from app.outbound.http import OutboundHttp
@@ -26,14 +28,15 @@ MAX_TOKEN_LENGTH = 8_192
 MAX_ID_LENGTH = 255
 USERS = uuid.UUID("0d6f1c43-60a5-4f0e-8a39-4a5b6b0a8b5e")
 """Namespace of the user ids that are made of e-mail addresses."""
-ROLES = ("user", "admin")
+USER, ADMIN = "user", "admin"
+ROLES = (USER, ADMIN)
 SHARED = "HS256"
 ALGORITHM_OF_KEY_TYPE = {"RSA": "RS256", "EC": "ES256"}
 KEYS_LIVE_SECONDS = 300.0
 KEYS_REST_SECONDS = 10.0
 """An unknown key id has the key set read again, but not more often than this."""
 MAX_KEYS_BYTES = 512 * 1024
-_OPTIONS = {"require_exp": True, "require_sub": True, "leeway": 0}
+_OPTIONS = {"require_exp": True, "require_sub": True}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -145,17 +148,31 @@ def _read_key(document: Any) -> tuple[str, tuple[Key, str]] | None:
 class TokenReader:
     """Tells who a token speaks for."""
 
-    def __init__(self, keys: KeySource, *, issuer: str | None = None, audience: str | None = None) -> None:
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        leeway_seconds: int = 0,
+    ) -> None:
         """Take what a token must agree with.
 
         Args:
             keys: Where keys are found.
             issuer: Who must have issued it, if that is fixed.
             audience: Whom it must be meant for. Without one, a token that is meant for somebody is refused.
+            leeway_seconds: How far clocks may differ: so much longer, and earlier, a token is valid.
         """
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._options = {
+            **_OPTIONS,
+            "leeway": leeway_seconds,
+            "require_aud": audience is not None,
+            "require_iss": issuer is not None,
+        }
 
     async def read(self, token: str) -> Caller:
         """Return the caller that a token speaks for.
@@ -173,7 +190,7 @@ class TokenReader:
                 token,
                 found[0],
                 algorithms=[found[1]],
-                options={**_OPTIONS, "require_aud": self._audience is not None},
+                options=self._options,
                 audience=self._audience,
                 issuer=self._issuer,
             )
@@ -182,7 +199,15 @@ class TokenReader:
         return _caller(claims)
 
 
-def issue_token(secret: str, *, email: str, role: str = "user", lifetime_seconds: int = 86_400) -> str:
+def issue_token(
+    secret: str,
+    *,
+    email: str,
+    role: str = USER,
+    lifetime_seconds: int = 86_400,
+    issuer: str | None = None,
+    audience: str | None = None,
+) -> str:
     """Return a token for a user who is named by an e-mail address.
 
     Args:
@@ -190,6 +215,8 @@ def issue_token(secret: str, *, email: str, role: str = "user", lifetime_seconds
         email: Its lower-cased form decides the user id.
         role: `user` or `admin`.
         lifetime_seconds: How long the token is valid.
+        issuer: Who issues it, where tokens must say so.
+        audience: Whom it is meant for, where tokens must say so.
     """
     now = int(time.time())
     claims = {
@@ -198,6 +225,8 @@ def issue_token(secret: str, *, email: str, role: str = "user", lifetime_seconds
         "role": role,
         "iat": now,
         "exp": now + lifetime_seconds,
+        **({"iss": issuer} if issuer is not None else {}),
+        **({"aud": audience} if audience is not None else {}),
     }
     return str(jwt.encode(claims, secret, algorithm=SHARED))
 
@@ -208,13 +237,23 @@ def _read_header(token: str) -> Mapping[str, Any]:
         raise Unauthenticated
     try:
         header: Mapping[str, Any] = jwt.get_unverified_header(token)
+        for part in token.split(".")[:2]:
+            json.loads(base64url_decode(part.encode()), object_pairs_hook=_without_repeats)
     except (JOSEError, ValueError, RecursionError) as error:
         raise Unauthenticated from error
     return header
 
 
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Read an object whose names are each there once: of two claims of a name, readers believe different ones."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return read
+
+
 def _caller(claims: Mapping[str, Any]) -> Caller:
-    user_id, email, role = claims.get("sub"), claims.get("email", ""), claims.get("role", "user")
+    user_id, email, role = claims.get("sub"), claims.get("email", ""), claims.get("role", USER)
     if not (_is_text(user_id) and user_id) or not _is_text(email) or role not in ROLES:
         raise Unauthenticated
     return Caller(str(user_id), str(email), str(role))

@@ -1,18 +1,27 @@
-"""Who makes a request: the credential is taken from its headers, and its user is written down at first sight."""
+"""Who makes a request: a token or an API key is taken from its headers, and its user is known to be welcome.
+
+A token is asked about its user at most every few seconds in each process, a key at every call.
+"""
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections import OrderedDict
 
 from starlette.datastructures import Headers
 
-from app.api.auth import Caller, TokenReader
+from app.api.api_keys import is_key, is_within, make_key, read_key
+from app.api.auth import ADMIN, USER, Caller, TokenReader
+from app.api.policies import Scope
 from app.database import Sessions
-from app.errors import Unauthenticated
-from app.models.users import LOGIN_RESOLUTION, insert_or_touch_user
+from app.errors import Forbidden, Unauthenticated
+from app.models import api_keys, users
+from app.models.api_keys import KeyHolder
 
 REMEMBERED = 10_000
+WELCOME_SECONDS = 5.0
+"""How long a user who came with a token counts as welcome without being looked up: a suspension takes hold after it."""
 
 
 class Callers:
@@ -23,36 +32,86 @@ class Callers:
 
         Args:
             tokens: Reads tokens.
-            sessions: Where users are written down.
+            sessions: Where users and keys are found, whoever's they are.
             initial_credits: What a user has at first sight.
         """
         self._tokens = tokens
         self._sessions = sessions
         self._initial_credits = initial_credits
-        self._seen: OrderedDict[Caller, float] = OrderedDict()
+        self._welcome: OrderedDict[Caller, float] = OrderedDict()
+        # Compared when a prefix is nobody's, so that it takes the time that a wrong secret takes.
+        self._nobodys_hash = make_key().hash
 
-    async def identify(self, headers: Headers) -> Caller:
-        """Return who makes a request with these headers.
+    async def identify(self, headers: Headers, *, address: str | None) -> Caller:
+        """Return who makes a request.
+
+        Args:
+            headers: Of the request.
+            address: IP address that it came from, if that is known.
 
         Raises:
-            Unauthenticated: They hold no valid credential.
+            Unauthenticated: It holds no valid credential.
+            Forbidden: The user is suspended, or the key is not for use from there.
         """
-        caller = await self._tokens.read(_credential(headers))
+        credential = _credential(headers)
+        if is_key(credential):
+            return await self._identify_key(credential, address)
+        caller = await self._tokens.read(credential)
         now = time.monotonic()
-        if now - self._seen.get(caller, float("-inf")) > LOGIN_RESOLUTION.total_seconds():
+        if now - self._welcome.get(caller, float("-inf")) > WELCOME_SECONDS:
+            await self._welcome_user(caller)
+            self._welcome[caller] = now
+            self._welcome.move_to_end(caller)
+            if len(self._welcome) > REMEMBERED:
+                self._welcome.popitem(last=False)
+        return caller
+
+    async def _welcome_user(self, caller: Caller) -> None:
+        async with self._sessions() as session:
+            standing = await users.find_standing(
+                session, caller.user_id, email=caller.email, role=caller.role
+            )
+        if standing is not None:
+            _refuse_suspended(is_suspended=standing.is_suspended)
+        if standing is None or not standing.is_written:
             async with self._sessions.begin() as session:
-                await insert_or_touch_user(
+                await users.insert_or_touch_user(
                     session,
                     caller.user_id,
                     email=caller.email,
                     role=caller.role,
                     initial_credits=self._initial_credits,
                 )
-            self._seen[caller] = now
-            self._seen.move_to_end(caller)
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
-        return caller
+
+    async def _identify_key(self, credential: str, address: str | None) -> Caller:
+        given = read_key(credential)
+        async with self._sessions() as session:
+            found = await api_keys.find_holder(session, given.prefix)
+            expected = self._nobodys_hash if found is None else found.key.key_hash
+            is_right = hmac.compare_digest(expected, given.hash)
+            # What a key may do or may not is told to nobody but those who hold it.
+            if found is None or not is_right or not found.is_valid:
+                raise Unauthenticated
+            _refuse_suspended(is_suspended=found.is_suspended)
+            if not is_within(address, found.key.addresses):
+                raise Forbidden("The API key may not be used from this address")
+            if not found.is_use_noted:
+                await api_keys.note_use(session, found.key.id)
+        return _caller_of(found)
+
+
+def _caller_of(holder: KeyHolder) -> Caller:
+    key = holder.key
+    # Whatever asks for the role alone must not take an administrator's key for an administrator.
+    is_admin = holder.role == ADMIN and Scope.ADMIN in key.scopes
+    return Caller(
+        key.user_id, holder.email, ADMIN if is_admin else USER, frozenset(key.scopes), api_key_id=key.id
+    )
+
+
+def _refuse_suspended(*, is_suspended: bool) -> None:
+    if is_suspended:
+        raise Forbidden("This account is suspended")
 
 
 def _credential(headers: Headers) -> str:

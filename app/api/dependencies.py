@@ -10,7 +10,6 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from app.api.auth import Caller
 from app.api.resources import Resources
 from app.api.route import KEY_DESCRIPTION, MAX_KEY_LENGTH
-from app.errors import Forbidden
 from app.models.page import MAX_LIMIT
 
 # These only tell readers of the OpenAPI document how to authenticate: `ApiRoute` has done it before.
@@ -28,12 +27,6 @@ def _caller(
     return caller
 
 
-def _admin(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
-    if caller.role != "admin":
-        raise Forbidden
-    return caller
-
-
 def _resources(request: Request) -> Resources:
     resources = request.app.state.resources
     assert isinstance(resources, Resources)
@@ -41,7 +34,6 @@ def _resources(request: Request) -> Resources:
 
 
 CallerDep = Annotated[Caller, Depends(_caller)]
-AdminDep = Annotated[Caller, Depends(_admin)]
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The most items of a page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]

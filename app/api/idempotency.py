@@ -56,6 +56,7 @@ class IdempotentCalls:
         key: str,
         fingerprint: str,
         request_id: str,
+        kept: Callable[[bytes], bytes] = bytes,
     ) -> Response:
         """Carry a call out, or answer as the first time.
 
@@ -65,6 +66,7 @@ class IdempotentCalls:
             key: As it was given.
             fingerprint: What a repeat has in common with the first call.
             request_id: Under which it is logged.
+            kept: Says what is kept of the answer's body for repeats.
 
         Raises:
             InvalidRequest: The key was used for another call.
@@ -89,7 +91,7 @@ class IdempotentCalls:
             raise
         finally:
             _current.reset(token)
-        await self._keep(claim, response)
+        await self._keep(claim, response, kept)
         return response
 
     async def note_done_at_once(self) -> None:
@@ -121,11 +123,10 @@ class IdempotentCalls:
             # It has just been released.
         raise Conflict("The request of this Idempotency-Key is being carried out")
 
-    async def _keep(self, claim: Claim, response: Response) -> None:
+    async def _keep(self, claim: Claim, response: Response, kept: Callable[[bytes], bytes]) -> None:
         try:
-            answer = Answer(
-                response.status_code, response.headers.get("content-type"), await pack(bytes(response.body))
-            )
+            body = await pack(kept(bytes(response.body)))
+            answer = Answer(response.status_code, response.headers.get("content-type"), body)
             async with self._sessions() as session:
                 await idempotency.write_answer(session, claim, answer)
         except (OSError, SQLAlchemyError):

@@ -112,6 +112,13 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/memories/value"): Policy(S.MEMORIES_READ),
     ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
     ("GET", "/user"): Policy(S.USER_READ),
+    ("PUT", "/user"): Policy(S.USER_WRITE, "user.update"),
+    ("POST", "/user/api-keys"): Policy(S.KEYS_WRITE, "api_key.create"),
+    ("GET", "/user/api-keys"): Policy(S.KEYS_READ),
+    ("GET", "/user/api-keys/{api_key_id}"): Policy(S.KEYS_READ),
+    ("PATCH", "/user/api-keys/{api_key_id}"): Policy(S.KEYS_WRITE, "api_key.update"),
+    ("POST", "/user/api-keys/{api_key_id}/rotate"): Policy(S.KEYS_WRITE, "api_key.rotate"),
+    ("DELETE", "/user/api-keys/{api_key_id}"): Policy(S.KEYS_WRITE, "api_key.revoke"),
 }
 """By method and path below the prefix, with names in place of values."""
 

@@ -17,6 +17,7 @@ from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
 from app.api.review_links import LinkSigner
 from app.api.services.agent_files import AgentFiles
+from app.api.services.api_keys import ApiKeys
 from app.api.services.bulk_rerun import BulkRerunning
 from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
@@ -49,13 +50,20 @@ from app.files.store import FileStore
 from app.llm.routing import Routes
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
+from app.tenants import make_tenant_engine
+
+SYSTEM_CONNECTIONS = 5
+"""Kept for what is for no user: far less than requests need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Everything that requests are served from."""
 
-    database: AsyncEngine
+    tenants: AsyncEngine
+    """Sees what is the user's for whom a request works."""
+    system: AsyncEngine
+    """Sees everything."""
     hub: EventHub
     registry: BlockRegistry
     catalogue: Catalogue
@@ -79,6 +87,7 @@ class Resources:
     trials: Trials
     idempotent_calls: IdempotentCalls
     users: Users
+    api_keys: ApiKeys
     files: Files
     memories: Memories
     codec: Codec
@@ -96,7 +105,8 @@ class Resources:
             await self.upkeep.stop()
             await self.hub.stop()
             await self.http.aclose()
-            await self.database.dispose()
+            await self.tenants.dispose()
+            await self.system.dispose()
 
 
 def make_resources(
@@ -114,8 +124,11 @@ def make_resources(
         RegistryRefused: There is no such choice of blocks.
     """
     deadline_seconds = config.stop_deadline_seconds
-    database = make_engine(config.database_url)
-    sessions = Sessions(database)
+    tenants = make_tenant_engine(config.database_url)
+    sessions = Sessions(tenants)
+    # Only for what is for no user, or for all: a query that forgets its owner finds everybody's here.
+    system = make_engine(config.database_url, pool_size=SYSTEM_CONNECTIONS, max_overflow=SYSTEM_CONNECTIONS)
+    system_sessions = Sessions(system)
     engine = Engine(connect, config.temporal_address)
     values = Values(sessions, config.objects)
     hub = EventHub(config.database_url)
@@ -127,17 +140,18 @@ def make_resources(
     http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
     encryption = CredentialsEncryption(config.encryption_keys)
     oauth = OAuthClient(http, config.oauth_providers)
-    credentials = CredentialsStore(sessions, encryption)
+    credentials = CredentialsStore(sessions, encryption, system_sessions=system_sessions)
     nesting = Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth)
     choosing = Choosing(sessions, nesting)
     rerunning = Rerunning(sessions, registry, records, values, choosing, launching)
     return Resources(
-        database=database,
+        tenants=tenants,
+        system=system,
         hub=hub,
         registry=registry,
         catalogue=Catalogue(registry),
         models=config.models,
-        callers=Callers(_make_token_reader(config), sessions, initial_credits=config.initial_credits),
+        callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
         graphs=Graphs(sessions, registry, nesting),
         agent_files=AgentFiles(sessions, registry, nesting),
         credentials=credentials,
@@ -152,14 +166,17 @@ def make_resources(
         bulk_stopping=BulkStopping(sessions, engine, records, stop_deadline_seconds=deadline_seconds),
         values=values,
         views=_make_views(config, sessions, values),
-        reviews=Reviews(sessions, engine, values, links=_link_signer(config)),
+        reviews=Reviews(
+            sessions, engine, values, system_sessions=system_sessions, links=_link_signer(config)
+        ),
         trials=Trials(engine, task_queue=config.task_queue),
         idempotent_calls=calls,
         users=Users(sessions),
+        api_keys=ApiKeys(sessions),
         memories=Memories(sessions),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
-        health=Health(sessions, engine),
+        health=Health(system_sessions, engine),
         upkeep=Upkeep(engine, task_queue=config.task_queue, every_seconds=config.reconcile_seconds),
     )
 

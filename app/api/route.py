@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from app.api.json_body import parse_json, read_bounded
 from app.api.policies import authorize, find_policy
 from app.api.services.identity import fingerprint_of
 from app.errors import InvalidRequest
+from app.tenants import work_for
 
 THREAD_FROM_BYTES = 64 * 1024
 """Larger bodies are parsed beside the event loop."""
@@ -104,8 +106,11 @@ class ApiRoute(APIRoute):
             Unauthenticated: Nobody we know.
             Forbidden: They may not call this.
         """
-        caller = await request.app.state.resources.callers.identify(request.headers)
+        caller = await request.app.state.resources.callers.identify(
+            request.headers, address=request.client.host if request.client else None
+        )
         request.state.caller = caller
+        work_for(caller.user_id)
         authorize(caller, self.policy)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -147,8 +152,13 @@ class ApiRoute(APIRoute):
             key=key,
             fingerprint=await self.fingerprint(request),
             request_id=request_id_of(request),
+            kept=self.kept,
         )
         return answer
+
+    def kept(self, body: bytes) -> bytes:
+        """Return what is kept of an answer under its key, for repeats."""
+        return body
 
 
 class SecretRoute(ApiRoute):
@@ -158,6 +168,17 @@ class SecretRoute(ApiRoute):
         """Return a hash that nobody can compute without the server's keys."""
         blinded: str = request.app.state.resources.credentials.blind(await request.fingerprint())
         return blinded
+
+
+class OneTimeRoute(ApiRoute):
+    """A route whose answers may hold a secret, called `key`, that is shown once: a repeat does not show it."""
+
+    def kept(self, body: bytes) -> bytes:
+        """Return the answer without the secret."""
+        answer = json.loads(body) if body else None
+        if not isinstance(answer, dict) or "key" not in answer:
+            return body
+        return json.dumps({**answer, "key": None}).encode()
 
 
 class ReadingRoute(ApiRoute):

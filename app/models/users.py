@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Boolean, func, literal_column, select
+from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.errors import NotFound
+from app.errors import Forbidden, NotFound
 from app.models.entry_kinds import EntryKind
 from app.models.tables.credits import CreditEntry
 from app.models.tables.users import User
@@ -18,6 +19,34 @@ LOGIN_RESOLUTION = timedelta(minutes=1)
 """`last_login` is written at most this often."""
 FIRST_GRANT = "grant:first"
 """Key of what a user is given at first sight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is to be known of a user who comes with a token."""
+
+    is_suspended: bool
+    is_written: bool
+    """Whether it was written down a moment ago that they were here, as what the token says they are."""
+
+
+async def find_standing(session: AsyncSession, user_id: str, *, email: str, role: str) -> Standing | None:
+    """Return how it stands with a user, or None at first sight."""
+    is_written = and_(~_was_seen_long_ago(), col(User.email) == email, col(User.role) == role)
+    query = select(col(User.suspended_at).is_not(None), is_written).where(col(User.id) == user_id)
+    found = (await session.execute(query)).first()
+    return None if found is None else Standing(*found)
+
+
+async def require_active(session: AsyncSession, user_id: str) -> None:
+    """Check that nothing keeps a user from acting, or others from acting for them.
+
+    Raises:
+        Forbidden: They are suspended.
+    """
+    query = select(User.id).where(col(User.id) == user_id, col(User.suspended_at).is_not(None))
+    if (await session.execute(query)).first() is not None:
+        raise Forbidden("This account is suspended")
 
 
 async def insert_or_touch_user(
@@ -37,7 +66,7 @@ async def insert_or_touch_user(
         given.on_conflict_do_update(
             index_elements=[col(User.id)],
             set_={"last_login": func.now(), "email": email, "role": role},
-            where=func.coalesce(col(User.last_login), col(User.created_at)) < func.now() - LOGIN_RESOLUTION,
+            where=or_(_was_seen_long_ago(), col(User.email) != email, col(User.role) != role),
         ).returning(literal_column("xmax = 0", Boolean))
     )
     if initial_credits and written.scalar_one_or_none():
@@ -57,3 +86,7 @@ async def require_user(session: AsyncSession, user_id: str) -> User:
     if user is None:
         raise NotFound
     return user
+
+
+def _was_seen_long_ago() -> ColumnElement[bool]:
+    return func.coalesce(col(User.last_login), col(User.created_at)) < func.now() - LOGIN_RESOLUTION

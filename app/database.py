@@ -56,8 +56,18 @@ def make_engine(
     max_overflow: int = 10,
     pool_timeout_seconds: float = 10.0,
     connect_timeout_seconds: float = 5.0,
+    role: str | None = None,
 ) -> AsyncEngine:
-    """Make an engine with a pool of connections. It connects on first use."""
+    """Make an engine with a pool of connections. It connects on first use.
+
+    Args:
+        database_url: Where it connects to.
+        pool_size: Connections that are kept.
+        max_overflow: Connections that there may be besides, for a while.
+        pool_timeout_seconds: How long one waits for a connection.
+        connect_timeout_seconds: How long connecting takes at most.
+        role: Role that connections take on; that of the login unless said otherwise.
+    """
     engine = create_async_engine(
         driver_url(database_url),
         json_serializer=write_json,
@@ -66,7 +76,11 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout_seconds,
-        connect_args={"timeout": connect_timeout_seconds},
+        connect_args={
+            "timeout": connect_timeout_seconds,
+            # From the start, so that what resets a connection does not give the rights of the login back.
+            "server_settings": {"role": role} if role else {},
+        },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine

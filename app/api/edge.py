@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import SystemFault, error_response
+from app.tenants import NOBODY, working_for
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ class Edge:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), working_for(NOBODY):
             try:
                 await self._app(scope, receive, send_named)
             except Exception:  # the outermost edge: whatever nobody foresaw still gets the error envelope

@@ -44,7 +44,8 @@ async def insert_plan(session: AsyncSession, compiled: CompiledGraph) -> None:
     await session.execute(
         insert(StoredPlan)
         .values(hash=compiled.hash, plan=compiled.plan, configuration=compiled.configuration)
-        .on_conflict_do_nothing(index_elements=[col(StoredPlan.hash)])
+        # Without a word of which column: naming one would be reading it, and whose the plan is, is not written yet.
+        .on_conflict_do_nothing()
     )
 
 

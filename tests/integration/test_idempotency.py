@@ -12,6 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from app.models.sweeps import delete_old_keys
+from app.tenants import working_for
 from tests.e2e.rest import save, start, sums, wait
 from tests.engine import Engine
 from tests.integration.test_rest_executions import slow
@@ -173,9 +174,10 @@ async def test_who_comes_back_after_a_repeat_has_begun_changes_nothing(
         await resources.graphs.delete(owner, graph_id)
         return Response()
 
-    refused = await resources.idempotent_calls.answer(
-        deletes_too_late, owner=owner, key="key", fingerprint="f", request_id="r"
-    )
+    with working_for(owner):
+        refused = await resources.idempotent_calls.answer(
+            deletes_too_late, owner=owner, key="key", fingerprint="f", request_id="r"
+        )
     assert refused.status_code == 409
     assert (await alice.get(f"/api/graphs/{graph_id}")).status_code == 200
 

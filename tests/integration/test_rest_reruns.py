@@ -10,6 +10,7 @@ import pytest
 from app.api.schemas.reruns import BulkRerunBody
 from app.api.services.bulk_rerun import BulkRerunning
 from app.database import Sessions
+from app.tenants import working_for
 from tests.e2e.rest import graph, node, save, start, sums, wait
 from tests.rest_api import RestApi
 
@@ -110,10 +111,11 @@ async def test_a_bulk_rerun_without_time_begins_nothing_more(api: RestApi, alice
     ended = await start(alice, await save(alice, sums(2)), wait=15)
     resources = api.application.state.resources
     hurried = BulkRerunning(
-        Sessions(resources.database),
+        Sessions(resources.tenants),
         resources.rerunning,
         resources.idempotent_calls,
         answer_within_seconds=0,
     )
-    done = await hurried.rerun(ended["user_id"], BulkRerunBody(ids=[ended["id"]]), None)
+    with working_for(ended["user_id"]):
+        done = await hurried.rerun(ended["user_id"], BulkRerunBody(ids=[ended["id"]]), None)
     assert (done.started, [refusal.code for refusal in done.refused]) == (0, ["NOT_REACHED"])

@@ -29,9 +29,18 @@ log = structlog.get_logger(__name__)
 class CredentialsStore:
     """The credentials of all owners, one owner at a time."""
 
-    def __init__(self, sessions: Sessions, encryption: CredentialsEncryption) -> None:
-        """Take where credentials are kept, and what seals them."""
+    def __init__(
+        self, sessions: Sessions, encryption: CredentialsEncryption, *, system_sessions: Sessions
+    ) -> None:
+        """Take where credentials are kept, and what seals them.
+
+        Args:
+            sessions: Where those of the user are for whom a request works.
+            encryption: Seals them.
+            system_sessions: Where those of all users are.
+        """
         self._sessions = sessions
+        self._system_sessions = system_sessions
         self._encryption = encryption
 
     def blind(self, fingerprint: str) -> str:
@@ -180,7 +189,7 @@ class CredentialsStore:
         done = unreadable = 0
         last: uuid.UUID | None = None
         while True:
-            async with self._sessions.begin() as session:
+            async with self._system_sessions.begin() as session:
                 batch = await credentials.list_outdated(
                     session, self._encryption.newest_key_id, after=last, limit=BATCH
                 )

@@ -28,11 +28,12 @@ from app.blocks.json_schemas import problem_with
 from app.database import Sessions
 from app.errors import BlockLimitExceeded, Conflict, InvalidRequest, NotFound, PayloadTooLarge
 from app.graph.envelope import Envelope
-from app.models import reviews, values
+from app.models import reviews, users, values
 from app.models.page import Page
 from app.models.review_writes import ReviewStatus
 from app.models.reviews import Listed, ReviewFilter, data_of, hash_of, status_of
 from app.models.tables.reviews import Review
+from app.tenants import work_for
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,13 @@ class Reviews:
     """Shows reviews and takes answers."""
 
     def __init__(
-        self, sessions: Sessions, engine: Engine, values: Values, *, links: LinkSigner | None
+        self,
+        sessions: Sessions,
+        engine: Engine,
+        values: Values,
+        *,
+        system_sessions: Sessions,
+        links: LinkSigner | None,
     ) -> None:
         """Take what reviews need.
 
@@ -59,11 +66,13 @@ class Reviews:
             sessions: Where they are recorded.
             engine: Where the executions run that wait for them.
             values: Large values.
+            system_sessions: Where the review of a link is found, whosever it is.
             links: Signs links; without it there are none.
         """
         self._sessions = sessions
         self._engine = engine
         self._values = values
+        self._system_sessions = system_sessions
         self._links = links
 
     async def view_list(
@@ -134,10 +143,13 @@ class Reviews:
         return await self._answer(await self._require_linked(link), given, by=LINK_HOLDER)
 
     async def _require_linked(self, link: ReviewLink) -> Review:
-        async with self._sessions() as session:
+        async with self._system_sessions() as session:
             review = await reviews.require_linked_review(session, link.execution_id, link.review_id)
-        if hash_of(review) != link.shown:
-            raise NotFound
+            if hash_of(review) != link.shown:
+                raise NotFound
+            # Nobody answers for somebody who may not answer themselves.
+            await users.require_active(session, review.user_id)
+        work_for(review.user_id)
         return review
 
     # -- answering

@@ -31,6 +31,7 @@ class GraphVersion(SQLModel, table=True):
     """One immutable snapshot of a graph."""
 
     __tablename__ = "graph_versions"
+    __table_args__ = (Index("graph_versions_of_plan", "plan_hash"),)
 
     graph_id: uuid.UUID = Field(primary_key=True, foreign_key="graphs.id")
     version: int = Field(primary_key=True)

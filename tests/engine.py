@@ -28,7 +28,7 @@ from app.errors import BlockError, BlockUnavailable
 from app.fairness import make_priority
 from app.graph.compilation import compile_graph
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
-from app.graph.signature import RetryPolicy
+from app.graph.signature import Cost, RetryPolicy
 from app.objects import ObjectStore
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers
@@ -68,11 +68,10 @@ class Probe(RemoteBlock):
         self.calls: list[tuple[str, int, Any]] = []
         """(name, attempt, value) of each call."""
         self.functions: dict[str, Callable[[Any, BlockContext], Any]] = {}
-        self.credits = 0
-        """What one call costs."""
 
-    def cost_of(self, given: dict[str, Any]) -> int:
-        return self.credits
+    def charge(self, credits: int) -> None:  # noqa: A002 - as everywhere
+        """Have each call cost this much."""
+        self.costs = (Cost(credits=credits),)  # type: ignore[misc]  # of this probe alone
 
     async def run(self, given: Any, context: BlockContext) -> AsyncIterator[tuple[str, Any]]:
         self.calls.append((given.name, context.attempt, given.value))
@@ -183,6 +182,8 @@ class Engine:
         owner: str = OWNER,
         user: str | None = None,
         task_timeout: timedelta | None = None,
+        budget: int | None = None,
+        on_insufficient_credits: str = "pause",
     ) -> WorkflowHandle[Any, int]:
         """Save a graph for its owner, and start an execution of it, as its owner unless another user is named."""
         graph_id, plan_hash = await self.save(graph, owner)
@@ -196,6 +197,8 @@ class Engine:
             trigger="api",
             created_at=datetime.now(UTC).isoformat(),
             limits=limits,
+            budget=budget,
+            on_insufficient_credits=on_insufficient_credits,
         )
         return await self.client.start_workflow(
             WORKFLOW_NAME,

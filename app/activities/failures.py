@@ -24,6 +24,10 @@ def unpaid(error: PerdureError) -> ApplicationError:
     )
 
 
+class TooLate(PerdureError):
+    """The call is not to be made any more: its execution has ended meanwhile, or it was given up as lost."""
+
+
 class BlockCrashed(BlockError):
     """The block ended with an error that it does not declare."""
 

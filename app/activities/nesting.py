@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from app.activities.contracts import ExecutionStart, Release, Step, WaveRequest
+from app.activities.contracts import UNPAID, ExecutionStart, Release, Step, WaveRequest
 from app.activities.engine import new_execution
 from app.activities.failures import NestedCancelled, NestedFailed, NestedGraphMissing, NestedTooDeep
 from app.activities.node_runs import NodeRun
@@ -150,8 +150,7 @@ class NestedGraphs:
         if end.status is Status.CANCELLED:
             raise NestedCancelled
         if end.status is Status.FAILED:
-            message = (end.error or {}).get("message")
-            raise NestedFailed(f"The nested execution failed: {message}" if message else None)
+            raise _failure_of(end)
         return ()
 
     async def _find_end(self, owner: str, nested_id: str) -> NestedEnd | None:
@@ -180,6 +179,16 @@ class NestedGraphs:
 
     async def remind(self, run: NodeRun, changes: Changes) -> None:
         """Do nothing: nobody is waited for."""
+
+
+def _failure_of(end: NestedEnd) -> NestedFailed:
+    error = end.error or {}
+    message = error.get("message")
+    failure = NestedFailed(f"The nested execution failed: {message}" if message else None)
+    if error.get("code") in UNPAID:
+        # Who pays for one pays for the other, so it is why this fails too.
+        failure.code = error["code"]
+    return failure
 
 
 def _call_of(given: BlockInput) -> NestedGraphBlock.Input:

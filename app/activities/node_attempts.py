@@ -20,6 +20,7 @@ from app.activities.failures import (
     BlockCrashed,
     BlockTimedOut,
     OutcomeUnknown,
+    TooLate,
     WorkerLost,
     unpaid,
 )
@@ -29,7 +30,7 @@ from app.activities.value_store import ValueMissing
 from app.blocks.base import Emitted, RemoteBlock
 from app.blocks.calling import check_output, prepare
 from app.blocks.context import BlockContext
-from app.errors import BlockError
+from app.errors import BlockError, NotFound
 from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.json_values import to_json
@@ -145,6 +146,10 @@ class Attempt:
             await self._fail(error)
         except UNPAID_ERRORS as error:
             raise unpaid(error) from None
+        except TooLate:
+            raise ApplicationError(
+                "The execution has ended", [], type="CANCELLED", non_retryable=True
+            ) from None
         except Exception as error:  # a block is foreign code: whatever escapes it is this attempt's failure
             log.exception("block_crashed")
             await self._fail(BlockCrashed(f"{type(error).__name__} in the block"))
@@ -175,8 +180,9 @@ class Attempt:
             InsufficientCredits: The balance does not cover it.
             BudgetExceeded: The budget of the execution does not cover it.
             SpendingLimitReached: The owner's budget of the day, or the total one, does not cover it.
+            TooLate: The execution has ended, or the node execution has.
         """
-        if not self._price:
+        if self._price <= 0:
             return
 
         async def enter() -> None:
@@ -185,7 +191,10 @@ class Attempt:
                     connection, self.run.execution_id, self._spend, self._price, owner=self._owner
                 )
 
-        await wait_out(enter)
+        try:
+            await wait_out(enter)
+        except NotFound as error:
+            raise TooLate from error
 
     def _charge(self) -> int:
         """Return what the call has cost."""

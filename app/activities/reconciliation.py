@@ -27,6 +27,8 @@ class Found:
     """Parents told once more that a nested execution has ended."""
     adopted: int = 0
     """Executions that ran without a record."""
+    funded: int = 0
+    """Executions told that what they stopped for could be paid now."""
     values: int = 0
     """Stored values that nobody used any more: deleted."""
     failed: int = 0
@@ -41,6 +43,7 @@ class Found:
             orphans=self.orphans + other.orphans,
             released=self.released + other.released,
             adopted=self.adopted + other.adopted,
+            funded=self.funded + other.funded,
             values=self.values + other.values,
             failed=self.failed + other.failed,
         )

@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 
 from app.activities.contracts import WORKFLOW_NAME
 from app.activities.engine import new_execution
+from app.activities.funding import fund_execution
 from app.activities.parents import release_parent
 from app.activities.reconciliation import (
     AdoptRequest,
@@ -31,7 +32,7 @@ from app.activities.reconciliation import (
 from app.activities.settling import Settling, cancel_execution, is_lost
 from app.activities.starts import read_start
 from app.errors import NotFound
-from app.models import execution_writes, idempotency, sweeps
+from app.models import execution_writes, idempotency, sweeps, unpaid
 from app.models.file_collection import collect_files
 from app.models.sweeps import QuietExecution, Waiter
 from app.models.value_collection import collect_values
@@ -93,9 +94,10 @@ class Reconciling(ReconciliationActivities):
             waiters = await sweeps.list_waiters(
                 connection, [row.id for row in page], quiet_seconds=patience.quiet_seconds
             )
+            payable = await unpaid.find_payable(connection, [row.id for row in page])
         running = await self._list_running([row.id for row in page])
         found = await put_each_right(page, lambda row: self._reconcile(row, row.id in running, patience))
-        told = await put_each_right(waiters, self._release)
+        told = (await put_each_right(waiters, self._release)).plus(await put_each_right(payable, self._fund))
         last = page[-1].id if len(page) == PAGE_SIZE else None
         return SweepResult(found.plus(told), last)
 
@@ -172,6 +174,11 @@ class Reconciling(ReconciliationActivities):
     async def _release(self, waiter: Waiter) -> Found:
         await release_parent(self._client, waiter.execution_id, (waiter.node, waiter.n))
         return Found(released=1)
+
+    async def _fund(self, execution_id: str) -> Found:
+        # Whoever had the credits come in may not have known that it had stopped, or could not tell it.
+        await fund_execution(self._client, execution_id)
+        return Found(funded=1)
 
     async def _find_unrecorded(self, workflow_ids: Sequence[str]) -> list[str]:
         activity.heartbeat()

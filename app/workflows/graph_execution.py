@@ -122,6 +122,7 @@ class GraphExecutionWorkflow:
         await self._steering.until_ready()
         if not self._steering.is_ended:
             self._steering.fund()
+            self._walk.holds.go_on()
 
     @workflow.signal(name=RELEASE_SIGNAL)
     def release(self, release: Release) -> None:

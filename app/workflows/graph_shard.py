@@ -101,6 +101,8 @@ class GraphShardWorkflow:
         how = [outcome.code, outcome.message, outcome.is_recorded, outcome.calls]
         self._outcomes.append([call.node, call.n, outcome.emissions, *how])
         self._size += _size_of(outcome)
+        # The others could hardly be paid either; whoever started this decides how it goes on.
+        self._is_winding_up = self._is_winding_up or outcome.is_unpaid
         self._has_news = True
 
 

@@ -211,6 +211,10 @@ class Holds:
             await tell(_handle(held).signal(STEER_SIGNAL, is_paused))
         self._start_more()
 
+    def go_on(self) -> None:
+        """Start what was held back while the execution was paused. What runs has been told by others, or needs not."""
+        self._start_more()
+
     async def cancel(self) -> None:
         """Stop the nested executions, and no longer wait for people."""
         self._is_cancelled = True

@@ -45,8 +45,8 @@ class Steering:
             self.refuse_when_ended()
 
     def set_paused(self, *, is_paused: bool, reason: str = "") -> None:
-        """Pause or resume; the record follows. What a person has paused is not paused once more by the engine."""
-        if self.is_paused and not self.paused_for and reason:
+        """Pause or resume; the record follows. What is paused is not paused once more by the engine."""
+        if self.is_paused and reason:
             return
         if self.is_paused is not is_paused or self.paused_for != reason:
             self.is_paused, self.paused_for = is_paused, reason

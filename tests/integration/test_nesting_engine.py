@@ -300,7 +300,7 @@ async def test_a_graph_that_contains_itself_ends_at_the_depth_cap(engine: Engine
 
 
 async def test_what_is_nested_costs_its_parent_even_when_it_fails(engine: Engine) -> None:
-    engine.probe.credits = 7
+    engine.probe.charge(7)
     engine.probe.functions["refuses"] = refuses
     inner = make_graph(
         {"paid": (PROBE, {"value": 1}), "failed": (PROBE, {"name": "refuses"})}, ["paid.out -> failed.value"]

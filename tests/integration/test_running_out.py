@@ -1,0 +1,303 @@
+"""What happens in the middle of an execution when nobody can pay: it waits or fails, and nothing is paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from app.activities.contracts import FUND_SIGNAL
+from app.blocks.context import BlockContext
+from app.graph.definition import GraphDefinition
+from tests.engine import Engine, Many, Record, limited, make_graph
+from tests.ledger import add_user, charges, grant, require_sound
+from tests.stack import eventually
+
+PROBE = "probe"
+OUTPUT = "agent_output_block"
+PRICE = 10
+
+Handle = WorkflowHandle[Any, int]
+
+
+def chain(length: int) -> GraphDefinition:
+    """Return paid calls one after the other."""
+    nodes: dict[str, Any] = {"n0": (PROBE, {"value": 1})} | {f"n{k}": (PROBE, {}) for k in range(1, length)}
+    return make_graph(nodes, [f"n{k}.out -> n{k + 1}.value" for k in range(length - 1)])
+
+
+def fan(engine: Engine, size: int) -> GraphDefinition:
+    """Return a paid call that gives values for as many more."""
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(size))
+    return make_graph({"many": (PROBE, {"name": "many"}), "each": (PROBE, {})}, ["many.out -> each.value"])
+
+
+async def until_unpaid(engine: Engine, handle: Handle, code: str = "INSUFFICIENT_CREDITS") -> None:
+    """Wait until an execution is recorded as paused for want of credits."""
+
+    async def is_unpaid() -> bool:
+        row = await engine.pool.fetchrow("SELECT status, paused_for FROM executions WHERE id = $1", handle.id)
+        return row is not None and (row["status"], row["paused_for"]) == ("PAUSED", code)
+
+    await eventually(is_unpaid)
+
+
+async def fund(engine: Engine, handle: Handle, owner: str, amount: int) -> None:
+    await grant(engine.pool, owner, amount)
+    await handle.signal(FUND_SIGNAL)
+
+
+async def require_paid_once(engine: Engine, record: Record, handle: Handle) -> None:
+    """Check that each call was made once and charged what it costs."""
+    paid = await charges(engine.pool, handle.id)
+    assert {str(row["id"]): PRICE for row in record.nodes if row["status"] == "COMPLETED"} == paid
+    assert all(row["cost"] == PRICE for row in record.nodes if row["status"] == "COMPLETED")
+
+
+async def test_an_execution_waits_for_credits_and_goes_on(engine: Engine) -> None:
+    owner = await add_user(engine.pool, 2 * PRICE + 5)
+    engine.probe.charge(PRICE)
+    async with engine.worker():
+        handle = await engine.start(chain(4), owner=owner)
+        await until_unpaid(engine, handle)
+        assert await require_sound(engine.pool, owner) == 5
+        assert len(engine.probe.calls) == 2
+        await fund(engine, handle, owner, 2 * PRICE)
+        record = await engine.end(handle)
+
+    assert record.status == "COMPLETED"
+    assert len(engine.probe.calls) == 4
+    await require_paid_once(engine, record, handle)
+    assert await require_sound(engine.pool, owner) == 5
+    events = await engine.pool.fetch(
+        "SELECT type, data FROM execution_events WHERE execution_id = $1 AND type IN "
+        "('execution_paused', 'execution_resumed') ORDER BY seq",
+        handle.id,
+    )
+    assert [(event["type"], event["data"].get("reason")) for event in events] == [
+        ("execution_paused", "INSUFFICIENT_CREDITS"),
+        ("execution_resumed", None),
+    ]
+
+
+async def test_an_execution_that_is_not_to_wait_fails_and_keeps_nothing(engine: Engine) -> None:
+    owner = await add_user(engine.pool, 3 * PRICE)
+    engine.probe.charge(PRICE)
+    gate = asyncio.Event()
+
+    async def hangs(value: Any, _: BlockContext) -> Any:
+        if value == 0:
+            await gate.wait()
+        return value
+
+    engine.probe.functions["hangs"] = hangs
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(9))
+    graph = make_graph(
+        {"many": (PROBE, {"name": "many"}), "each": (PROBE, {"name": "hangs"})}, ["many.out -> each.value"]
+    )
+    async with engine.worker():
+        handle = await engine.start(
+            graph, owner=owner, on_insufficient_credits="fail", limits=limited(window=3)
+        )
+        record = await engine.end(handle)
+        gate.set()
+
+    assert record.status == "FAILED"
+    assert record.error is not None
+    assert (record.error["code"], record.error["node_id"]) == ("INSUFFICIENT_CREDITS", "each")
+    assert {row["status"] for row in record.nodes} <= {"COMPLETED", "FAILED", "CANCELLED"}
+    await require_sound(engine.pool, owner)
+
+
+@pytest.mark.parametrize("shard_size", [3, 400])
+async def test_a_large_fan_out_goes_on_where_the_credits_ended(engine: Engine, shard_size: int) -> None:
+    owner = await add_user(engine.pool, 6 * PRICE)
+    engine.probe.charge(PRICE)
+    async with engine.worker():
+        handle = await engine.start(
+            fan(engine, 30), owner=owner, limits=limited(shard_size=shard_size, window=2)
+        )
+        await until_unpaid(engine, handle)
+        assert await require_sound(engine.pool, owner) == 0
+        await fund(engine, handle, owner, 40 * PRICE)
+        record = await engine.end(handle)
+
+    assert record.status == "COMPLETED"
+    assert len(engine.probe.calls) == 31
+    await require_paid_once(engine, record, handle)
+    assert await require_sound(engine.pool, owner) == 15 * PRICE
+
+
+async def test_nested_executions_wait_and_go_on_each_for_itself(engine: Engine) -> None:
+    owner = await add_user(engine.pool, PRICE)
+    engine.probe.charge(PRICE)
+    inner, _ = await engine.save(
+        make_graph({"a": (PROBE, {"value": 1}), "y": (OUTPUT, {"name": "y"})}, ["a.out -> y.value"]), owner
+    )
+    nested = {"graph_id": inner, "graph_version": 1}
+    graph = make_graph(
+        {
+            "first": ("agent_executor_block", nested),
+            "second": ("agent_executor_block", nested),
+            "third": ("agent_executor_block", nested),
+            "own": (PROBE, {"value": 1}),
+        },
+        [],
+    )
+    async with engine.worker():
+        handle = await engine.start(graph, owner=owner, limits=limited(nested_at_once=1))
+        await eventually(lambda: _count_unpaid(engine, owner, 1))
+        for _ in range(3):
+            await grant(engine.pool, owner, PRICE)
+            await _fund_all(engine, owner)
+        record = await engine.end(handle)
+
+    assert record.status == "COMPLETED"
+    assert len(engine.probe.calls) == 4
+    assert await require_sound(engine.pool, owner) == 0
+    assert await engine.pool.fetchval("SELECT cost FROM executions WHERE id = $1", handle.id) == 4 * PRICE
+
+
+async def _unpaid(engine: Engine, owner: str) -> list[str]:
+    rows = await engine.pool.fetch(
+        "SELECT id::text FROM executions WHERE user_id = $1 AND status = 'PAUSED' AND paused_for <> ''", owner
+    )
+    return [row["id"] for row in rows]
+
+
+async def _count_unpaid(engine: Engine, owner: str, least: int) -> bool:
+    return len(await _unpaid(engine, owner)) >= least
+
+
+async def _fund_all(engine: Engine, owner: str) -> None:
+    """Wake what is paused until the credits are used up."""
+
+    async def is_spent() -> bool:
+        for execution_id in await _unpaid(engine, owner):
+            await engine.client.get_workflow_handle(execution_id).signal(FUND_SIGNAL)
+        credits_left = await engine.pool.fetchval("SELECT credits FROM users WHERE id = $1", owner)
+        return bool(credits_left == 0)
+
+    await eventually(is_spent)
+
+
+async def test_a_budget_is_never_exceeded_with_all_that_is_nested(engine: Engine) -> None:
+    owner = await add_user(engine.pool, 1_000)
+    engine.probe.charge(PRICE)
+    inner, _ = await engine.save(fan(engine, 5), owner)
+    graph = make_graph(
+        {
+            "agent": ("agent_executor_block", {"graph_id": inner, "graph_version": 1}),
+            "own": (PROBE, {"value": 1}),
+        },
+        [],
+    )
+    async with engine.worker():
+        handle = await engine.start(graph, owner=owner, budget=4 * PRICE + 5)
+        record = await engine.end(handle)
+        await eventually(lambda: _are_all_ended(engine, owner))
+
+    assert record.status == "FAILED"
+    assert record.error is not None
+    assert record.error["code"] == "BUDGET_EXCEEDED"
+    assert await require_sound(engine.pool, owner) == 1_000 - 4 * PRICE
+    assert (
+        await engine.pool.fetchval("SELECT committed FROM executions WHERE id = $1", handle.id) == 4 * PRICE
+    )
+
+
+async def _are_all_ended(engine: Engine, owner: str) -> bool:
+    open_ones = await engine.pool.fetchval(
+        "SELECT count(*) FROM executions WHERE user_id = $1 AND ended_at IS NULL", owner
+    )
+    return bool(open_ones == 0)
+
+
+@pytest.mark.parametrize("limit", ["daily_budget", "total_budget"])
+async def test_the_limit_of_a_user_pauses_or_fails(engine: Engine, limit: str) -> None:
+    owner = await add_user(engine.pool, 1_000, **{limit: 3 * PRICE})
+    engine.probe.charge(PRICE)
+    async with engine.worker():
+        failing = await engine.end(await engine.start(chain(4), owner=owner, on_insufficient_credits="fail"))
+        waiting = await engine.start(chain(1), owner=owner)
+        await until_unpaid(engine, waiting, "SPENDING_LIMIT_REACHED")
+        await engine.pool.execute(f"UPDATE users SET {limit} = 100 WHERE id = $1", owner)
+        await waiting.signal(FUND_SIGNAL)
+        ended = await engine.end(waiting)
+
+    assert failing.error is not None
+    assert failing.error["code"] == "SPENDING_LIMIT_REACHED"
+    assert ended.status == "COMPLETED"
+    assert await require_sound(engine.pool, owner) == 1_000 - 4 * PRICE
+
+
+async def test_what_a_person_has_paused_stays_paused_when_there_are_credits(engine: Engine) -> None:
+    owner = await add_user(engine.pool, PRICE)
+    engine.probe.charge(PRICE)
+    async with engine.worker():
+        handle = await engine.start(chain(2), owner=owner)
+        await until_unpaid(engine, handle)
+        await handle.execute_update("pause")
+        await until_unpaid(engine, handle, "")
+        await fund(engine, handle, owner, PRICE)
+        await handle.execute_update("pause")
+        assert await engine.find_status(handle.id) == "PAUSED"
+        assert len(engine.probe.calls) == 1
+        await handle.execute_update("resume")
+        record = await engine.end(handle)
+
+    assert record.status == "COMPLETED"
+    assert await require_sound(engine.pool, owner) == 0
+
+
+async def test_a_person_may_try_again_with_too_few_credits(engine: Engine) -> None:
+    owner = await add_user(engine.pool, PRICE)
+    engine.probe.charge(PRICE)
+    async with engine.worker():
+        handle = await engine.start(chain(2), owner=owner)
+        await until_unpaid(engine, handle)
+        await handle.execute_update("resume")
+        await until_unpaid(engine, handle)
+        await handle.cancel()
+        record = await engine.end(handle)
+
+    assert record.status == "CANCELLED"
+    assert len(engine.probe.calls) == 1
+    assert await require_sound(engine.pool, owner) == 0
+
+
+async def test_a_stop_gives_back_what_was_reserved_for_the_call_under_way(engine: Engine) -> None:
+    owner = await add_user(engine.pool, PRICE)
+    engine.probe.charge(PRICE)
+
+    async def hangs(value: Any, _: BlockContext) -> Any:
+        await asyncio.Event().wait()
+
+    engine.probe.functions["hangs"] = hangs
+    async with engine.worker():
+        handle = await engine.start(make_graph({"a": (PROBE, {"name": "hangs"})}, []), owner=owner)
+        await eventually(lambda: bool(engine.probe.calls))
+        assert await require_sound(engine.pool, owner) == 0
+        await handle.cancel()
+        record = await engine.end(handle)
+
+    assert record.status == "CANCELLED"
+    assert await require_sound(engine.pool, owner) == PRICE
+
+
+async def test_a_failed_call_costs_nothing_and_its_attempts_are_reserved_once(engine: Engine) -> None:
+    owner = await add_user(engine.pool, PRICE)
+    engine.probe.charge(PRICE)
+
+    def fails(value: Any, _: BlockContext) -> Any:
+        raise ValueError("It breaks")
+
+    engine.probe.functions["fails"] = fails
+    async with engine.worker():
+        record = await engine.run(make_graph({"a": (PROBE, {"name": "fails"})}, []), owner=owner)
+
+    assert record.status == "FAILED"
+    assert len(engine.probe.calls) == 3
+    assert await require_sound(engine.pool, owner) == PRICE

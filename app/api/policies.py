@@ -122,6 +122,22 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
 }
 """By method and path below the prefix, with names in place of values."""
 
+OPEN: Mapping[tuple[str, str], str] = {
+    ("GET", "/docs"): "what every deployment has",
+    ("GET", "/docs/oauth2-redirect"): "what every deployment has",
+    ("GET", "/redoc"): "what every deployment has",
+    ("GET", "/openapi.json"): "what every deployment has",
+    ("GET", "/health/live"): "nothing of anybody's",
+    ("GET", "/health/ready"): "nothing of anybody's",
+    ("GET", "/api/health/live"): "nothing of anybody's",
+    ("GET", "/api/health/ready"): "nothing of anybody's",
+    ("GET", "/api/reviews/link/{token}"): "for whoever holds a signed link",
+    ("POST", "/api/reviews/link/{token}"): "for whoever holds a signed link",
+    ("POST", "/api/codec/{capability}/decode"): "for whoever knows a secret part of the path",
+    ("POST", "/api/codec/{capability}/encode"): "for whoever knows a secret part of the path",
+}
+"""By method and whole path: the routes that ask for no token, and why they may. A test finds every other one closed."""
+
 
 def find_policy(method: str, path: str) -> Policy | None:
     """Return what a route asks of its caller, or None when nobody may call it.

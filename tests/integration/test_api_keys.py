@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,28 +12,15 @@ import httpx
 import pytest
 
 from app.api.auth import issue_token
+from tests.api_keys import KEYS, holding, make_key
 from tests.engine import Engine
 from tests.rest_api import SECRET, RestApi
 
-KEYS = "/api/user/api-keys"
 FORM = re.compile(r"prd_([A-Za-z0-9]{10})_[A-Za-z0-9]{43}")
 
 
-async def make(client: httpx.AsyncClient, *scopes: str, **more: Any) -> dict[str, Any]:
-    """Have a client make a key; return the answer."""
-    response = await client.post(KEYS, json={"name": "a key", "scopes": scopes, **more})
-    assert response.status_code == 201, response.text
-    return dict(response.json())
-
-
-@asynccontextmanager
-async def holding(api: RestApi, made: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
-    async with api.caller(token=made["key"]) as client:
-        yield client
-
-
 async def test_a_key_speaks_for_its_user_in_both_headers(api: RestApi, alice: httpx.AsyncClient) -> None:
-    made = await make(alice, "user:read")
+    made = await make_key(alice, "user:read")
 
     found = FORM.fullmatch(made["key"])
     assert found is not None
@@ -73,7 +58,7 @@ async def test_a_key_is_shown_once_and_kept_nowhere(alice: httpx.AsyncClient, en
 
 
 async def test_a_key_is_for_its_scopes_alone(api: RestApi, alice: httpx.AsyncClient) -> None:
-    async with holding(api, await make(alice, "graphs:read")) as key:
+    async with holding(api, await make_key(alice, "graphs:read")) as key:
         assert (await key.get("/api/graphs")).status_code == 200
         refused = await key.get("/api/executions")
         assert refused.status_code == 403
@@ -106,7 +91,7 @@ async def test_a_key_of_a_wrong_form_is_not_made(alice: httpx.AsyncClient, wrong
 
 
 async def test_what_is_no_valid_key_is_refused_alike(api: RestApi, alice: httpx.AsyncClient) -> None:
-    good = await make(alice, "user:read")
+    good = await make_key(alice, "user:read")
     mark, prefix, secret = good["key"].split("_")
     wrong = {
         "wrong secret": f"{mark}_{prefix}_{'x' * len(secret)}",
@@ -133,7 +118,7 @@ async def test_what_is_no_valid_key_is_refused_alike(api: RestApi, alice: httpx.
 async def test_a_change_holds_for_the_very_next_call(
     api: RestApi, alice: httpx.AsyncClient, engine: Engine
 ) -> None:
-    made = await make(alice, "graphs:read")
+    made = await make_key(alice, "graphs:read")
     one = f"{KEYS}/{made['id']}"
     async with holding(api, made) as key:
 
@@ -168,7 +153,7 @@ async def test_a_change_holds_for_the_very_next_call(
 
 
 async def test_a_rotated_key_has_another_secret(api: RestApi, alice: httpx.AsyncClient) -> None:
-    made = await make(alice, "user:read")
+    made = await make_key(alice, "user:read")
     rotated = (await alice.post(f"{KEYS}/{made['id']}/rotate")).json()
 
     assert rotated["prefix"] == made["prefix"]
@@ -179,11 +164,11 @@ async def test_a_rotated_key_has_another_secret(api: RestApi, alice: httpx.Async
 
 async def test_a_key_gives_no_other_key_what_it_has_not(api: RestApi, alice: httpx.AsyncClient) -> None:
     in_an_hour = datetime.now(UTC) + timedelta(hours=1)
-    wide = await make(alice, "graphs:read", "graphs:write", "keys:write")
+    wide = await make_key(alice, "graphs:read", "graphs:write", "keys:write")
     bound = {"expires_at": in_an_hour.isoformat(), "addresses": ["127.0.0.0/8"]}
-    maker = await make(alice, "graphs:read", "keys:write", **bound)
+    maker = await make_key(alice, "graphs:read", "keys:write", **bound)
     async with holding(api, maker) as key:
-        own = await make(key, "graphs:read", **bound)
+        own = await make_key(key, "graphs:read", **bound)
         assert own["scopes"] == ["graphs:read"]
         body = {"name": "more", "scopes": ["graphs:read"], **bound}
         later = (in_an_hour + timedelta(seconds=1)).isoformat()
@@ -221,8 +206,8 @@ async def test_only_an_administrators_key_may_be_for_admin(
     assert refused.status_code == 403
     email = f"{uuid.uuid4()}@example.org"
     async with api.caller(token=issue_token(SECRET, email=email, role="admin")) as admin:
-        made = await make(admin, "admin")
-        plain = await make(admin, "user:read")
+        made = await make_key(admin, "admin")
+        plain = await make_key(admin, "user:read")
         me = (await admin.get("/api/user")).json()["id"]
     async with holding(api, made) as key, holding(api, plain) as other:
         assert (await key.post("/api/codec/decode", json={"payloads": []})).status_code == 200
@@ -233,8 +218,8 @@ async def test_only_an_administrators_key_may_be_for_admin(
 
 
 async def test_a_key_is_used_from_its_addresses_alone(api: RestApi, alice: httpx.AsyncClient) -> None:
-    here = await make(alice, "user:read", addresses=["127.0.0.1/8", "::1"])
-    elsewhere = await make(alice, "user:read", addresses=["203.0.113.0/24"])
+    here = await make_key(alice, "user:read", addresses=["127.0.0.1/8", "::1"])
+    elsewhere = await make_key(alice, "user:read", addresses=["203.0.113.0/24"])
     assert here["addresses"] == ["127.0.0.0/8", "::1/128"]
     for made, status in ((here, 200), (elsewhere, 403)):
         async with holding(api, made) as client:
@@ -244,7 +229,7 @@ async def test_a_key_is_used_from_its_addresses_alone(api: RestApi, alice: httpx
 async def test_the_use_of_a_key_is_written_down_once_a_minute(
     api: RestApi, alice: httpx.AsyncClient, engine: Engine
 ) -> None:
-    made = await make(alice, "user:read")
+    made = await make_key(alice, "user:read")
     assert made["last_used_at"] is None
 
     async def used_at() -> Any:
@@ -264,7 +249,7 @@ async def test_the_use_of_a_key_is_written_down_once_a_minute(
 
 
 async def test_keys_of_others_look_like_no_keys(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
-    made = await make(alice, "user:read")
+    made = await make_key(alice, "user:read")
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
         for key_id in (made["id"], uuid.uuid4()):
             response = await bob.request(method, f"{KEYS}/{key_id}{path}", json={})

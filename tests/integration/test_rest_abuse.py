@@ -153,6 +153,7 @@ def _fill(path: str, given: dict[str, str]) -> str:
     names = {"execution_id", "graph_id", "node_execution_id", "token", "block_id", "version", "sha256"} | {
         "file_id",
         "credentials_id",
+        "api_key_id",
         "provider",
     }
     return path.format(**{**{name: str(uuid.uuid4()) for name in names}, **given})

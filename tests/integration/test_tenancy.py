@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api_keys import make_key
 from tests.credentials import keep
 from tests.e2e.rest import save, start, sums, wait
 from tests.rest_api import RestApi
@@ -44,6 +45,7 @@ LISTS = {
     "/api/files",
     "/api/memories",
     "/api/memories/value",
+    "/api/user/api-keys",
 }
 BULK = {"/api/executions/stop", "/api/executions/rerun"}
 BODIES: Mapping[str, Any] = {
@@ -93,6 +95,7 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
         "node_execution_id": review["node_execution_id"],
         "sha256": shown["inputs"]["$ref"],
         "credentials_id": await keep(client, "api_key", "a secret of somebody"),
+        "api_key_id": (await make_key(client, "graphs:read"))["id"],
         "file_id": (await client.post("/api/files?name=own", content=b"own")).json()["id"],
     }
     return Belongings(ids, ended["id"])

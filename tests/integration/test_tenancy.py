@@ -53,6 +53,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/graphs/{graph_id}/versions/active": {"active_graph_version": 1},
     "POST /api/executions/{execution_id}/reviews/{node_execution_id}": {"approved": True},
     "PATCH /api/credentials/{credentials_id}": {"title": "mine now", "api_key": "another"},
+    "PATCH /api/user/api-keys/{api_key_id}": {"name": "mine now"},
 }
 
 
@@ -130,6 +131,7 @@ async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
             f"/api/executions/{execution_id}/events",
             f"/api/files/{owned.ids['file_id']}",
             f"/api/credentials/{owned.ids['credentials_id']}",
+            f"/api/user/api-keys/{owned.ids['api_key_id']}",
         )
     ] + [len((await client.get("/api/executions")).json()["items"])]
 

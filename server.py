@@ -21,6 +21,7 @@ from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimit
 from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
+from app.api.services.top_ups import Sale
 from app.api.web_ui import codec_endpoint, make_capability
 from app.blocks.registry import make_registry
 from app.database import migrate
@@ -28,7 +29,15 @@ from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
 from app.embedded.ports import bind
 from app.patience import patiently
-from app.roots import block_choice, file_limits, model_routes, object_store, run_root, temporal_target
+from app.roots import (
+    block_choice,
+    file_limits,
+    model_routes,
+    object_store,
+    payment_service,
+    run_root,
+    temporal_target,
+)
 from app.serving import serving, url_of
 from app.settings.settings import Settings, reveal
 from app.temporal import connect, register_search_attributes
@@ -165,6 +174,10 @@ def make_api_config(
         blocks=block_choice(settings),
         models=model_routes(settings),
         initial_credits=settings.initial_credits,
+        payments=payment_service(settings),
+        sale=Sale(
+            return_url=settings.public_url or Sale.return_url, credit_price_cents=settings.credit_price_cents
+        ),
         objects=object_store(settings),
         file_limits=file_limits(settings),
         limits=make_limits(settings),

@@ -19,6 +19,7 @@ from app.files.store import FileLimits
 from app.llm.routing import Routes
 from app.log import configure_log
 from app.objects import ObjectStore
+from app.payments.payments import PaymentService
 from app.settings.connections import POSTGRES
 from app.settings.settings import Settings, read_settings, reveal
 from app.temporal import TemporalTarget, make_tls
@@ -85,6 +86,16 @@ def object_store(settings: Settings) -> ObjectStore | None:
     from app.s3 import S3Objects  # noqa: PLC0415 - its library costs whoever does not use it time and memory
 
     return S3Objects(settings.value_store)
+
+
+def payment_service(settings: Settings) -> PaymentService | None:
+    """Return who takes the money for credits, or None when none can be bought."""
+    api_key, webhook_secret = reveal(settings.stripe_api_key), reveal(settings.stripe_webhook_secret)
+    if api_key is None or webhook_secret is None:
+        return None
+    from app.payments.stripe import StripePayments  # noqa: PLC0415 - as above
+
+    return StripePayments(api_key=api_key, webhook_secret=webhook_secret, api_base=settings.stripe_api_base)
 
 
 def block_choice(settings: Settings) -> BlockChoice:

@@ -27,6 +27,7 @@ from app.api.routers import (
     models,
     reruns,
     reviews,
+    top_ups,
     users,
 )
 from app.api.web_ui import WebUiAccess
@@ -44,6 +45,8 @@ ROUTERS = (
     blocks.router,
     models.router,
     users.router,
+    top_ups.router,
+    top_ups.notice_router,
     api_keys.router,
     credentials.router,
     credentials.admin_router,

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from app.activities.contracts import ExecutionLimits
 from app.api.services.limits import MOST_NODE_EXECUTIONS
+from app.api.services.top_ups import Sale
 from app.blocks.choice import BlockChoice
 from app.encryption.keys import EncryptionKey
 from app.files.store import FileLimits
 from app.llm.routing import Routes
 from app.objects import ObjectStore
 from app.outbound.oauth_providers import OAuthProvider
+from app.payments.payments import PaymentService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,10 @@ class ApiConfig:
     models: Routes = field(default_factory=lambda: Routes(frozenset()))
     """Which language models are asked for those that are named."""
     initial_credits: int = 1000
+    payments: PaymentService | None = field(default=None, repr=False)
+    """Who takes the money for credits; None when none can be bought."""
+    sale: Sale = field(default_factory=Sale)
+    """On what terms credits are sold."""
     objects: ObjectStore | None = field(default=None, repr=False)
     """Where bodies of large values are kept; None for the database."""
     file_limits: FileLimits = field(default_factory=FileLimits)

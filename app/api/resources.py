@@ -16,6 +16,7 @@ from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
 from app.api.review_links import LinkSigner
+from app.api.selling import Selling, make_selling
 from app.api.services.agent_files import AgentFiles
 from app.api.services.api_keys import ApiKeys
 from app.api.services.bulk_rerun import BulkRerunning
@@ -26,6 +27,7 @@ from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.credentials import CredentialsStore
 from app.api.services.files import Files
+from app.api.services.funding import Funding
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
 from app.api.services.launching import Launching
@@ -90,6 +92,8 @@ class Resources:
     api_keys: ApiKeys
     files: Files
     memories: Memories
+    funding: Funding
+    selling: Selling
     codec: Codec
     health: Health
     upkeep: Upkeep
@@ -99,9 +103,11 @@ class Resources:
         """Keep what runs in the background running, and close everything afterwards."""
         await self.hub.start()
         self.upkeep.start()
+        self.selling.start()
         try:
             yield
         finally:
+            await self.selling.stop()
             await self.upkeep.stop()
             await self.hub.stop()
             await self.http.aclose()
@@ -130,6 +136,7 @@ def make_resources(
     system = make_engine(config.database_url, pool_size=SYSTEM_CONNECTIONS, max_overflow=SYSTEM_CONNECTIONS)
     system_sessions = Sessions(system)
     engine = Engine(connect, config.temporal_address)
+    funding = Funding(system_sessions, engine)
     values = Values(sessions, config.objects)
     hub = EventHub(config.database_url)
     registry = registry or make_registry(config.blocks)
@@ -174,6 +181,8 @@ def make_resources(
         users=Users(sessions),
         api_keys=ApiKeys(sessions),
         memories=Memories(sessions),
+        funding=funding,
+        selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
         health=Health(system_sessions, engine),

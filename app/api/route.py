@@ -199,6 +199,13 @@ class CapabilityRoute(ReadingRoute):
         request.app.state.resources.codec.require_capability(request.path_params["capability"])
 
 
+class NoticeRoute(ReadingRoute):
+    """A route for services that sign what they send. Its endpoint checks the signature, which is that of the body."""
+
+    async def admit(self, request: Request) -> None:
+        """Let everybody in: who it is cannot be known before the body is read."""
+
+
 class ReviewLinkRoute(ApiRoute):
     """A route for whoever holds a signed link to a review, called `token`. Its answer is taken once without a key."""
 

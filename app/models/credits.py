@@ -28,6 +28,7 @@ class Entered(NamedTuple):
     """Credits after it."""
     is_new: bool
     """Whether it was entered now; otherwise it stood there already, whatever was asked for this time."""
+    details: Mapping[str, Any]
 
 
 async def enter(
@@ -78,15 +79,15 @@ async def enter(
             user_id=user_id, key=key, kind=kind, amount=amount, balance=balance, details=noted
         )
     )
-    return Entered(amount, balance, is_new=True)
+    return Entered(amount, balance, is_new=True, details=noted)
 
 
 async def find_entry(session: AsyncSession, user_id: str, key: str) -> Entered | None:
     """Return what stands in a user's ledger under a key."""
     found = await session.execute(
-        select(col(CreditEntry.amount), col(CreditEntry.balance)).where(
+        select(col(CreditEntry.amount), col(CreditEntry.balance), col(CreditEntry.details)).where(
             col(CreditEntry.user_id) == user_id, col(CreditEntry.key) == key
         )
     )
     row = found.one_or_none()
-    return None if row is None else Entered(row.amount, row.balance, is_new=False)
+    return None if row is None else Entered(row.amount, row.balance, is_new=False, details=row.details)

@@ -16,6 +16,7 @@ from app.settings.blocks import BlockSettings
 from app.settings.connections import ConnectionSettings
 from app.settings.executions import ExecutionSettings
 from app.settings.language_models import LanguageModelSettings
+from app.settings.payments import PaymentSettings
 
 PREFIX = "PERDURE_"
 
@@ -30,7 +31,13 @@ class SettingsRefused(PerdureError):
 
 # The last of these is read first, and defaults of the others may depend on it.
 class Settings(
-    LanguageModelSettings, ExecutionSettings, BlockSettings, AccessSettings, ConnectionSettings, BaseSettings
+    PaymentSettings,
+    LanguageModelSettings,
+    ExecutionSettings,
+    BlockSettings,
+    AccessSettings,
+    ConnectionSettings,
+    BaseSettings,
 ):
     """Everything that can be set from outside; each field is `PERDURE_<NAME>` in the environment."""
 
@@ -52,6 +59,17 @@ class Settings(
                 f"{PREFIX}{missing} is missing: set both PERDURE_DATABASE_URL and PERDURE_TEMPORAL_ADDRESS, "
                 "or neither for the embedded stack"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sells_with_everything(self) -> Settings:
+        if self.stripe_api_key is not None:
+            for name, value in (
+                ("STRIPE_WEBHOOK_SECRET", self.stripe_webhook_secret),
+                (f"{PREFIX}PUBLIC_URL", self.public_url),
+            ):
+                if value is None:
+                    raise ValueError(f"{name} is missing: it is needed with STRIPE_API_KEY")
         return self
 
     @property

@@ -40,7 +40,7 @@ _MEANINGS = {
     409: "It is not in a state that allows this.",
     413: "The body is larger than 10 MB, a file larger than files may be, or the answer larger than 32 MiB.",
     422: "The request is not of the form that this call takes.",
-    503: "Temporal or Postgres cannot be reached; nothing was started.",
+    503: "Temporal or Postgres, or the payment service, cannot be reached; nothing was started.",
 }
 
 

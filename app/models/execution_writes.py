@@ -43,7 +43,7 @@ _LOCK = "SELECT status FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE
 _CLOSE = """
 UPDATE executions SET
     status = $2, error = $3::text::json, outputs = $4::text::json, report = $5::text::json, ended_at = now(),
-    started_at = coalesce(started_at, now()), cost = totals.cost, retries = totals.retries,
+    started_at = coalesce(started_at, now()), paused_for = '', cost = totals.cost, retries = totals.retries,
     node_executions = totals.node_executions, completed = totals.completed, failed = totals.failed,
     input_tokens = totals.input_tokens, output_tokens = totals.output_tokens
 FROM (

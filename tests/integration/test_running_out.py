@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from temporalio.client import WorkflowHandle
 
 from app.activities.contracts import FUND_SIGNAL
+from app.activities.reconciliation import RECONCILIATION_WORKFLOW
+from app.api.services.funding import Funding
 from app.blocks.context import BlockContext
 from app.graph.definition import GraphDefinition
+from tests.deployment import Deployment
 from tests.engine import Engine, Many, Record, limited, make_graph
 from tests.ledger import add_user, charges, grant, require_sound
+from tests.rest_api import RestApi
 from tests.stack import eventually
 
 PROBE = "probe"
@@ -131,7 +136,7 @@ async def test_a_large_fan_out_goes_on_where_the_credits_ended(engine: Engine, s
 
 
 async def test_nested_executions_wait_and_go_on_each_for_itself(engine: Engine) -> None:
-    owner = await add_user(engine.pool, PRICE)
+    owner = await add_user(engine.pool, 0)
     engine.probe.charge(PRICE)
     inner, _ = await engine.save(
         make_graph({"a": (PROBE, {"value": 1}), "y": (OUTPUT, {"name": "y"})}, ["a.out -> y.value"]), owner
@@ -148,10 +153,16 @@ async def test_nested_executions_wait_and_go_on_each_for_itself(engine: Engine) 
     )
     async with engine.worker():
         handle = await engine.start(graph, owner=owner, limits=limited(nested_at_once=1))
-        await eventually(lambda: _count_unpaid(engine, owner, 1))
-        for _ in range(3):
-            await grant(engine.pool, owner, PRICE)
-            await _fund_all(engine, owner)
+        # The first nested one and the execution itself; the others are not begun.
+        await eventually(lambda: _has_unpaid(engine, owner, 2))
+        (first,) = [
+            execution_id for execution_id in await _unpaid(engine, owner) if execution_id != handle.id
+        ]
+        await grant(engine.pool, owner, PRICE)
+        await engine.client.get_workflow_handle(first).signal(FUND_SIGNAL)
+        await eventually(lambda: _has_completed(engine, handle.id, 1))
+        assert await engine.find_status(handle.id) == "PAUSED"
+        await fund(engine, handle, owner, 3 * PRICE)
         record = await engine.end(handle)
 
     assert record.status == "COMPLETED"
@@ -167,20 +178,13 @@ async def _unpaid(engine: Engine, owner: str) -> list[str]:
     return [row["id"] for row in rows]
 
 
-async def _count_unpaid(engine: Engine, owner: str, least: int) -> bool:
-    return len(await _unpaid(engine, owner)) >= least
+async def _has_unpaid(engine: Engine, owner: str, count: int) -> bool:
+    return len(await _unpaid(engine, owner)) == count
 
 
-async def _fund_all(engine: Engine, owner: str) -> None:
-    """Wake what is paused until the credits are used up."""
-
-    async def is_spent() -> bool:
-        for execution_id in await _unpaid(engine, owner):
-            await engine.client.get_workflow_handle(execution_id).signal(FUND_SIGNAL)
-        credits_left = await engine.pool.fetchval("SELECT credits FROM users WHERE id = $1", owner)
-        return bool(credits_left == 0)
-
-    await eventually(is_spent)
+async def _has_completed(engine: Engine, execution_id: str, count: int) -> bool:
+    nodes = (await engine.record(execution_id)).nodes
+    return sum(row["status"] == "COMPLETED" for row in nodes) == count
 
 
 async def test_a_budget_is_never_exceeded_with_all_that_is_nested(engine: Engine) -> None:
@@ -301,3 +305,61 @@ async def test_a_failed_call_costs_nothing_and_its_attempts_are_reserved_once(en
     assert record.status == "FAILED"
     assert len(engine.probe.calls) == 3
     assert await require_sound(engine.pool, owner) == PRICE
+
+
+async def test_an_owner_sees_what_an_execution_waits_for_and_wakes_all_by_paying(
+    engine: Engine, api: RestApi, alice: httpx.AsyncClient
+) -> None:
+    owner = (await alice.get("/api/user")).json()["id"]
+    engine.probe.charge(600)
+    funding: Funding = api.application.state.resources.funding
+    async with engine.worker():
+        await engine.run(chain(1), owner=owner)
+        unpaid = [await engine.start(chain(1), owner=owner) for _ in range(2)]
+        for handle in unpaid:
+            await until_unpaid(engine, handle)
+        seen = (await alice.get(f"/api/executions/{unpaid[0].id}")).json()
+        assert (seen["status"], seen["paused_for"]) == ("PAUSED", "INSUFFICIENT_CREDITS")
+        assert seen["on_insufficient_credits"] == "pause"
+        assert await funding.resume(owner) == 0
+        await grant(engine.pool, owner, 800)
+        assert await funding.resume(owner) == 2
+        records = [await engine.end(handle) for handle in unpaid]
+
+    assert [record.status for record in records] == ["COMPLETED"] * 2
+    assert (await alice.get(f"/api/executions/{unpaid[0].id}")).json()["paused_for"] is None
+    assert await require_sound(engine.pool, owner) == 0
+
+
+async def test_the_reconciler_wakes_what_nobody_has_told(deployment: Deployment, working: None) -> None:
+    engine = deployment.engine
+    owner = await add_user(engine.pool, 0)
+    engine.probe.charge(PRICE)
+    handle = await engine.start(chain(1), owner=owner)
+    await until_unpaid(engine, handle)
+    too_dear = await engine.pool.fetchval("SELECT event_seq FROM executions WHERE id = $1", handle.id)
+    await grant(engine.pool, owner, PRICE - 1)
+    before = await _count_checks(engine)
+    await eventually(lambda: _has_checked(engine, before + 2))
+    assert await engine.pool.fetchval("SELECT event_seq FROM executions WHERE id = $1", handle.id) == too_dear
+    await grant(engine.pool, owner, 1)
+    record = await engine.end(handle)
+
+    assert record.status == "COMPLETED"
+    assert await require_sound(engine.pool, owner) == 0
+
+
+async def _has_checked(engine: Engine, times: int) -> bool:
+    return await _count_checks(engine) >= times
+
+
+async def _count_checks(engine: Engine) -> int:
+    """Return how often the reconciler has gone over everything and found something to look at."""
+    shown = engine.client.list_workflows(
+        f"WorkflowType = '{RECONCILIATION_WORKFLOW}' AND TaskQueue = '{engine.task_queue}' "
+        "AND ExecutionStatus = 'Completed'"
+    )
+    found = [
+        await engine.client.get_workflow_handle(run.id, run_id=run.run_id).result() async for run in shown
+    ]
+    return sum(result["checked"] > 0 for result in found)

@@ -28,7 +28,6 @@ class ExecuteBody(BaseModel):
     """The most credits that it may cost, with all that is nested in it. When they are used up, it fails."""
     on_insufficient_credits: Literal["pause", "fail"] = "pause"
     """What happens when a node execution cannot be paid: it waits for a top-up, or fails."""
-    """The most credits it may cost."""
     timeout_seconds: Annotated[float, Field(ge=1, le=3650 * 86_400)] | None = None
     """The longest that it may take, pauses and waits included; the server says what is the most, and the default."""
     max_node_executions: Annotated[int, Field(ge=1)] | None = None
@@ -85,6 +84,10 @@ class ExecutionView(BaseModel):
     """`{node_id, code, message}` of the first failure that the graph did not handle."""
     cost: int
     budget: int | None
+    on_insufficient_credits: Literal["pause", "fail"]
+    paused_for: str | None
+    """Why it is `PAUSED` without anybody having asked for it: the code of what a node execution could not be paid for,
+    `INSUFFICIENT_CREDITS` or `SPENDING_LIMIT_REACHED`."""
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None

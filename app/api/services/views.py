@@ -174,6 +174,8 @@ class Views:
             error=row.error,
             cost=row.cost,
             budget=row.budget,
+            on_insufficient_credits="fail" if row.on_insufficient_credits == "fail" else "pause",
+            paused_for=row.paused_for or None,
             created_at=row.created_at,
             started_at=row.started_at,
             ended_at=row.ended_at,

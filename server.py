@@ -167,6 +167,7 @@ def make_api_config(
         jwt_jwks_url=settings.jwt_jwks_url,
         jwt_issuer=settings.jwt_issuer,
         jwt_audience=settings.jwt_audience,
+        jwt_leeway_seconds=settings.jwt_leeway_seconds,
         encryption_keys=settings.encryption_keys,
         oauth_providers=settings.oauth,
         allowed_private_hosts=settings.allowed_private_hosts,
@@ -203,7 +204,13 @@ def development_token(config: ApiConfig) -> str | None:
     """Return a token to try things with, or None when tokens come from elsewhere."""
     if config.jwt_secret is None:
         return None
-    return issue_token(config.jwt_secret, email=DEVELOPER, lifetime_seconds=TOKEN_LIFETIME_SECONDS)
+    return issue_token(
+        config.jwt_secret,
+        email=DEVELOPER,
+        lifetime_seconds=TOKEN_LIFETIME_SECONDS,
+        issuer=config.jwt_issuer,
+        audience=config.jwt_audience,
+    )
 
 
 def show(info: RunInfo, *, token: str | None) -> None:

@@ -34,6 +34,8 @@ class ApiConfig:
     """Key set of RS256 and ES256 tokens, instead of the secret."""
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
+    jwt_leeway_seconds: int = 0
+    """How far the clock of whoever issues tokens may differ."""
     encryption_keys: Sequence[EncryptionKey] = ()
     """Keys of what Temporal stores and of credentials, newest first."""
     oauth_providers: Mapping[str, OAuthProvider] = field(default_factory=dict)

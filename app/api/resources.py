@@ -214,7 +214,12 @@ def _make_views(config: ApiConfig, sessions: Sessions, values: Values) -> Views:
 
 
 def _make_token_reader(config: ApiConfig) -> TokenReader:
-    return TokenReader(_key_source(config), issuer=config.jwt_issuer, audience=config.jwt_audience)
+    return TokenReader(
+        _key_source(config),
+        issuer=config.jwt_issuer,
+        audience=config.jwt_audience,
+        leeway_seconds=config.jwt_leeway_seconds,
+    )
 
 
 def _key_source(config: ApiConfig) -> KeySource:

@@ -28,8 +28,16 @@ def token(
 ) -> None:
     """Print a token for the API, signed with PERDURE_JWT_SECRET or with the secret of the embedded stack."""
     try:
-        secret = _require_secret(read_settings())
-        print(issue_token(secret, email=user, role=role.value, lifetime_seconds=lifetime_seconds))
+        settings = read_settings()
+        text = issue_token(
+            _require_secret(settings),
+            email=user,
+            role=role.value,
+            lifetime_seconds=lifetime_seconds,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+        print(text)
     except PerdureError as error:
         print(f"perdure: {error.message}", file=sys.stderr)
         raise typer.Exit(1) from None

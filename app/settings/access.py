@@ -23,6 +23,9 @@ class AccessSettings(BaseModel):
     jwt_audience: str | None = None
     """Audience that a token must name."""
 
+    jwt_leeway_seconds: int = Field(default=0, ge=0, le=60)
+    """How far the clock of whoever issues tokens may differ."""
+
     encryption_key: SecretStr | None = None
     """Keys for what Temporal stores, each 32 bytes in URL-safe base64: the first encrypts, all decrypt."""
 

@@ -50,10 +50,12 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 def signed(given: Mapping[str, Any], **header: Any) -> str:
     """Return a token made by hand, so that nothing stops us from making a bad one."""
-    parts = [
-        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
-        for part in ({"alg": "HS256", "typ": "JWT", **header}, given)
-    ]
+    return signed_texts(json.dumps({"alg": "HS256", "typ": "JWT", **header}), json.dumps(given))
+
+
+def signed_texts(*texts: str) -> str:
+    """Return a token of a header and claims that are JSON, or not quite."""
+    parts = [base64.urlsafe_b64encode(text.encode()).rstrip(b"=") for text in texts]
     signature = hmac.new(SECRET.encode(), b".".join(parts), hashlib.sha256).digest()
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
 
@@ -112,6 +114,16 @@ FORGED = {
     "an expiry that is a list": signed(claims(exp=[1])),
     "not yet valid": signed(claims(nbf=int(time.time()) + 60)),
     "for an audience": signed(claims(aud="others")),
+    "huge claims": signed(claims(groups=["x" * 100] * 80)),
+    "a subject twice": signed_texts('{"alg":"HS256"}', '{"sub":"u1","exp":9999999999,"sub":"u2"}'),
+    "a role twice": signed_texts(
+        '{"alg":"HS256"}', '{"sub":"u1","exp":9999999999,"role":"user","r\\u006fle":"admin"}'
+    ),
+    "a claim twice, deep down": signed_texts(
+        '{"alg":"HS256"}', '{"sub":"u1","exp":9999999999,"x":{"a":1,"a":2}}'
+    ),
+    "an algorithm twice": signed_texts('{"alg":"none","alg":"HS256"}', '{"sub":"u1","exp":9999999999}'),
+    "a key of its own": signed(claims(), jwk={"kty": "oct", "k": "YQ"}, kid="k1", alg="none"),
     "no subject": signed(claims(sub=None)),
     "an empty subject": signed(claims(sub="")),
     "a subject that is no text": signed(claims(sub=5)),
@@ -133,6 +145,44 @@ FORGED = {
 async def test_a_forged_token_is_refused(reader: TokenReader, token: str) -> None:
     with pytest.raises(Unauthenticated):
         await reader.read(token)
+
+
+async def test_what_a_token_names_as_its_key_is_not_followed(reader: TokenReader) -> None:
+    """One secret reads all tokens, whatever file, query, address or key a header may name."""
+    for header in (
+        {"kid": "../../../../dev/null"},
+        {"kid": "' UNION SELECT 'secret' --"},
+        {"jku": "http://127.0.0.1:1/keys", "kid": "k1"},
+        {"x5u": "http://127.0.0.1:1/cert"},
+        {"jwk": {"kty": "oct", "k": "YQ"}},
+    ):
+        assert (await reader.read(signed(claims(), **header))).user_id == "u1"
+        forged = signed(claims(), **header).rsplit(".", 1)[0].encode()
+        for secret in (b"", b"a", b"secret"):
+            mac = base64.urlsafe_b64encode(hmac.new(secret, forged, hashlib.sha256).digest()).rstrip(b"=")
+            with pytest.raises(Unauthenticated):
+                await reader.read((forged + b"." + mac).decode())
+
+
+async def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
+    now = int(time.time())
+    reader = TokenReader(SecretKey(SECRET), leeway_seconds=30)
+    for given in ({"exp": now - 5}, {"nbf": now + 5}):
+        assert (await reader.read(signed(claims(**given)))).user_id == "u1"
+        with pytest.raises(Unauthenticated):
+            await TokenReader(SecretKey(SECRET)).read(signed(claims(**given)))
+    for given in ({"exp": now - 60}, {"nbf": now + 60}):
+        with pytest.raises(Unauthenticated):
+            await reader.read(signed(claims(**given)))
+
+
+async def test_an_issued_token_names_issuer_and_audience_where_they_are_fixed() -> None:
+    reader = TokenReader(SecretKey(SECRET), issuer="us", audience="perdure")
+
+    token = issue_token(SECRET, email="a@b.c", issuer="us", audience="perdure")
+    assert (await reader.read(token)).email == "a@b.c"
+    with pytest.raises(Unauthenticated):
+        await reader.read(issue_token(SECRET, email="a@b.c"))
 
 
 async def test_a_token_changed_anywhere_is_refused(reader: TokenReader) -> None:
@@ -289,6 +339,44 @@ async def test_a_token_of_a_known_key_does_not_wait_for_a_reading(monkeypatch: p
         assert (await reader.read(jwks_token("k1"))).user_id == "u1"
         waiting.cancel()
         await asyncio.wait([waiting])
+
+
+async def test_keys_stay_good_through_an_outage_and_go_when_they_are_withdrawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auth, "KEYS_LIVE_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "KEYS_REST_SECONDS", 0.0)
+    async with running_server() as server:
+        server.answers["/keys"] = jwks("k1")
+        reader = TokenReader(KeySet(f"{server.url}/keys"))
+        assert (await reader.read(jwks_token("k1"))).user_id == "u1"
+
+        for outage in (Answer(503), Answer(body=b"{"), Answer(body=b'{"keys": 5}'), Answer(body=b"[]")):
+            server.answers["/keys"] = outage
+            assert (await reader.read(jwks_token("k1"))).user_id == "u1"
+
+        server.answers["/keys"] = jwks("k2")
+        with pytest.raises(Unauthenticated):
+            await reader.read(jwks_token("k1"))
+        assert (await reader.read(jwks_token("k2"))).user_id == "u1"
+
+
+async def test_a_published_elliptic_key_reads_its_tokens_and_no_others() -> None:
+    public = jwk.construct(public_pem(EC_KEY), "ES256").to_dict()
+    async with running_server() as server:
+        server.answers["/keys"] = Answer.of_json({"keys": [{**public, "kid": "e1"}]})
+        reader = TokenReader(KeySet(f"{server.url}/keys"))
+        good = jwt.encode(claims(), pem(EC_KEY), algorithm="ES256", headers={"kid": "e1"})
+        assert (await reader.read(good)).user_id == "u1"
+        stranger = ec.generate_private_key(ec.SECP256R1())
+        for bad in (
+            jwt.encode(claims(), pem(stranger), algorithm="ES256", headers={"kid": "e1"}),
+            jwt.encode(claims(), pem(RSA_KEY), algorithm="RS256", headers={"kid": "e1"}),
+            # Signatures of zeros were once taken for any text (CVE-2022-21449).
+            good.rsplit(".", 1)[0] + "." + base64.urlsafe_b64encode(bytes(64)).rstrip(b"=").decode(),
+        ):
+            with pytest.raises(Unauthenticated):
+                await reader.read(bad)
 
 
 @pytest.mark.parametrize("answer", ["elsewhere", "too_large"])

@@ -56,7 +56,9 @@ def make_selling(
     """
     facts = PaymentFacts(system_sessions, funding)
     refunds = Refunds(sessions, system_sessions, service, facts)
-    upkeep = service and PaymentUpkeep(system_sessions, service, sale, facts=facts, refunds=refunds)
+    upkeep = None
+    if service is not None:
+        upkeep = PaymentUpkeep(system_sessions, service, sale, facts=facts, refunds=refunds)
     return Selling(
         service=service,
         top_ups=TopUps(sessions, service, sale),

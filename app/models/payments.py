@@ -21,8 +21,7 @@ OPEN = (PaymentStatus.PENDING, PaymentStatus.REFUNDING)
 
 async def insert_payment(session: AsyncSession, payment: Payment) -> None:
     """Write a payment down, before anybody is asked for money."""
-    values = payment.model_dump(exclude={"created_at"})
-    await session.execute(insert(Payment).values(**values))
+    await session.execute(insert(Payment).values(**payment.model_dump()))
 
 
 async def list_payments(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from app.api.idempotency import note_done
@@ -20,7 +21,7 @@ MOST_CREDITS = 100_000
 STEP_CREDITS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sale:
     """On what terms credits are sold."""
 
@@ -49,6 +50,7 @@ class Sale:
             status=PaymentStatus.PENDING,
             is_automatic=execution_id is not None,
             execution_id=execution_id,
+            created_at=datetime.now(UTC),
         )
 
 

@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -51,6 +51,8 @@ class Caller:
     """What the API key is for; None with a token, which is for everything."""
     api_key_id: uuid.UUID | None = None
     """The API key that was used, if one was."""
+    expires_at: float | None = field(default=None, compare=False)
+    """When the token expires, in seconds since 1970; of a key its row says so."""
 
 
 class KeySource(Protocol):
@@ -256,7 +258,7 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     user_id, email, role = claims.get("sub"), claims.get("email", ""), claims.get("role", USER)
     if not (_is_text(user_id) and user_id) or not _is_text(email) or role not in ROLES:
         raise Unauthenticated
-    return Caller(str(user_id), str(email), str(role))
+    return Caller(str(user_id), str(email), str(role), expires_at=float(claims["exp"]))
 
 
 def _is_text(value: Any) -> bool:

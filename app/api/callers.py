@@ -8,7 +8,11 @@ from __future__ import annotations
 import hmac
 import time
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 
 from app.api.api_keys import is_key, is_within, make_key, read_key
@@ -18,6 +22,8 @@ from app.database import Sessions
 from app.errors import Forbidden, Unauthenticated
 from app.models import api_keys, users
 from app.models.api_keys import KeyHolder
+
+log = structlog.get_logger(__name__)
 
 REMEMBERED = 10_000
 WELCOME_SECONDS = 5.0
@@ -66,6 +72,38 @@ class Callers:
                 self._welcome.popitem(last=False)
         return caller
 
+    async def while_welcome(self, caller: Caller, frames: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        """Pass a stream on for as long as its caller would be let in again.
+
+        Args:
+            caller: Who began it.
+            frames: What they are given, with signs of life in between.
+        """
+        known_at = time.monotonic()
+        async with aclosing(frames):
+            async for frame in frames:
+                if time.monotonic() - known_at > WELCOME_SECONDS:
+                    if not await self._is_welcome(caller):
+                        return
+                    known_at = time.monotonic()
+                yield frame
+
+    async def _is_welcome(self, caller: Caller) -> bool:
+        if caller.expires_at is not None and caller.expires_at <= time.time():
+            return False
+        try:
+            async with self._sessions() as session:
+                if caller.api_key_id is not None:
+                    holder = await api_keys.find_holder_of(session, caller.api_key_id)
+                    return holder is not None and _is_still(holder, caller)
+                await users.require_active(session, caller.user_id)
+        except Forbidden:
+            return False
+        except (OSError, SQLAlchemyError):
+            # Streams sit an outage out: nothing is read, and so nothing told, before the next look.
+            log.warning("welcome_unknown", user_id=caller.user_id)
+        return True
+
     async def _welcome_user(self, caller: Caller) -> None:
         async with self._sessions() as session:
             standing = await users.find_standing(
@@ -98,6 +136,10 @@ class Callers:
             if not found.is_use_noted:
                 await api_keys.note_use(session, found.key.id)
         return _caller_of(found)
+
+
+def _is_still(holder: KeyHolder, caller: Caller) -> bool:
+    return holder.is_valid and not holder.is_suspended and set(holder.key.scopes) >= (caller.scopes or set())
 
 
 def _caller_of(holder: KeyHolder) -> Caller:

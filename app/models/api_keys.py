@@ -38,6 +38,15 @@ class KeyHolder:
 
 async def find_holder(session: AsyncSession, prefix: str) -> KeyHolder | None:
     """Return the key of a prefix, whoever's it is, and whatever its state."""
+    return await _find_holder(session, col(ApiKey.prefix) == prefix)
+
+
+async def find_holder_of(session: AsyncSession, key_id: uuid.UUID) -> KeyHolder | None:
+    """Return the key of an id, whoever's it is, and whatever its state."""
+    return await _find_holder(session, col(ApiKey.id) == key_id)
+
+
+async def _find_holder(session: AsyncSession, is_it: ColumnElement[bool]) -> KeyHolder | None:
     is_valid = and_(
         col(ApiKey.revoked_at).is_(None),
         col(ApiKey.suspended_at).is_(None),
@@ -53,7 +62,7 @@ async def find_holder(session: AsyncSession, prefix: str) -> KeyHolder | None:
             _is_use_noted(),
         )
         .join(User, col(User.id) == col(ApiKey.user_id))
-        .where(col(ApiKey.prefix) == prefix)
+        .where(is_it)
     )
     found = (await session.execute(query)).first()
     return None if found is None else KeyHolder(*found)

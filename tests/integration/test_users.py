@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import pytest
 
 from app.api import callers
-from app.api.auth import issue_token
+from app.api.auth import Caller, issue_token
 from app.api.schemas.users import MAX_PREFERENCES_BYTES
-from tests.api_keys import holding, make_key
-from tests.e2e.rest import save, start, wait
+from app.api.services import waiting
+from tests.api_keys import KEYS, holding, make_key
+from tests.e2e.rest import save, start, sums, wait
 from tests.engine import Engine
 from tests.rest_api import SECRET, RestApi
 from tests.reviews import asked, asking
+from tests.stack import eventually
 
 
 async def id_of(client: httpx.AsyncClient) -> str:
@@ -136,3 +142,61 @@ async def test_what_a_newer_token_says_of_a_user_is_written_down_at_once(
     for role in ("user", "admin"):
         async with api.caller(token=issue_token(SECRET, email=email, role=role)) as client:
             assert (await client.get("/api/user")).json()["role"] == role
+
+
+async def test_a_stream_ends_when_its_caller_would_not_be_let_in_again(
+    api: RestApi,
+    alice: httpx.AsyncClient,
+    bob: httpx.AsyncClient,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(callers, "WELCOME_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "HEARTBEAT_SECONDS", 0.0)
+    own, others = [(await start(client, await save(client, sums(2))))["id"] for client in (alice, bob)]
+    revoked, narrowed, kept = [await make_key(alice, "executions:read") for _ in range(3)]
+    of_bob = await make_key(bob, "executions:read")
+    async with AsyncExitStack() as stack:
+
+        async def follow(made: dict[str, Any], execution_id: str) -> asyncio.Task[httpx.Response]:
+            key = await stack.enter_async_context(holding(api, made))
+            path = f"/api/executions/{execution_id}/events"
+            return asyncio.create_task(key.get(path, headers={"Accept": "text/event-stream"}))
+
+        async def have_begun() -> bool:
+            used = "SELECT count(last_used_at) FROM api_keys WHERE id = ANY($1)"
+            return bool(await engine.pool.fetchval(used, [key["id"] for key in keys]) == len(keys))
+
+        keys = [revoked, narrowed, of_bob, kept]
+        *ending, going = [await follow(made, others if made is of_bob else own) for made in keys]
+        await eventually(have_begun)
+        assert (await alice.delete(f"{KEYS}/{revoked['id']}")).status_code == 204
+        changed = await alice.patch(f"{KEYS}/{narrowed['id']}", json={"scopes": ["graphs:read"]})
+        assert changed.status_code == 200
+        await engine.pool.execute("UPDATE users SET suspended_at = now() WHERE id = $1", await id_of(bob))
+
+        assert [(await stream).status_code for stream in ending] == [200] * 3
+        assert not going.done()
+        going.cancel()
+        await asyncio.wait([going])
+
+
+async def test_a_stream_ends_with_its_token_or_its_users_suspension(
+    api: RestApi, alice: httpx.AsyncClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "WELCOME_SECONDS", -1.0)
+    user_id = await id_of(alice)
+    doors = api.application.state.resources.callers
+
+    async def frames() -> AsyncGenerator[str]:
+        for number in range(3):
+            yield str(number)
+
+    async def shown(expires_at: float | None) -> list[str]:
+        caller = Caller(user_id, "", "user", expires_at=expires_at)
+        return [frame async for frame in doors.while_welcome(caller, frames())]
+
+    assert len(await shown(time.time() + 3_600)) == 3
+    assert await shown(time.time() - 1) == []
+    await engine.pool.execute("UPDATE users SET suspended_at = now() WHERE id = $1", user_id)
+    assert await shown(time.time() + 3_600) == []

@@ -186,7 +186,8 @@ async def list_events(  # noqa: PLR0913 - the parameters of the call, by name
     if EVENT_STREAM not in request.headers.get("accept", ""):
         return await api.views.view_events(caller.user_id, execution_id, after=start, limit=limit)
     frames = stream_events(api.waiting, caller.user_id, execution_id, after=start, takes_tokens=tokens)
-    return StreamingResponse(frames, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
+    shown = api.callers.while_welcome(caller, frames)
+    return StreamingResponse(shown, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
 
 
 @router.post("/graphs/{graph_id}/executions/{execution_id}/stop", responses=responses(404))

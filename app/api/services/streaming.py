@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +25,7 @@ RETRY_SECONDS = 1.0
 
 async def stream_events(
     waiting: Waiting, owner: str, execution_id: uuid.UUID, *, after: int, takes_tokens: bool
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Give the events of an execution in the text of server-sent events, until its last one.
 
     With `takes_tokens` what models write comes in between. An outage of the database is sat through.

@@ -139,6 +139,7 @@ OPEN: Mapping[tuple[str, str], str] = {
     ("GET", "/api/health/ready"): "nothing of anybody's",
     ("GET", "/api/reviews/link/{token}"): "for whoever holds a signed link",
     ("POST", "/api/reviews/link/{token}"): "for whoever holds a signed link",
+    ("POST", "/api/payments/stripe/webhook"): "for whoever signs what they send",
     ("POST", "/api/codec/{capability}/decode"): "for whoever knows a secret part of the path",
     ("POST", "/api/codec/{capability}/encode"): "for whoever knows a secret part of the path",
 }

@@ -118,7 +118,7 @@ class PaymentService(Protocol):
 
         Args:
             order: What is to be paid.
-            return_url: Where people go from there; `paid=true` or `paid=false` is added to its query.
+            return_url: Where people go from there; `top_up` and `paid=true` or `paid=false` are added to its query.
             customer_ref: Who they are there; empty when that is not known yet.
             keeps_method: Whether their way to pay is kept, to be charged without them later.
 

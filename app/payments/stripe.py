@@ -83,8 +83,8 @@ class StripePayments:
             "metadata": metadata,
             "line_items": [{"price_data": price, "quantity": 1}],
             "payment_intent_data": intent,
-            "success_url": _with_outcome(return_url, is_paid=True),
-            "cancel_url": _with_outcome(return_url, is_paid=False),
+            "success_url": _coming_back(return_url, order, is_paid=True),
+            "cancel_url": _coming_back(return_url, order, is_paid=False),
         }
         if keeps_method:
             intent["setup_future_usage"] = "off_session"
@@ -224,7 +224,7 @@ def _once(what: str, order: Order) -> Any:
     return {"idempotency_key": f"{what}:{order.payment_id}"}
 
 
-def _with_outcome(url: str, *, is_paid: bool) -> str:
+def _coming_back(url: str, order: Order, *, is_paid: bool) -> str:
     parts = urlsplit(url)
-    query = "&".join(filter(None, (parts.query, urlencode({"paid": str(is_paid).lower()}))))
-    return parts._replace(query=query).geturl()
+    told = urlencode({"top_up": order.payment_id, "paid": str(is_paid).lower()})
+    return parts._replace(query="&".join(filter(None, (parts.query, told)))).geturl()

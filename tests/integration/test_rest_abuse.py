@@ -154,6 +154,7 @@ def _fill(path: str, given: dict[str, str]) -> str:
         "file_id",
         "credentials_id",
         "api_key_id",
+        "top_up_id",
         "provider",
     }
     return path.format(**{**{name: str(uuid.uuid4()) for name in names}, **given})

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from temporalio.client import Client
 
 from tests.api_keys import make_key
 from tests.credentials import keep
 from tests.e2e.rest import save, start, sums, wait
-from tests.rest_api import RestApi
+from tests.engine import Engine
+from tests.rest_api import RestApi, run_api
 from tests.reviews import asked, asking
+from tests.stripe_stub import StripeStub, selling
 
 OPEN = {"/health/live", "/health/ready"}
 OF_NOBODY = {
@@ -35,6 +38,8 @@ OF_NOBODY = {
     "/api/models",
     "/api/user",
     "/api/reviews/link/{token}",
+    "/api/user/credits/auto-top-up",
+    "/api/payments/stripe/webhook",
 }
 """They name nothing that is somebody's; links are tried by themselves."""
 LISTS = {
@@ -46,6 +51,7 @@ LISTS = {
     "/api/memories",
     "/api/memories/value",
     "/api/user/api-keys",
+    "/api/user/credits/top-ups",
 }
 BULK = {"/api/executions/stop", "/api/executions/rerun"}
 BODIES: Mapping[str, Any] = {
@@ -98,8 +104,27 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
         "credentials_id": await keep(client, "api_key", "a secret of somebody"),
         "api_key_id": (await make_key(client, "graphs:read"))["id"],
         "file_id": (await client.post("/api/files?name=own", content=b"own")).json()["id"],
+        "top_up_id": (await client.post("/api/user/credits/top-ups", json={"credits": 500})).json()["id"],
     }
     return Belongings(ids, ended["id"])
+
+
+@pytest.fixture
+async def api(engine: Engine, client: Client) -> AsyncIterator[RestApi]:
+    async def connect() -> Client:
+        return client
+
+    async with (
+        StripeStub() as stripe,
+        run_api(
+            engine.database_url,
+            connect,
+            task_queue=engine.task_queue,
+            temporal_ui_url="http://ui.test",
+            **selling(stripe),
+        ) as running,
+    ):
+        yield running
 
 
 def routes_of(api: RestApi) -> list[tuple[str, str]]:
@@ -132,6 +157,7 @@ async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
             f"/api/files/{owned.ids['file_id']}",
             f"/api/credentials/{owned.ids['credentials_id']}",
             f"/api/user/api-keys/{owned.ids['api_key_id']}",
+            f"/api/user/credits/top-ups/{owned.ids['top_up_id']}",
         )
     ] + [len((await client.get("/api/executions")).json()["items"])]
 
@@ -182,8 +208,8 @@ async def test_lists_and_bulk_calls_pass_over_what_is_somebody_elses(
     cursor = (await alice.get("/api/executions?limit=1")).json()["next_cursor"]
     for query in (f"graph_id={graph_id}", f"parent_id={execution_id}", f"cursor={cursor}", "limit=200"):
         assert (await bob.get(f"/api/executions?{query}")).json()["items"] == []
-    for path in ("/api/graphs", "/api/reviews", "/api/files", "/api/memories", "/api/credentials"):
-        assert (await bob.get(path)).json()["items"] == []
+    for path in ("graphs", "reviews", "files", "memories", "credentials", "user/credits/top-ups"):
+        assert (await bob.get(f"/api/{path}")).json()["items"] == []
     for path in ("/api/executions/stop", "/api/executions/rerun"):
         for name, theirs, nobodys in (
             ("ids", [execution_id, owned.ended], [nobody, str(uuid.uuid4())]),

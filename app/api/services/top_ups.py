@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
 from app.api.idempotency import note_done
 from app.database import Sessions
@@ -85,7 +84,7 @@ class TopUps:
         try:
             checkout = await self._service.open_checkout(
                 self._sale.order(payment),
-                return_url=f"{self._sale.return_url}?{urlencode({'top_up': payment.id})}",
+                return_url=self._sale.return_url,
                 customer_ref=payer.customer_ref if payer else "",
                 keeps_method=keeps_method,
             )

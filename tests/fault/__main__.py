@@ -106,6 +106,7 @@ def _show_table(reports: Sequence[RoundReport], *, seconds: float) -> None:
         ("attempts that found their work done", sum(report.found_on_record for report in reports)),
         ("questions to models", sum(report.questions for report in reports)),
         ("  asked again", sum(report.asked_again for report in reports)),
+        ("credits charged", sum(report.charged for report in reports)),
         ("hand-overs to a next run", sum(report.hand_overs for report in reports)),
         ("lost", broken["it_has_ended_once"]),
         ("made again", sum(broken[name] for name in MADE_AGAIN)),

@@ -26,6 +26,8 @@ class RoundReport:
     """That a model was asked."""
     asked_again: int = 0
     """Those of them that were asked before, without an answer that was recorded."""
+    charged: int = 0
+    """Credits that the executions have cost."""
     hand_overs: int = 0
     """How often a run of a workflow handed over to the next, because its history was long."""
     broken: dict[str, list[str]] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from tests.fault.harness.evidence import Evidence, Witness, gather_evidence
 from tests.fault.harness.faults import Fault, Saboteur, plan_faults
 from tests.fault.harness.invariants import INVARIANTS
 from tests.fault.harness.journeys import Journey, plan_journeys, travel
+from tests.fault.harness.ledgers import list_wrongs, sum_of
 from tests.fault.harness.reports import RoundReport
 from tests.fault.harness.system import System
 
@@ -87,6 +88,9 @@ async def run_round(system: System, plan: RoundPlan) -> RoundReport:
         evidence = await _gather(system, client, witnesses, expected)
         nested = await _gather_nested(system, client, [*expected, *evidence])
         _judge([*expected, *evidence, *nested], report)
+        for wrong in await list_wrongs(system.stack, [*expected, *evidence, *nested]):
+            report.blame("the ledger is right", wrong)
+        report.charged = sum_of([*expected, *evidence])
         await _check_list(client, [*expected, *evidence], witnesses, report)
         await _replay(system, evidence, report)
         await _delete(system, client, [*expected, *evidence], report)

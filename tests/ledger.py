@@ -142,3 +142,14 @@ async def charges(pool: asyncpg.Pool[Any], execution_id: str) -> dict[str, int]:
         execution_id,
     )
     return {row["id"]: int(row["charged"]) for row in rows}
+
+
+async def drain(pool: asyncpg.Pool[Any], user_id: str) -> int:
+    """Take all credits from a user; return how many there were."""
+    async with pool.acquire() as connection, connection.transaction():
+        balance: int = await connection.fetchval(
+            "SELECT credits FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id
+        )
+        await connection.execute("UPDATE users SET credits = 0 WHERE id = $1", user_id)
+        await _enter(connection, user_id, f"adjust:{uuid.uuid4()}", -balance, 0)
+    return balance

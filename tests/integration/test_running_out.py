@@ -16,9 +16,11 @@ from app.blocks.context import BlockContext
 from app.graph.definition import GraphDefinition
 from tests.deployment import Deployment
 from tests.engine import Engine, Many, Record, limited, make_graph
-from tests.ledger import add_user, charges, grant, require_sound
+from tests.ledger import add_user, charges, drain, grant, require_sound
+from tests.orchestrator import CALM, a_graph, calls, says
 from tests.rest_api import RestApi
 from tests.stack import eventually
+from tests.stubs import LanguageModelStub
 
 PROBE = "probe"
 OUTPUT = "agent_output_block"
@@ -305,6 +307,33 @@ async def test_a_failed_call_costs_nothing_and_its_attempts_are_reserved_once(en
     assert record.status == "FAILED"
     assert len(engine.probe.calls) == 3
     assert await require_sound(engine.pool, owner) == PRICE
+
+
+async def test_a_conversation_goes_on_in_the_turn_that_could_not_be_paid(
+    engine: Engine, language_model: LanguageModelStub
+) -> None:
+    owner = await add_user(engine.pool, 1_000)
+    taken: list[int] = []
+
+    async def drains(value: Any, _: BlockContext) -> Any:
+        taken.append(await drain(engine.pool, owner))
+        return value
+
+    engine.probe.functions["drains"] = drains
+    language_model.answer = says(calls(("probe", {"value": 1})), "Done.")
+    tool = (PROBE, {"name": "drains", "metadata": {"customized_name": "probe"}})
+    graph = a_graph(["boss.tools -> tool.value"], {"tool": tool})
+    async with engine.worker(llm_base_url=language_model.url):
+        handle = await engine.start(graph, owner=owner, limits=CALM)
+        await until_unpaid(engine, handle)
+        await fund(engine, handle, owner, taken[0])
+        record = await engine.end(handle)
+
+    assert record.status == "COMPLETED", record.error
+    assert len(language_model.requests) == 2
+    (boss,) = record.of("boss")
+    assert await charges(engine.pool, handle.id) == {str(boss["id"]): boss["cost"]}
+    assert await require_sound(engine.pool, owner) == 1_000 - boss["cost"] < 1_000
 
 
 async def test_an_owner_sees_what_an_execution_waits_for_and_wakes_all_by_paying(

@@ -12,9 +12,10 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
+from app.activities.contracts import FUND_SIGNAL, RELEASE_SIGNAL, Decision, Release
 from app.blocks.context import BlockContext
 from tests.engine import Engine, Many, limited, make_graph, refuses, unavailable_until
+from tests.ledger import add_user, grant
 from tests.stack import eventually
 
 PROBE = "probe"
@@ -100,6 +101,32 @@ async def paused_and_resumed(engine: Engine) -> Handle:
     await handle.execute_update("pause")
     gate.set()
     await handle.execute_update("resume")
+    return handle
+
+
+async def paused_for_credits(engine: Engine) -> Handle:
+    """Paused when a call cannot be paid, while a nested execution waits for its turn; funded later."""
+    owner = await add_user(engine.pool, 10)
+    engine.probe.charge(10)
+    inner, _ = await engine.save(make_graph({"a": (PROBE, {"value": 1})}, []), owner)
+    nested = {"graph_id": inner, "graph_version": 1}
+    graph = make_graph(
+        {
+            "a": (PROBE, {"value": 1}),
+            "b": (PROBE, {}),
+            "first": ("agent_executor_block", nested),
+            "second": ("agent_executor_block", nested),
+        },
+        ["a.out -> b.value"],
+    )
+    handle = await engine.start(graph, owner=owner, limits=limited(nested_at_once=1))
+    await eventually(lambda: _count_events(engine, owner, "execution_paused", 2))
+    await grant(engine.pool, owner, 30)
+    rows = await engine.pool.fetch(
+        "SELECT id::text FROM executions WHERE paused_for <> '' AND user_id = $1", owner
+    )
+    for row in rows:
+        await engine.client.get_workflow_handle(row["id"]).signal(FUND_SIGNAL)
     return handle
 
 
@@ -269,6 +296,16 @@ def calls_each_tool(asked: dict[str, Any]) -> str | dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": calls}
 
 
+async def _count_events(engine: Engine, owner: str, kind: str, count: int) -> bool:
+    rows = await engine.pool.fetch(
+        "SELECT FROM execution_events v JOIN executions e ON e.id = v.execution_id "
+        "WHERE e.user_id = $1 AND v.type = $2",
+        owner,
+        kind,
+    )
+    return len(rows) == count
+
+
 async def _has_event(engine: Engine, execution_id: str, kind: str) -> bool:
     rows = await engine.pool.fetch(
         "SELECT FROM execution_events WHERE execution_id = $1 AND type = $2", execution_id, kind
@@ -295,6 +332,7 @@ SHAPES: tuple[Shape, ...] = (
     exhausted_retries,
     timer_with_rounds,
     paused_and_resumed,
+    paused_for_credits,
     stopped_in_the_middle,
     capped_loop,
     handed_over,

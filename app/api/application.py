@@ -16,6 +16,7 @@ from app.api.resources import make_resources
 from app.api.route import PREFIX
 from app.api.routers import (
     api_keys,
+    audit,
     blocks,
     codec,
     credentials,
@@ -45,6 +46,7 @@ ROUTERS = (
     blocks.router,
     models.router,
     users.router,
+    audit.router,
     top_ups.router,
     top_ups.notice_router,
     api_keys.router,

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 
 from app.api.api_keys import is_key, is_within, make_key, read_key
+from app.api.auditing import name_caller
 from app.api.auth import ADMIN, USER, Caller, TokenReader
 from app.api.policies import Scope
 from app.database import Sessions
@@ -63,6 +64,7 @@ class Callers:
         if is_key(credential):
             return await self._identify_key(credential, address)
         caller = await self._tokens.read(credential)
+        name_caller(caller, address)
         now = time.monotonic()
         if now - self._welcome.get(caller, float("-inf")) > WELCOME_SECONDS:
             await self._welcome_user(caller)
@@ -130,6 +132,7 @@ class Callers:
             # What a key may do or may not is told to nobody but those who hold it.
             if found is None or not is_right or not found.is_valid:
                 raise Unauthenticated
+            name_caller(_caller_of(found), address)
             _refuse_suspended(is_suspended=found.is_suspended)
             if not is_within(address, found.key.addresses):
                 raise Forbidden("The API key may not be used from this address")

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
+from app.api.auditing import REPLAYED, note_in
 from app.api.errors import error_response
 from app.database import Sessions
 from app.errors import Conflict, PerdureError
@@ -22,16 +23,18 @@ from app.models import idempotency
 from app.models.idempotency import Answer, Claim
 from app.models.value_bodies import pack, unpack
 
-REPLAYED = "Idempotent-Replayed"
-
 log = structlog.get_logger(__name__)
 
 # The claim of the call that is being carried out: every service that changes something notes it, and few know of it.
 _current: ContextVar[Claim | None] = ContextVar("idempotency_claim", default=None)
 
 
-async def note_done(session: AsyncSession) -> None:
-    """Note in the transaction of what a call changes that it was carried out, if it has a key.
+async def note_done(session: AsyncSession, made: object = None) -> None:
+    """Note in the transaction of what a call changes that it was carried out: in the audit log, and under its key.
+
+    Args:
+        session: In the transaction.
+        made: Id of what the call has made.
 
     Raises:
         Conflict: The call took so long that a repeat of it has begun; nothing is changed.
@@ -39,6 +42,13 @@ async def note_done(session: AsyncSession) -> None:
     claim = _current.get()
     if claim is not None:
         await idempotency.note_done(session, claim)
+    await note_in(session, made)
+
+
+def current_key() -> str | None:
+    """Return the key of the call that is being carried out, if it has one."""
+    claim = _current.get()
+    return None if claim is None else claim.key
 
 
 class IdempotentCalls:

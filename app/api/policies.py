@@ -113,6 +113,7 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
     ("GET", "/user"): Policy(S.USER_READ),
     ("PUT", "/user"): Policy(S.USER_WRITE, "user.update"),
+    ("GET", "/user/audit"): Policy(S.AUDIT_READ),
     ("POST", "/user/credits/top-ups"): Policy(S.CREDITS_WRITE, "top_up.begin"),
     ("GET", "/user/credits/top-ups"): Policy(S.CREDITS_READ),
     ("GET", "/user/credits/top-ups/{top_up_id}"): Policy(S.CREDITS_READ),

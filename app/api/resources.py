@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from app.api.auditing import AuditTrail
 from app.api.auth import KeySet, KeySource, SecretKey, TokenReader
 from app.api.callers import Callers
 from app.api.config import ApiConfig
@@ -19,6 +20,7 @@ from app.api.review_links import LinkSigner
 from app.api.selling import Selling, make_selling
 from app.api.services.agent_files import AgentFiles
 from app.api.services.api_keys import ApiKeys
+from app.api.services.audit_log import AuditLog
 from app.api.services.bulk_rerun import BulkRerunning
 from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
@@ -71,6 +73,8 @@ class Resources:
     catalogue: Catalogue
     models: Routes
     callers: Callers
+    audit_trail: AuditTrail
+    audit_log: AuditLog
     graphs: Graphs
     agent_files: AgentFiles
     credentials: CredentialsStore
@@ -159,6 +163,8 @@ def make_resources(
         catalogue=Catalogue(registry),
         models=config.models,
         callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
+        audit_trail=AuditTrail(system_sessions),
+        audit_log=AuditLog(sessions, system_sessions),
         graphs=Graphs(sessions, registry, nesting),
         agent_files=AgentFiles(sessions, registry, nesting),
         credentials=credentials,

@@ -135,7 +135,13 @@ class ApiRoute(APIRoute):
             finally:
                 strict.release()
 
-        return handle_strictly
+        async def handle_audited(request: Request) -> Response:
+            answer: Response = await request.app.state.resources.audit_trail.follow(
+                request, self.policy, lambda: handle_strictly(request)
+            )
+            return answer
+
+        return handle_audited
 
     async def fingerprint(self, request: StrictRequest) -> str:
         """Return what is kept of a request under its key, to tell a repeat from another one."""

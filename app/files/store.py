@@ -65,7 +65,7 @@ class NewFile:
     """Storing again under the same key gives the first file."""
 
 
-async def _nothing_more(session: AsyncSession) -> None:
+async def _nothing_more(session: AsyncSession, file_id: uuid.UUID | None = None) -> None:
     """Write nothing besides."""
 
 
@@ -92,7 +92,7 @@ class FileStore:
         content: IO[bytes],
         new: NewFile,
         *,
-        also: Callable[[AsyncSession], Awaitable[None]] = _nothing_more,
+        also: Callable[[AsyncSession, uuid.UUID], Awaitable[None]] = _nothing_more,
     ) -> StoredFile:
         """Keep a file.
 
@@ -100,7 +100,7 @@ class FileStore:
             owner: Whose it is to be.
             content: At its start.
             new: What else is known of it.
-            also: Writes more in the same transaction.
+            also: Writes more in the same transaction; it is told the file's id.
 
         Raises:
             FileTooLarge: It is larger than files may be.
@@ -116,7 +116,7 @@ class FileStore:
             if known is None:
                 await files.insert_file(session, file)
                 await self._insert_parts(session, content, file, names)
-            await also(session)
+            await also(session, known or file.id)
         return file if known is None else await self.require(owner, known)
 
     async def require(self, owner: str, file_id: uuid.UUID) -> StoredFile:

@@ -83,7 +83,7 @@ class AgentFiles:
                 await graphs.insert_plan(session, prepared[graph.id].compiled)
                 await graphs.insert_graph(session, saved[graph.id].graph)
                 await graphs.insert_version(session, saved[graph.id].version)
-            await note_done(session)
+            await note_done(session, agent.graph_id)
         return Imported(saved[agent.graph_id], agent.report)
 
     async def _prepare(self, owner: str, agent: ImportedAgent) -> dict[uuid.UUID, PreparedGraph]:

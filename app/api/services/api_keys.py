@@ -82,7 +82,7 @@ class ApiKeys:
         async with self._sessions.begin() as session:
             (await _lock_bounds(session, caller)).check(row)
             await api_keys.insert_key(session, row)
-            await note_done(session)
+            await note_done(session, row.id)
         log.info("api_key_created", api_key_id=str(row.id), prefix=row.prefix)
         return row, made.text
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from app.api.auditing import describe, pass_over
 from app.api.idempotency import IdempotentCalls
 from app.api.schemas.reruns import BulkRerunBody, RerunBody
 from app.api.schemas.stopping import MOST_IDS
@@ -93,6 +94,8 @@ class BulkRerunning:
         deadline = time.monotonic() + self._answer_within_seconds
 
         async def one(text: str) -> None:
+            # The task's own context: the call as a whole stands in the log.
+            pass_over()
             async with slots:
                 if time.monotonic() >= deadline:
                     result.refused.append(Refusal(text, NOT_REACHED, "There was no time left for this one"))
@@ -100,6 +103,7 @@ class BulkRerunning:
                 await self._rerun_one(owner, text, body, idempotency_key, result)
 
         await asyncio.gather(*map(one, named))
+        describe(started=result.started, refused=len(result.refused))
         return result
 
     async def _of_ids(self, owner: str, ids: Sequence[str], body: BulkRerunBody) -> list[str]:

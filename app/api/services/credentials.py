@@ -104,7 +104,7 @@ class CredentialsStore:
         )
         async with self._sessions.begin() as session:
             await credentials.insert_credentials(session, row)
-            await note_done(session)
+            await note_done(session, row.id)
         log.info(
             "credentials_created", credentials_id=str(credentials_id), provider=provider, type=kind.value
         )

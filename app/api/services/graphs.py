@@ -86,7 +86,7 @@ class Graphs:
             await graphs.insert_plan(session, prepared.compiled)
             await graphs.insert_graph(session, graph)
             await graphs.insert_version(session, version)
-            await note_done(session)
+            await note_done(session, graph.id)
         return SavedGraph(graph, version)
 
     async def change(self, owner: str, graph_id: uuid.UUID, body: GraphBody) -> SavedGraph:

@@ -24,6 +24,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart, Rerun
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
+from app.api.idempotency import note_done
 from app.api.services.identity import execution_id_of, make_execution_id
 from app.api.services.limits import limits_for, net_below
 from app.api.services.records import ExecutionRecords
@@ -182,6 +183,7 @@ class Launching:
         try:
             async with self._sessions.begin() as session:
                 await executions.insert_queued(session, execution)
+                await note_done(session, execution.id)
         except (OSError, SQLAlchemyError):
             # It runs: the answer is yes. The workflow's first activity writes the row as soon as it can be written.
             log.exception("execution_not_listed", execution_id=str(execution.id))

@@ -94,7 +94,7 @@ class TopUps:
             await payments.update_payment(
                 session, owner, payment.id, provider_ref=checkout.ref, checkout_url=checkout.url
             )
-            await note_done(session)
+            await note_done(session, payment.id)
         return await self.require(owner, payment.id)
 
     async def list(self, owner: str, *, cursor: str | None, limit: int) -> Page[Payment]:

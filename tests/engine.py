@@ -27,8 +27,9 @@ from app.encryption.keys import parse_encryption_keys
 from app.errors import BlockError, BlockUnavailable
 from app.fairness import make_priority
 from app.graph.compilation import compile_graph
+from app.graph.costs import Cost
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
-from app.graph.signature import Cost, RetryPolicy
+from app.graph.signature import RetryPolicy
 from app.objects import ObjectStore
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers
@@ -155,6 +156,9 @@ class Engine:
         self, *, objects: ObjectStore | None = None, llm_base_url: str | None = None
     ) -> AsyncIterator[None]:
         """Run a worker; with an object store for large values, and a server of language models, if given."""
+        if llm_base_url:
+            # The same blocks, told as a deployment's are.
+            BlockRegistry(self.registry, settings={"PERDURE_LLM_BASE_URL"})
         config = WorkerConfig(
             self.database_url,
             self.task_queue,

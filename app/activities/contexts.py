@@ -100,6 +100,7 @@ class Contexts:
             ),
             steps=self._steps_of(origin, call),
             stream=self._stream_of(call),
+            report_dollars=call.meter.add_dollars,
             web=self._web,
             sandbox=self._sandbox,
         )

@@ -26,6 +26,7 @@ from app.activities.failures import (
 )
 from app.activities.node_runs import NodeRun
 from app.activities.outages import wait_out
+from app.activities.pricing import Price
 from app.activities.value_store import ValueMissing
 from app.blocks.base import Emitted, RemoteBlock
 from app.blocks.calling import check_output, prepare
@@ -82,8 +83,7 @@ class Attempt:
         self._credentials = credentials
         self._began = datetime.now(UTC)
         self._announcing: asyncio.Task[None] | None = None
-        self._price = 0
-        """What the call is estimated to cost, in credits."""
+        self._price = Price(block)
 
     @property
     def limit(self) -> int:
@@ -166,7 +166,7 @@ class Attempt:
         given = prepare(self._block, data, self.run.node.input_default, mask=self._references())
         plain = given.model_dump()
         note_secrets(texts_by_secret_name(plain))
-        self._price = self._block.cost_of(plain)
+        self._price.read(plain)
         return given
 
     @property
@@ -182,13 +182,13 @@ class Attempt:
             SpendingLimitReached: The owner's budget of the day, or the total one, does not cover it.
             TooLate: The execution has ended, or the node execution has.
         """
-        if self._price <= 0:
+        if not self._price.estimate:
             return
 
         async def enter() -> None:
             async with self._pool.acquire() as connection:
                 await spending.reserve(
-                    connection, self.run.execution_id, self._spend, self._price, owner=self._owner
+                    connection, self.run.execution_id, self._spend, self._price.estimate, owner=self._owner
                 )
 
         try:
@@ -197,8 +197,8 @@ class Attempt:
             raise TooLate from error
 
     def _charge(self) -> int:
-        """Return what the call has cost."""
-        return self._price
+        """Return what the call has cost that is not charged yet: a turn, what has come since the turns before it."""
+        return max(0, self._price.charge(self.run.meter) - self.run.cost)
 
     async def _open_given(self) -> dict[str, Any]:
         try:
@@ -210,6 +210,7 @@ class Attempt:
 
     async def _run_block(self, given: Any) -> None:
         run = self.run
+        self._price.begin()
         try:
             async with asyncio.timeout(self._options.timeout_seconds) as limit:
                 emitting = cast("AsyncGenerator[Emitted, None]", self._block.run(given, self._context))
@@ -233,6 +234,7 @@ class Attempt:
         jsonable = to_json(value)
         check_output(self._block, pin, jsonable)
         self.run.emit(pin, jsonable)
+        self._price.count(jsonable)
 
     async def _write_so_far(self, limit: asyncio.Timeout) -> None:
         """Write down what the block has emitted: memory may not hold all of it. That is not the block's time."""

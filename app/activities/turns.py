@@ -35,8 +35,6 @@ class TurnAttempt(Attempt):
     _plan: LoadedPlan
     _turn: Turn | None = None
     _end_of_turn: TurnRecord | None = None
-    _calls_before = 0
-    """How many answers the model has given in earlier turns."""
 
     def go_on(self, plan: LoadedPlan, turn: Turn | None) -> None:
         """Take the plan, and where the conversation stands.
@@ -74,16 +72,11 @@ class TurnAttempt(Attempt):
             # What was answered in the turn before is not to be answered again.
             key = f"{key}:{self._number}"
         self._context = replace(self._context, conversation=conversation, idempotency_key=key)
-        self._calls_before = self.run.meter.calls
         await super()._run_block(given)
 
     @property
     def _spend(self) -> Spend:
         return Spend(self.run.id, self._number)
-
-    def _charge(self) -> int:
-        """Return what the turn has cost: every answer of the model."""
-        return self._price * (self.run.meter.calls - self._calls_before)
 
     def _take(self, pin: str, value: Any) -> None:
         if isinstance(value, Calls):

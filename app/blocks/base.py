@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from app.graph.costs import Cost, Use
 from app.graph.credentials import CredentialsNeed
 from app.graph.signature import (
     ONE_ATTEMPT,
     BlockSignature,
-    Cost,
     Effect,
     InputPin,
     Kind,
@@ -84,12 +84,17 @@ class Block(ABC):
     timeout_seconds: ClassVar[float] = 60.0
     effect: ClassVar[Effect] = Effect.PURE
     costs: ClassVar[tuple[Cost, ...]] = ()
+    """What a call costs that the platform pays for; the first that applies counts."""
     credentials: ClassVar[Mapping[str, CredentialsNeed]] = MappingProxyType({})
     """What the inputs that hold credentials are for, by input. Such an input is declared `CredentialsRef | None`."""
     is_sensitive: ClassVar[bool] = False
     """Whether it acts in the world in a way that its owner may want to be asked about first."""
     setting: ClassVar[str] = ""
     """The setting that turns it on, `PERDURE_…`; empty for a block that is on unless it is turned off."""
+    own_keys_unused_with: ClassVar[str] = ""
+    """The setting, `PERDURE_…`, with which the owner's own credentials are not used, so that a call is not free."""
+    uses_own_keys: bool = True
+    """Whether credentials that were chosen are used, which makes a call free. The registry says so, as the next."""
     off_because: str = ""
     """Why it is not executed in this process; empty when it is. The registry says so, before anybody else looks."""
 
@@ -146,16 +151,33 @@ class Block(ABC):
             off_because=self.off_because,
         )
 
-    def cost_of(self, given: dict[str, Any]) -> int:
-        """Return the flat credits of one call with these inputs."""
+    def cost_of(self, given: Mapping[str, Any]) -> int:
+        """Return what one call with these inputs is estimated to cost, in credits: as much is reserved before it.
+
+        It is 0 with the owner's own credentials.
+        """
+        cost = None if self._is_paid_by_owner(given) else self.find_cost(given)
+        return 0 if cost is None else cost.estimate
+
+    def charge_of(self, given: Mapping[str, Any], used: Use) -> int:
+        """Return what one call with these inputs has cost, in credits, once it is known what it has used."""
+        cost = None if self._is_paid_by_owner(given) else self.find_cost(given)
+        return 0 if cost is None else cost.charge(used)
+
+    def find_cost(self, given: Mapping[str, Any]) -> Cost | None:
+        """Return the cost that applies to these inputs, or None when none does."""
         for cost in self.costs:
             if all(given.get(name) == wanted for name, wanted in cost.filter.items()):
-                return cost.credits
-        return 0
+                return cost
+        return None
 
     def effect_of(self, given: dict[str, Any]) -> Effect:
         """Return what a second call with these inputs does to the world."""
         return self.effect
+
+    def _is_paid_by_owner(self, given: Mapping[str, Any]) -> bool:
+        chosen = (given.get(name) for name in self.credentials) if self.uses_own_keys else ()
+        return any(isinstance(one, Mapping) and bool(one.get("id")) for one in chosen)
 
     def _error_pin(self) -> frozenset[str]:
         return frozenset() if self.kind in (Kind.INPUT, Kind.OUTPUT) else frozenset({"error"})

@@ -14,4 +14,4 @@ class BlockChoice:
     packages: tuple[str, ...] = ()
     """Installed distributions whose blocks are there too."""
     settings: frozenset[str] = frozenset()
-    """The settings that are made, of those without which some block is off."""
+    """The settings that are made, of those that some block goes by."""

@@ -108,6 +108,9 @@ class Steps(Protocol):
         """
 
 
+def _unheard(_: float) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class BlockContext:
     """One attempt at one node execution, and the clients it may use."""
@@ -131,6 +134,8 @@ class BlockContext:
     steps: Steps
     stream: Callable[[str], Awaitable[None]]
     """Shows a piece of text to those who watch the execution at this moment. Nobody keeps it."""
+    report_dollars: Callable[[float], None] = _unheard
+    """Says what a provider asks for what the block has just had it do, in US dollars, where its cost goes by that."""
     web: WebServices = field(default_factory=WebServices)
     """What the operator has chosen."""
     sandbox: CodeSandbox | None = None

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from app.blocks.base import BlockCategory, RemoteBlock
 from app.blocks.credentials import ApiKey, CredentialsMissing
 from app.errors import BlockInputInvalid
+from app.graph.costs import Cost
 from app.graph.credentials import CredentialsNeed
-from app.graph.signature import Cost, Effect
+from app.graph.signature import Effect
 from app.llm.language_models import Completion, Message, Tool
 from app.llm.models import DEFAULT_CREDITS, MODELS, SERVICES, find_credits, find_model, provider_of
 from app.templating.templates import render
@@ -46,16 +47,9 @@ MODEL_CREDENTIALS: Mapping[str, CredentialsNeed] = MappingProxyType(
     }
 )
 MODEL_COSTS: tuple[Cost, ...] = (
-    *(Cost(credits=model.credits, filter={"model": model.name}) for model in MODELS),
-    Cost(credits=DEFAULT_CREDITS),
+    *(Cost(credits=model.credits, type="tokens", filter={"model": model.name}) for model in MODELS),
+    Cost(credits=DEFAULT_CREDITS, type="tokens"),
 )
-
-
-def cost_of_model(given: Mapping[str, Any]) -> int:
-    """Return the flat credits of the model that is asked; none with the owner's own key."""
-    credentials = given.get("credentials")
-    has_own_key = isinstance(credentials, Mapping) and bool(credentials.get("id"))
-    return 0 if has_own_key else find_credits(given.get("model"))
 
 
 async def find_own_key(context: BlockContext) -> ApiKey | None:
@@ -80,10 +74,12 @@ class ModelBlock(RemoteBlock):
     effect = Effect.PURE
     costs = MODEL_COSTS
     credentials = MODEL_CREDENTIALS
+    # The server there is the platform's: it is not to see keys of others, and whoever asks it pays for it.
+    own_keys_unused_with = "PERDURE_LLM_BASE_URL"
 
-    def cost_of(self, given: dict[str, Any]) -> int:
-        """Return the flat credits of the model that is asked; none with the owner's own key."""
-        return cost_of_model(given)
+    def find_cost(self, given: Mapping[str, Any]) -> Cost | None:
+        """Return what the tokens of the model cost that is asked, also under another of its names."""
+        return Cost(credits=find_credits(given.get("model")), type="tokens")
 
 
 async def ask(  # noqa: PLR0913 - all that a model can be told, by name

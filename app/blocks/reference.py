@@ -9,8 +9,9 @@ from typing import Any
 
 from app.blocks.base import Block, BlockCategory
 from app.blocks.registry import make_registry
+from app.graph.costs import Cost
 from app.graph.credentials import CredentialsNeed
-from app.graph.signature import Cost, Kind, Lane
+from app.graph.signature import Kind, Lane
 
 _MOST_CHOICES = 12
 _MOST_COSTS = 3
@@ -107,13 +108,22 @@ def _costs(costs: Sequence[Cost]) -> Iterator[str]:
     deciding = ", ".join(
         f"`{name}`" for name in dict.fromkeys(name for cost in costs for name in cost.filter)
     )
-    yield f"{min(rates)} to {max(rates)} credits per {costs[0].type}, by {deciding}"
+    amounts = f"{min(rates)} to {max(rates)} credits"
+    yield f"{_priced(amounts, costs[0])}, by {deciding}"
 
 
 def _cost(cost: Cost) -> str:
     unit = "credit" if cost.credits == 1 else "credits"
     condition = " and ".join(f"`{name}` is {_quoted(value)}" for name, value in cost.filter.items())
-    return f"{cost.credits} {unit} per {cost.type}" + (f" when {condition}" if condition else "")
+    return _priced(f"{cost.credits} {unit}", cost) + (f" when {condition}" if condition else "")
+
+
+def _priced(credits: str, cost: Cost) -> str:  # noqa: A002 - as everywhere
+    if cost.type == "run":
+        return f"{credits} per run"
+    if cost.type == "tokens":
+        return f"what its tokens cost, estimated at {credits} per run"
+    return f"{cost.amount} credits per {cost.divisor} {cost.type}"
 
 
 def _need(pin: str, need: CredentialsNeed) -> str:

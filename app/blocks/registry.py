@@ -203,7 +203,8 @@ class BlockRegistry:
         Args:
             blocks: One instance of each.
             disabled: Those to be turned off, by UUID, slug or class name.
-            settings: The settings that are made; a block that needs another one is off.
+            settings: The settings that are made; a block that needs another one is off. With some, the owners' own
+                keys are not used.
         """
         self._blocks = tuple(blocks)
         self._by_ref: dict[str, Block] = {}
@@ -212,6 +213,7 @@ class BlockRegistry:
                 other = self._by_ref.setdefault(ref, block)
                 if other is not block:
                     raise RegistryRefused(f"{block.name} and {other.name} are both called {ref!r}")
+            block.uses_own_keys = not block.own_keys_unused_with or block.own_keys_unused_with not in settings
             if block.setting and block.setting not in settings:
                 block.off_because = f"{block.name} is off until {block.setting} is set"
         self._disable(disabled)

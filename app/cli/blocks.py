@@ -59,7 +59,7 @@ def get_block(
             print(f"  {direction} {name}{mark}: {pin.get('description', pin['title'])}")
     for cost in block["costs"]:
         condition = f" when {json.dumps(cost['filter'])}" if cost["filter"] else ""
-        print(f"  {cost['credits']} credits per {cost['type']}{condition}")
+        print(f"  {_priced(cost)}{condition}")
 
 
 @blocks.command("run")
@@ -87,6 +87,14 @@ def run_block(
             print(f"{pin}: {value if isinstance(value, str) else json.dumps(value)}")
     if answer["cost"]:
         print(f"cost: {answer['cost']} credits")
+
+
+def _priced(cost: dict[str, Any]) -> str:
+    if cost["type"] == "run":
+        return f"{cost['credits']} credits per run"
+    if cost["type"] == "tokens":
+        return f"what its tokens cost, estimated at {cost['credits']} credits"
+    return f"{cost['amount']} credits per {cost['divisor']} {cost['type']}"
 
 
 def _path(ref: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from app.graph.credentials import CredentialsNeed
 
@@ -78,17 +78,6 @@ class InputPin:
     """Whether the block cannot run without it."""
     default: Any = None
     """What it is when nothing is given, where that is always the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one call costs."""
-
-    credits: int = 0
-    """Credits per call; 1 credit is 1 US cent."""
-    type: Literal["run", "second", "byte", "items", "tokens", "cost_usd"] = "run"
-    filter: Mapping[str, Any] = field(default_factory=dict)
-    """Inputs that must be so for this cost to apply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
 
 from app.llm.metering import Meter
-from app.llm.models import Provider
+from app.llm.models import Provider, price_answer
 from app.llm.routing import Routes
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class LanguageModels:
             max_tokens: The most that it may answer.
             temperature: From 0 for the likeliest words to 2.
             idempotency_key: The same on every attempt; sent as `Idempotency-Key`.
-            api_key: Somebody's own key, to be used in place of the worker's.
+            api_key: Somebody's own key, to be used in place of the worker's. Not sent to the server at the base URL.
             tools: What the model may call in place of answering, or besides.
             force_json: Have the provider see to it that the answer is a JSON object, where it can. The messages have
                 to ask for JSON too.
@@ -196,6 +196,8 @@ class LanguageModels:
             BlockInputInvalid: The name of the model cannot be one.
             BlockError: No provider is configured, somebody's own key is for another, or the provider refuses.
         """
+        if not self._routes.uses_own_keys:
+            api_key = None
         provider, name = self._routes.find(model, own=api_key.provider if api_key else None)
         clients = await self._opener.open()
         request = Request(
@@ -208,7 +210,9 @@ class LanguageModels:
             stream=stream,
         )
         completion = await clients.complete(provider, name, request, key=api_key.key if api_key else None)
-        self.meter.add(name, input_tokens=completion.input_tokens, output_tokens=completion.output_tokens)
+        tokens = {"input_tokens": completion.input_tokens, "output_tokens": completion.output_tokens}
+        price = 0 if api_key else price_answer(provider, name, **tokens)
+        self.meter.add(name, **tokens, microcredits=price)
         return completion
 
     async def aclose(self) -> None:

@@ -42,7 +42,7 @@ class Routes:
 
         Args:
             model: As the graph names it.
-            own: The provider of somebody's own key, which is used for the call.
+            own: The provider of somebody's own key, which is used for the call if keys of others are.
 
         Raises:
             BlockInputInvalid: The name cannot be one.
@@ -51,7 +51,7 @@ class Routes:
         if not 0 < len(model) <= MAX_MODEL_NAME:
             raise BlockInputInvalid("The name of the model is empty or too long")
         model = self._mapped(model)
-        if self._has_base_url:
+        if not self.uses_own_keys:
             return Provider.COMPATIBLE, model
         if own is not None:
             return _with_own_key(model, own)
@@ -62,6 +62,11 @@ class Routes:
         if "/" in model and Provider.OPEN_ROUTER in self._configured:
             return Provider.OPEN_ROUTER, model
         return self._stand_in(model)
+
+    @property
+    def uses_own_keys(self) -> bool:
+        """Whether somebody's own key is used at all. The server that is asked for every model is to see none."""
+        return not self._has_base_url
 
     def serves(self, provider: Provider) -> bool:
         """Answer whether a provider's models can be asked without a key of somebody's own."""

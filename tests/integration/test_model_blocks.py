@@ -24,7 +24,7 @@ from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
 from tests.stubs import LanguageModelStub, QuietServer
 
-USAGE = {"model": "gpt-4o-mini", "input_tokens": 11, "output_tokens": 7, "calls": 1}
+USAGE = {"model": "gpt-4o-mini", "input_tokens": 11, "output_tokens": 7, "calls": 1, "microcredits": 883}
 SOON = {"metadata": {"retry": {"max_attempts": 3, "initial_seconds": 0.1}}}
 
 
@@ -107,7 +107,13 @@ async def test_questions_that_were_answered_are_neither_asked_nor_counted_again(
     (row,) = record.of("ask")
     assert record.status == "COMPLETED", record.error
     assert outputs(record)[0] == ("response", {"a": 1})
-    assert row["usage"] == {**USAGE, "input_tokens": 33, "output_tokens": 21, "calls": 3}
+    assert row["usage"] == {
+        **USAGE,
+        "input_tokens": 33,
+        "output_tokens": 21,
+        "calls": 3,
+        "microcredits": 3 * 883,
+    }
     first, second, third, again = language_model.keys
     assert len({first, second, third}) == 3
     assert again == third
@@ -243,6 +249,8 @@ async def test_the_models_are_listed_with_what_they_cost_and_who_is_configured(
     assert of_openai["gpt-4o"] == {
         "name": "gpt-4o",
         "credits": 3,
+        "input_credits": 375,
+        "output_credits": 1500,
         "context_tokens": 128_000,
         "asked": "claude-haiku-4-5",
     }
@@ -255,27 +263,56 @@ async def test_a_server_without_any_provider_asks_no_model(alice: httpx.AsyncCli
     assert {model["asked"] for provider in providers for model in provider["models"]} == {None}
 
 
+@pytest.fixture
+async def provider(
+    engine: Engine, language_model: LanguageModelStub, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """A worker without keys, for which the stub is OpenAI."""
+    monkeypatch.setenv("OPENAI_BASE_URL", language_model.url)
+    async with engine.worker():
+        yield
+
+
+async def test_a_call_is_charged_what_its_tokens_cost_and_not_what_was_reserved(
+    alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+) -> None:
+    language_model.usage = {"prompt_tokens": 10_000, "completion_tokens": 1_000, "total_tokens": 11_000}
+    nodes = [
+        node("long", "ai_text_generator_block", prompt="p", model="gpt-4o"),
+        node("free", "calculator_block", operation="Add", a=1, b=2),
+    ]
+    ended = await wait(alice, (await start(alice, await save(alice, graph(nodes, []))))["id"])
+    rows = await nodes_of(alice, ended["id"])
+    # 10,000 of 375 and 1,000 of 1,500 credits per million, 3 credits were reserved.
+    assert {name: row["cost"] for name, (row,) in rows.items()} == {"long": 6, "free": 0}
+    assert ended["cost"] == 6
+
+
 async def test_a_key_of_the_owners_is_used_and_the_call_costs_nothing(
+    alice: httpx.AsyncClient, provider: None, language_model: LanguageModelStub
+) -> None:
+    kept = await keep(alice, "api_key", "sk-own", provider="openai")
+    own = node("own", "ai_text_generator_block", prompt="p", model="gpt-4o", credentials={"id": kept})
+    ended = await wait(alice, (await start(alice, await save(alice, graph([own], []))))["id"])
+    assert (ended["status"], ended["cost"]) == ("COMPLETED", 0), ended["error"]
+    assert language_model.authorizations == ["Bearer sk-own"]
+
+
+async def test_a_key_of_the_owners_is_not_sent_to_the_server_of_all_models_and_the_call_costs(
     alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
 ) -> None:
     kept = await keep(alice, "api_key", "sk-own", provider="openai")
-    nodes = [
-        node("own", "ai_text_generator_block", prompt="p", model="gpt-4o", credentials={"id": kept}),
-        node("ours", "ai_text_generator_block", model="gpt-4o"),
-    ]
-    body = graph(nodes, ["own.response -> ours.prompt"])
-    ended = await wait(alice, (await start(alice, await save(alice, body)))["id"])
-    rows = await nodes_of(alice, ended["id"])
-    assert ended["status"] == "COMPLETED", ended["error"]
-    assert {name: row["cost"] for name, (row,) in rows.items()} == {"own": 0, "ours": 3}
-    assert language_model.authorizations == ["Bearer sk-own", "Bearer none"]
+    own = node("own", "ai_text_generator_block", prompt="p", model="gpt-4o", credentials={"id": kept})
+    ended = await wait(alice, (await start(alice, await save(alice, graph([own], []))))["id"])
+    assert (ended["status"], ended["cost"]) == ("COMPLETED", 1), ended["error"]
+    assert language_model.authorizations == ["Bearer none"]
 
 
 async def test_a_key_may_be_chosen_when_the_graph_is_executed(
-    alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
+    alice: httpx.AsyncClient, provider: None, language_model: LanguageModelStub
 ) -> None:
-    kept = await keep(alice, "api_key", "sk-own", provider="anthropic")
-    body = graph([node("ask", "ai_condition_block", input_value=1, condition="c", model="claude-opus-4")], [])
+    kept = await keep(alice, "api_key", "sk-own", provider="openai")
+    body = graph([node("ask", "ai_condition_block", input_value=1, condition="c", model="gpt-4o")], [])
     language_model.answer = "true"
     graph_id = await save(alice, body)
     schema = (await alice.get(f"/api/graphs/{graph_id}")).json()["credentials_input_schema"]

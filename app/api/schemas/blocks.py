@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,9 +18,17 @@ _ERROR = {"title": "Error", "type": "string", "description": "Why the block fail
 class CostView(BaseModel):
     """What one call costs under some inputs."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     credits: int
+    """What a run costs; where the cost goes by something else, what is reserved before."""
     type: str
+    """`run`, or what is counted: `second`, `byte`, `items`, `tokens` (at the rates of `GET /models`), `cost_usd`."""
+    amount: int
+    """Credits per `divisor` of what is counted."""
+    divisor: int
     filter: dict[str, Any]
+    """Inputs that must be so."""
 
 
 class CredentialsNeedView(BaseModel):
@@ -103,7 +112,7 @@ class BlockView(BaseModel):
             takes_any_input=block.takes_any_input,
             gives_any_output=block.gives_any_output,
             credentials={pin: CredentialsNeedView.of(need) for pin, need in block.credentials.items()},
-            costs=[CostView(credits=c.credits, type=c.type, filter=dict(c.filter)) for c in block.costs],
+            costs=[CostView(**{**asdict(cost), "filter": dict(cost.filter)}) for cost in block.costs],
             is_static=block.is_static,
             is_sensitive=block.is_sensitive,
             is_enabled=not block.off_because,

@@ -16,7 +16,11 @@ class ModelView(BaseModel):
 
     name: str
     credits: int
-    """What one call costs; nothing with a key of your own."""
+    """What is reserved before one call; nothing with a key of your own."""
+    input_credits: int | None
+    """What a million tokens cost that it reads; null where each answer costs what is reserved."""
+    output_credits: int | None
+    """What a million tokens cost that it writes."""
     context_tokens: int | None
     """How much it reads at once; null where that is not known."""
     asked: str | None
@@ -28,10 +32,15 @@ class ModelView(BaseModel):
         try:
             _, asked = routes.find(model.name)
         except BlockError:
-            return cls(
-                name=model.name, credits=model.credits, context_tokens=model.context_tokens, asked=None
-            )
-        return cls(name=model.name, credits=model.credits, context_tokens=model.context_tokens, asked=asked)
+            asked = None
+        return cls(
+            name=model.name,
+            credits=model.credits,
+            input_credits=model.rates and model.rates.input,
+            output_credits=model.rates and model.rates.output,
+            context_tokens=model.context_tokens,
+            asked=asked,
+        )
 
 
 class ProviderView(BaseModel):
@@ -46,7 +55,7 @@ class ProviderView(BaseModel):
 
 
 class ModelsView(BaseModel):
-    """The language models that are known by name. Others may be named too; they cost 1 credit."""
+    """The language models that are known by name. Others may be named too."""
 
     providers: list[ProviderView]
 

@@ -13,8 +13,8 @@ from app.blocks.base import BlockCategory, BlockInput, BlockOutput, Emitted
 from app.blocks.credentials import CredentialsRef
 from app.blocks.model_block import ModelBlock, as_plain, ask, fill, make_messages, read_messages
 from app.errors import BlockInputInvalid
+from app.graph.costs import Cost
 from app.graph.credentials import CredentialsNeed
-from app.graph.signature import Cost
 from app.llm.models import DEFAULT_MODEL, find_credits
 from app.templating.templates import fill_placeholders
 
@@ -205,7 +205,8 @@ class PerplexityBlock(ModelBlock):
     slug = "perplexity_block"
     categories = (BlockCategory.AI, BlockCategory.SEARCH)
     costs = tuple(
-        Cost(credits=find_credits(model.value), filter={"model": model.value}) for model in PerplexityModel
+        Cost(credits=find_credits(model.value), type="tokens", filter={"model": model.value})
+        for model in PerplexityModel
     )
     credentials = MappingProxyType(
         {"credentials": CredentialsNeed(providers=("open_router",), is_required=False)}

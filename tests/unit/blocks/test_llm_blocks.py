@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from app.blocks.library.llm_condition import AIConditionBlock
 from app.blocks.library.llm_structured import AIListGeneratorBlock, AIStructuredResponseGeneratorBlock
 from app.blocks.library.llm_summary import AITextSummarizerBlock
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
+from app.graph.costs import Use
 from app.llm.language_models import LanguageModels
-from app.llm.models import Provider
+from app.llm.models import SERVICES, Provider
 from tests.unit.blocks.contexts import GivenCredentials
 from tests.unit.blocks.model_calls import answers, run, sent
 from tests.unit.blocks.model_server import CHAT, fails, says
@@ -39,6 +41,17 @@ async def server() -> AsyncIterator[StubServer]:
 @pytest.fixture
 async def models(server: StubServer) -> AsyncIterator[LanguageModels]:
     models = LanguageModels(base_url=f"{server.url}/v1", api_keys={Provider.OPENAI: "sk-workers"})
+    yield models
+    await models.aclose()
+
+
+@pytest.fixture
+async def providers(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LanguageModels]:
+    """Models that are asked at their providers, all of which are the stub."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+    for provider, service in SERVICES.items():
+        monkeypatch.setitem(SERVICES, provider, replace(service, base_url=f"{server.url}/v1"))  # type: ignore[arg-type]
+    models = LanguageModels()
     yield models
     await models.aclose()
 
@@ -142,16 +155,19 @@ CALLS: list[tuple[RemoteBlock, dict[str, Any]]] = [
 @pytest.mark.parametrize(("block", "given"), CALLS, ids=lambda value: getattr(value, "name", ""))
 class TestEveryBlock:
     async def test_it_uses_the_owners_own_key_and_is_free_with_it(
-        self, server: StubServer, models: LanguageModels, block: RemoteBlock, given: dict[str, Any]
+        self, server: StubServer, providers: LanguageModels, block: RemoteBlock, given: dict[str, Any]
     ) -> None:
         answers(server, '["true"]' if block is lists else "true")
-        own = GivenCredentials(credentials=ApiKey("openai", "sk-own"))
-        await run(block, models, credentials=own, **given)
+        own = ApiKey("open_router" if block is perplexity else "openai", "sk-own")
+        await run(block, providers, credentials=GivenCredentials(credentials=own), **given)
         assert server.asked[0].headers["authorization"] == "Bearer sk-own"
 
         plain = block.Input(**given).model_dump()
         assert block.cost_of(plain) > 0
-        assert block.cost_of(plain | {"credentials": {"id": "c"}}) == 0
+        with_own = plain | {"credentials": {"id": "c"}}
+        used = Use(microcredits=2_500_001)
+        assert (block.cost_of(with_own), block.charge_of(with_own, used)) == (0, 0)
+        assert block.charge_of(plain, used) == 3
         assert not block.credentials["credentials"].is_required
 
     async def test_it_refuses_credentials_that_are_no_key(

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from app.errors import BlockError
-from app.llm.models import MODELS, SERVICES, Provider, find_credits, find_model, find_provider, provider_of
+from app.llm.models import (
+    MODELS,
+    SERVICES,
+    Provider,
+    find_credits,
+    find_model,
+    find_provider,
+    price_answer,
+    provider_of,
+)
 from app.llm.routing import Routes
 
 
@@ -119,9 +128,40 @@ def test_an_own_key_never_goes_to_another_provider(own: str, model: str) -> None
         ("anthropic/claude-sonnet-4-20250514", "claude-sonnet-4", 5),
         ("perplexity/sonar-pro", "perplexity/sonar-pro", 5),
         ("of-tomorrow", None, 1),
+        ("gpt-5-pro", None, 1),
+        ("o1-pro-2025-03-19", None, 1),
+        ("claude-opus-4-9", None, 1),
     ],
 )
 def test_a_dated_name_is_the_models_without_its_date(model: str, known: str | None, amount: int) -> None:
     found = find_model(model)
     assert (found.name if found else None) == known
     assert find_credits(model) == amount
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tokens", "price"),
+    [
+        (Provider.OPENAI, "gpt-4o", (1_000, 10), 1_000 * 375 + 10 * 1_500),
+        (Provider.OPENAI, "gpt-4o-2024-08-06", (1, 0), 375),
+        (Provider.OPEN_ROUTER, "openai/gpt-4o", (0, 1), 1_500),
+        (Provider.COMPATIBLE, "gpt-4o", (1, 1), 375 + 1_500),
+        (Provider.OPENAI, "gpt-4o", (0, 0), 3_000_000),
+        (Provider.OLLAMA, "llama3", (10**6, 10**6), 1_000_000),
+        (Provider.OPEN_ROUTER, "perplexity/sonar-pro", (10, 10), 5_000_000),
+        (Provider.COMPATIBLE, "of-tomorrow", (10**6, 0), 1_000_000),
+        (Provider.OPENAI, "o1-pro", (10**6, 0), 2_250_000_000),
+    ],
+)
+def test_an_answer_costs_its_tokens_at_the_rates_of_its_model(
+    provider: Provider, model: str, tokens: tuple[int, int], price: int
+) -> None:
+    """A provider that does not say what was used is taken at the flat estimate, and so are local models."""
+    read, wrote = tokens
+    assert price_answer(provider, model, input_tokens=read, output_tokens=wrote) == price
+
+
+def test_every_model_has_a_price() -> None:
+    for model in MODELS:
+        assert model.credits > 0
+        assert model.rates is None or min(model.rates) > 0

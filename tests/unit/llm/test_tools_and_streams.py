@@ -42,6 +42,15 @@ async def models(server: StubServer) -> AsyncIterator[LanguageModels]:
     await models.aclose()
 
 
+@pytest.fixture
+async def openai(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LanguageModels]:
+    """Models that are asked at their providers, of which one is here."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+    models = LanguageModels(api_keys={Provider.OPENAI: "sk-workers"}, timeout_seconds=20)
+    yield models
+    await models.aclose()
+
+
 async def test_a_model_is_offered_tools_and_may_call_several(
     server: StubServer, models: LanguageModels
 ) -> None:
@@ -91,21 +100,34 @@ async def test_an_answer_may_be_forced_to_be_json(server: StubServer, models: La
 
 
 async def test_somebodys_own_key_is_used_for_their_call_only(
-    server: StubServer, models: LanguageModels
+    server: StubServer, openai: LanguageModels
 ) -> None:
     server.answers[CHAT] = says("Hi")
-    await models.complete("m", HELLO, api_key=ApiKey("openai", "sk-own"))
-    await models.complete("m", HELLO)
+    await openai.complete("gpt-4o", HELLO, api_key=ApiKey("openai", "sk-own"))
+    assert openai.meter.microcredits == 0
+    await openai.complete("gpt-4o", HELLO)
+    assert openai.meter.microcredits == 11 * 375 + 7 * 1500
     assert [asked.headers["authorization"] for asked in server.asked] == [
         "Bearer sk-own",
         "Bearer sk-workers",
     ]
 
 
-async def test_a_refusal_does_not_quote_somebodys_own_key(server: StubServer, models: LanguageModels) -> None:
+@pytest.mark.parametrize(("own", "model"), [("openai", "gpt-4o"), ("anthropic", "gpt-4o"), ("github", "m")])
+async def test_the_server_of_all_models_sees_nobodys_own_key_and_its_answer_costs(
+    server: StubServer, models: LanguageModels, own: str, model: str
+) -> None:
+    server.answers[CHAT] = says("Hi")
+    await models.complete(model, HELLO, api_key=ApiKey(own, "sk-own"))
+    (asked,) = server.asked
+    assert "sk-own" not in str(asked.headers)
+    assert models.meter.microcredits > 0
+
+
+async def test_a_refusal_does_not_quote_somebodys_own_key(server: StubServer, openai: LanguageModels) -> None:
     server.answers[CHAT] = fails(400, message="Odd: sk-own and sk-workers")
     with pytest.raises(BlockError, match=r"Odd: \*\*\* and \*\*\*"):
-        await models.complete("m", HELLO, api_key=ApiKey("openai", "sk-own"))
+        await openai.complete("gpt-4o", HELLO, api_key=ApiKey("openai", "sk-own"))
 
 
 async def test_a_text_is_given_piece_by_piece_and_then_whole(

@@ -18,6 +18,7 @@ from app.errors import NotFound
 from app.graph.status import TERMINAL
 from app.models.allowances import Allowance, find_refusal, hold, lock_execution, note_required
 from app.models.entry_kinds import EntryKind
+from app.models.event_types import EventType
 
 _FIND_BEFORE = """
 SELECT EXISTS (SELECT FROM credit_entries WHERE user_id = $1 AND key = $2) AS is_reserved,
@@ -37,7 +38,8 @@ _ENTER = """
 WITH changed AS (
     UPDATE users SET
         credits = credits + $3::bigint, spent = greatest(0, spent - $3),
-        spent_today = greatest(0, CASE WHEN spent_on = $10 THEN spent_today ELSE 0 END - $11::bigint), spent_on = $10
+        spent_today = greatest(0, CASE WHEN spent_on = $10 THEN spent_today ELSE 0 END - $11::bigint), spent_on = $10,
+        reserved = reserved + $8::bigint
     WHERE id = $1
     RETURNING credits
 ), counted AS (
@@ -46,8 +48,13 @@ WITH changed AS (
         reserved = reserved + CASE WHEN id = $5 THEN $8::bigint ELSE 0 END
     WHERE id IN ($5, $9)
 )
-INSERT INTO credit_entries (user_id, key, kind, amount, balance, execution_id, node_execution_id, details)
-SELECT $1, $2, $4, $3, credits, $5, $6, $7::text::json FROM changed
+INSERT INTO credit_entries (user_id, key, kind, amount, balance, execution_id, root_id, node_execution_id, details)
+SELECT $1, $2, $4, $3, credits, $5, $9, $6, $7::text::json FROM changed
+"""
+_TELL_LOW = """
+WITH numbered AS (UPDATE executions SET event_seq = event_seq + 1 WHERE id = $1 RETURNING event_seq)
+INSERT INTO execution_events (execution_id, seq, key, type, data)
+SELECT $1, event_seq, $2, $3, $4::text::json FROM numbered
 """
 _CORRECT_COST = """
 UPDATE node_executions SET cost = (
@@ -70,15 +77,30 @@ class Spend(NamedTuple):
         return str(self.node_execution_id) if self.turn == 1 else f"{self.node_execution_id}:{self.turn}"
 
 
+class TrialSpend(NamedTuple):
+    """What one call of a block outside executions costs."""
+
+    trial_id: str
+    node_execution_id: None = None
+
+    @property
+    def name(self) -> str:
+        """Return what tells it from every other one of its owner."""
+        return f"trial:{self.trial_id}"
+
+
+SpendLike: TypeAlias = Spend | TrialSpend
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """The end of a reservation: what the call has cost, 0 for one that failed. Nothing, if nothing was reserved."""
 
-    spend: Spend
+    spend: SpendLike
     cost: int
 
 
-_Entries: TypeAlias = dict[str, asyncpg.Record]
+Entries: TypeAlias = dict[str, asyncpg.Record]
 """Entries by key."""
 
 
@@ -116,9 +138,7 @@ async def reserve(
         refusal = find_refusal(held, amount)
         if refusal is None:
             details = {"day": held.day.isoformat()}
-            await _enter(
-                connection, held, spend, EntryKind.RESERVE, -amount, reserved=amount, details=details
-            )
+            await enter(connection, held, spend, EntryKind.RESERVE, -amount, reserved=amount, details=details)
         else:
             await note_required(connection, execution_id, amount)
     if refusal is not None:
@@ -132,18 +152,17 @@ async def settle(
     *,
     owner: str,
 ) -> None:
-    """End reservations within a transaction: each is charged or released, once.
+    """End reservations within a transaction that holds the execution's lock: each is charged or released, once.
 
     What the call has cost more than was reserved is charged as far as balance and budgets reach; the rest is noted in
     the entry and charged to nobody.
     """
     for settlement in settlements:
-        if f"reserve:{settlement.spend.name}" not in await _entered(connection, owner, settlement.spend):
-            continue
-        execution = await lock_execution(connection, execution_id, owner)
-        held = await hold(connection, execution_id, execution, owner)
-        # Looked up again: under the lock nobody else can close it.
-        await _close(connection, held, settlement, await _entered(connection, owner, settlement.spend))
+        entered = await find_entered(connection, owner, settlement.spend)
+        if f"reserve:{settlement.spend.name}" in entered:
+            execution = await lock_execution(connection, execution_id, owner)
+            held = await hold(connection, execution_id, execution, owner)
+            await close(connection, held, settlement, entered)
 
 
 async def release_open(
@@ -166,9 +185,10 @@ async def release_open(
     await settle(connection, execution_id, [Settlement(_spend_of(name), 0) for name in names], owner=owner)
 
 
-async def _close(
-    connection: asyncpg.Connection[Any], held: Allowance, settlement: Settlement, entered: _Entries
+async def close(
+    connection: asyncpg.Connection[Any], held: Allowance, settlement: Settlement, entered: Entries
 ) -> None:
+    """End a reservation under the locks; nothing happens when it has ended."""
     spend = settlement.spend
     reservation = entered[f"reserve:{spend.name}"]
     if f"close:{spend.name}" in entered:
@@ -183,7 +203,7 @@ async def _close(
         details["uncovered"] = settlement.cost - charged
     is_of_today = reservation["details"].get("day") == held.day.isoformat()
     amount = reserved - charged
-    await _enter(
+    await enter(
         connection,
         held,
         spend,
@@ -196,22 +216,39 @@ async def _close(
     )
     if charged < settlement.cost:
         await _correct_cost(connection, held, spend)
+    await _tell_when_low(connection, held, spend, charged)
 
 
-async def _correct_cost(connection: asyncpg.Connection[Any], held: Allowance, spend: Spend) -> None:
+async def _tell_when_low(
+    connection: asyncpg.Connection[Any], held: Allowance, spend: SpendLike, charged: int
+) -> None:
+    """Put it into the log of the execution when this charge has brought the balance below where it is low.
+
+    What is reserved counts as there, so that only charges cross the line, and each line once until there is more again.
+    """
+    before = held.credits + held.reserved
+    if held.execution_id is None or not before - charged < held.low_balance <= before:
+        return
+    data = json.dumps({"balance": before - charged, "threshold": held.low_balance})
+    key = f"credits_low:{spend.name}"
+    await connection.execute(_TELL_LOW, held.execution_id, key, EventType.CREDITS_LOW, data)
+
+
+async def _correct_cost(connection: asyncpg.Connection[Any], held: Allowance, spend: SpendLike) -> None:
     """Have the record of a node execution say what it was charged, over all its turns."""
     await connection.execute(_CORRECT_COST, spend.node_execution_id, held.execution_id, held.owner)
 
 
-async def _entered(connection: asyncpg.Connection[Any], owner: str, spend: Spend) -> _Entries:
+async def find_entered(connection: asyncpg.Connection[Any], owner: str, spend: SpendLike) -> Entries:
+    """Return what is entered of a call: its reservation, and the end of that."""
     keys = [f"reserve:{spend.name}", f"close:{spend.name}"]
     return {row["key"]: row for row in await connection.fetch(_ENTERED, owner, keys)}
 
 
-async def _enter(
+async def enter(
     connection: asyncpg.Connection[Any],
     held: Allowance,
-    spend: Spend,
+    spend: SpendLike,
     kind: EntryKind,
     amount: int,
     *,
@@ -227,7 +264,7 @@ async def _enter(
         spend: What it is for.
         kind: What kind of entry it is.
         amount: Credits that the balance gains.
-        reserved: Credits by which grows what is reserved for the execution.
+        reserved: Credits by which grows what is reserved, for the execution and for the owner.
         details: What else is noted.
         of_today: How much of the amount is given back to this day's budget, or taken from it; all unless said.
     """

@@ -21,6 +21,7 @@ from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimit
 from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
+from app.api.rate_limits import RateRules
 from app.api.services.top_ups import Sale
 from app.api.web_ui import codec_endpoint, make_capability
 from app.blocks.registry import make_registry
@@ -29,6 +30,7 @@ from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
 from app.embedded.ports import bind
 from app.patience import patiently
+from app.proxies import TrustedProxies
 from app.roots import (
     block_choice,
     file_limits,
@@ -41,6 +43,7 @@ from app.roots import (
 from app.serving import serving, url_of
 from app.settings.settings import Settings, reveal
 from app.temporal import connect, register_search_attributes
+from app.web_origins import parse_origins
 
 DEVELOPER = "developer@localhost"
 TOKEN_LIFETIME_SECONDS = 30 * 86_400
@@ -183,8 +186,23 @@ def make_api_config(
         file_limits=file_limits(settings),
         limits=make_limits(settings),
         most_node_executions=settings.max_node_executions,
+        rates=rate_rules(settings),
+        trusted_proxies=TrustedProxies.parse(settings.trusted_proxies),
+        cors_origins=parse_origins(settings.cors_origins),
+        is_https=settings.https,
+        streams_per_user=settings.streams_per_user,
         stop_deadline_seconds=settings.stop_deadline_seconds,
         reconcile_seconds=settings.reconcile_seconds,
+    )
+
+
+def rate_rules(settings: Settings) -> RateRules:
+    """Return how many requests a caller may make."""
+    return RateRules(
+        per_user=settings.rate_limit,
+        starts_per_user=settings.start_rate_limit,
+        per_address=settings.address_rate_limit,
+        redis_url=reveal(settings.redis_url),
     )
 
 

@@ -126,6 +126,33 @@ class SpendingLimitReached(PerdureError):
     category = Category.BUSINESS
 
 
+class RateLimited(PerdureError):
+    """There were too many requests; try again later."""
+
+    code = "RATE_LIMITED"
+    severity = Severity.LOW
+    category = Category.RESOURCE
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after_seconds: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, details={"retry_after_seconds": retry_after_seconds})
+        self.headers = {"Retry-After": str(retry_after_seconds), **(headers or {})}
+        """What an answer in HTTP says of it."""
+
+
+class SlowRequest(PerdureError):
+    """The body of the request comes too slowly."""
+
+    code = "REQUEST_TIMEOUT"
+    severity = Severity.LOW
+    category = Category.NETWORK
+
+
 class EngineUnavailable(PerdureError):
     """The engine cannot be reached; nothing was started."""
 

@@ -67,6 +67,8 @@ async def serving(application: FastAPI, listening: socket.socket) -> AsyncIterat
             log_config=None,
             access_log=False,
             server_header=False,
+            # Whose word counts about where a request comes from is a setting of ours.
+            proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )

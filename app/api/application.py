@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from temporalio.client import Client
 
 from app.api.config import ApiConfig
+from app.api.cross_origin import AllowOrigins
 from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
@@ -92,8 +93,10 @@ def make_application(
     )
     application.state.resources = resources
     install_error_handlers(application)
+    if config.cors_origins:
+        application.add_middleware(AllowOrigins, origins=config.cors_origins)
     application.add_middleware(WebUiAccess, web_ui_url=config.temporal_ui_url)
-    application.add_middleware(Edge)
+    application.add_middleware(Edge, is_https=config.is_https)
     for router in ROUTERS:
         application.include_router(router, prefix=PREFIX)
     application.include_router(health.router)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.activities.contracts import ExecutionLimits
+from app.api.rate_limits import RateRules
 from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.top_ups import Sale
 from app.blocks.choice import BlockChoice
@@ -15,6 +16,7 @@ from app.llm.routing import Routes
 from app.objects import ObjectStore
 from app.outbound.oauth_providers import OAuthProvider
 from app.payments.payments import PaymentService
+from app.proxies import TrustedProxies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,16 @@ class ApiConfig:
     """Bounds of an execution that asks for none; its time-out is also the longest that one may ask for."""
     most_node_executions: int = MOST_NODE_EXECUTIONS
     """The most node executions that an execution may ask for."""
+    rates: RateRules = field(default_factory=RateRules)
+    """How many requests a caller may make."""
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    """Who is believed about where a request comes from."""
+    cors_origins: Sequence[str] = ()
+    """Origins whose pages may call the API."""
+    is_https: bool = False
+    """Whether people reach the API by https alone."""
+    streams_per_user: int = 100
+    """Event streams that a user may have open."""
     timeout_margin_seconds: float = 60.0
     """How long after an execution's time is up Temporal ends it, should it not have ended by itself."""
     stop_deadline_seconds: float = 4.0

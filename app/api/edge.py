@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import SystemFault, error_response
+from app.api.security_headers import secure
 from app.tenants import NOBODY, working_for
 
 log = structlog.get_logger(__name__)
@@ -21,8 +22,9 @@ _TAKEN_AS_IT_IS = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Edge:
     """ASGI middleware around everything else."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, is_https: bool = False) -> None:
         self._app = app
+        self._is_https = is_https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -40,8 +42,10 @@ class Edge:
                 has_begun = True
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")
+                secure(headers, path=scope["path"], is_https=self._is_https)
+                rate = scope["state"].get("rate")
+                if rate is not None:
+                    headers.update(rate.as_headers())
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), working_for(NOBODY):

@@ -23,7 +23,9 @@ from app.errors import (
     InvalidRequest,
     NotFound,
     PerdureError,
+    RateLimited,
     Severity,
+    SlowRequest,
     Unauthenticated,
 )
 
@@ -39,6 +41,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "BLOCK_DISABLED": 403,
     "NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
+    "REQUEST_TIMEOUT": 408,
     "CONFLICT": 409,
     "PAYMENTS_DISABLED": 409,
     "PAYMENT_REFUSED": 409,
@@ -112,8 +115,20 @@ def error_response(
             "request_id": request_id,
         },
     }
-    extra = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
-    return JsonResponse(body, status_code=status, headers={**extra, **(headers or {})})
+    return JsonResponse(body, status_code=status, headers={**_headers_of(error), **(headers or {})})
+
+
+def _headers_of(error: PerdureError) -> Mapping[str, str]:
+    match error:
+        case Unauthenticated():
+            return {"WWW-Authenticate": "Bearer"}
+        case RateLimited():
+            return error.headers
+        case SlowRequest():
+            # What of the body is still to come must not be taken for another request.
+            return {"Connection": "close"}
+        case _:
+            return {}
 
 
 def request_id_of(request: Request) -> str:

@@ -16,6 +16,7 @@ from app.api.config import ApiConfig
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
+from app.api.rate_limits import RateLimits
 from app.api.review_links import LinkSigner
 from app.api.selling import Selling, make_selling
 from app.api.services.agent_files import AgentFiles
@@ -46,6 +47,7 @@ from app.api.services.users import Users
 from app.api.services.values import Values
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
+from app.api.streams import OpenStreams
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption.credentials import CredentialsEncryption
@@ -54,6 +56,7 @@ from app.files.store import FileStore
 from app.llm.routing import Routes
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
+from app.proxies import TrustedProxies
 from app.tenants import make_tenant_engine
 
 SYSTEM_CONNECTIONS = 5
@@ -75,6 +78,9 @@ class Resources:
     callers: Callers
     audit_trail: AuditTrail
     audit_log: AuditLog
+    rate_limits: RateLimits
+    trusted_proxies: TrustedProxies
+    streams: OpenStreams
     graphs: Graphs
     agent_files: AgentFiles
     credentials: CredentialsStore
@@ -115,6 +121,7 @@ class Resources:
             await self.upkeep.stop()
             await self.hub.stop()
             await self.http.aclose()
+            await self.rate_limits.aclose()
             await self.tenants.dispose()
             await self.system.dispose()
 
@@ -162,6 +169,9 @@ def make_resources(
         registry=registry,
         catalogue=Catalogue(registry),
         models=config.models,
+        rate_limits=RateLimits(config.rates),
+        trusted_proxies=config.trusted_proxies,
+        streams=OpenStreams(per_user=config.streams_per_user),
         callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
         audit_trail=AuditTrail(system_sessions),
         audit_log=AuditLog(sessions, system_sessions),

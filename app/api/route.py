@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from app.api.errors import request_id_of
 from app.api.json_body import parse_json, read_bounded
+from app.api.pace import in_time
 from app.api.policies import authorize, find_policy
 from app.api.services.identity import fingerprint_of
 from app.errors import InvalidRequest
@@ -106,12 +107,32 @@ class ApiRoute(APIRoute):
             Unauthenticated: Nobody we know.
             Forbidden: They may not call this.
         """
-        caller = await request.app.state.resources.callers.identify(
-            request.headers, address=request.client.host if request.client else None
-        )
+        api = request.app.state.resources
+        caller = await api.callers.identify(request.headers, address=request.state.address)
         request.state.caller = caller
+        is_start = self.policy is not None and self.policy.is_start
+        request.state.rate = await api.rate_limits.take_user(caller.user_id, is_start=is_start)
         work_for(caller.user_id)
         authorize(caller, self.policy)
+
+    async def let_in(self, request: Request) -> None:
+        """Admit a request unless its user, or its address, has made too many.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        api = request.app.state.resources
+        address = api.trusted_proxies.address_of(
+            request.client.host if request.client else None, request.headers.getlist("x-forwarded-for")
+        )
+        request.state.address = address
+        await api.rate_limits.take_address(address)
+        try:
+            await self.admit(request)
+        finally:
+            # Whoever speaks for no user is counted by the address, let in or not.
+            if not hasattr(request.state, "caller"):
+                request.state.rate = await api.rate_limits.take_stranger(address)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""
@@ -119,10 +140,10 @@ class ApiRoute(APIRoute):
         takes_body = self.body_field is not None or self.request_class.reads_body
 
         async def handle_strictly(request: Request) -> Response:
-            await self.admit(request)
+            await self.let_in(request)
             if b"%00" in request.scope["query_string"]:
                 raise InvalidRequest("A parameter holds a NUL")
-            strict = self.request_class(request.scope, request.receive)
+            strict = self.request_class(request.scope, in_time(request.receive))
             try:
                 if takes_body:
                     await strict.read()

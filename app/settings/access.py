@@ -1,4 +1,4 @@
-"""Settings that say who may call, how much, and how what is secret is encrypted."""
+"""Settings that say who may call, and how what is secret is encrypted."""
 
 from __future__ import annotations
 
@@ -34,12 +34,6 @@ class AccessSettings(BaseModel):
 
     initial_credits: int = Field(default=1000, ge=0)
     """Credits granted to a user on first sight."""
-
-    rate_limit: str = "600/minute"
-    """Requests allowed per caller."""
-
-    redis_url: SecretStr | None = None
-    """Redis for rate limits shared by several API processes."""
 
     metrics_open: bool = False
     """Answer `/metrics` without a token."""

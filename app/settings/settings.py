@@ -14,6 +14,7 @@ from app.errors import Category, PerdureError, Severity
 from app.settings.access import AccessSettings
 from app.settings.blocks import BlockSettings
 from app.settings.connections import ConnectionSettings
+from app.settings.edge import EdgeSettings
 from app.settings.executions import ExecutionSettings
 from app.settings.language_models import LanguageModelSettings
 from app.settings.payments import PaymentSettings
@@ -36,6 +37,7 @@ class Settings(
     ExecutionSettings,
     BlockSettings,
     AccessSettings,
+    EdgeSettings,
     ConnectionSettings,
     BaseSettings,
 ):

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from app.api.dependencies import CallerDep, Cursor, IdempotencyKey, Limit, ResourcesDep
 from app.api.route import ApiRoute
@@ -18,13 +17,13 @@ from app.api.schemas.stopping import BulkStopBody, BulkStopView
 from app.api.services.records import require_ended
 from app.api.services.starting import StartRequest
 from app.api.services.streaming import stream_events
+from app.api.streams import EVENT_STREAM, EventStream
 from app.graph.status import Status
 from app.models.executions import ExecutionFilter
 from app.models.page import DEFAULT_LIMIT, MAX_NUMBER
 
 router = APIRouter(tags=["executions"], route_class=ApiRoute)
 
-EVENT_STREAM = "text/event-stream"
 MAX_WAIT_SECONDS = 300.0
 
 Wait = Annotated[
@@ -187,7 +186,7 @@ async def list_events(  # noqa: PLR0913 - the parameters of the call, by name
         return await api.views.view_events(caller.user_id, execution_id, after=start, limit=limit)
     frames = stream_events(api.waiting, caller.user_id, execution_id, after=start, takes_tokens=tokens)
     shown = api.callers.while_welcome(caller, frames)
-    return StreamingResponse(shown, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
+    return EventStream(shown, api.streams, caller.user_id)
 
 
 @router.post("/graphs/{graph_id}/executions/{execution_id}/stop", responses=responses(404))

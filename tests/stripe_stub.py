@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import time
@@ -128,18 +127,15 @@ class StripeStub(Served):
             return _error(503, "api_error", "away")
         form = _read_form((await request.form()).multi_items())
         key = request.headers.get("idempotency-key", "")
-        if request.method == "POST" and key in self._answers:
-            return JSONResponse(self._answers[key])
-        made = self._make(name, parts, form, dict(request.query_params))
+        made = self._answers.get(key) or self._make(name, parts, form, dict(request.query_params))
         if isinstance(made, Response):
             return made
         if request.method == "POST":
             self._answers[key] = made
+            if self.loses_answers:
+                return _error(500, "api_error", "lost")
         if self.before_answer is not None:
             await self.before_answer(made)
-        if self.loses_answers and request.method == "POST":
-            await asyncio.sleep(0)
-            return _error(500, "api_error", "lost")
         return JSONResponse(made)
 
     def _make(

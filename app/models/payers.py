@@ -40,7 +40,8 @@ WHERE payers.credits > 0 AND payers.customer_ref <> '' AND users.credits < payer
     AND users.suspended_at IS NULL AND (CAST(:owner AS text) IS NULL OR payers.user_id = :owner)
     AND NOT EXISTS (
         SELECT FROM payments WHERE payments.user_id = payers.user_id AND payments.is_automatic
-            AND (payments.status = 'pending' OR payments.status = 'failed' AND payments.created_at > now() - :rest)
+            AND (payments.status = 'pending'
+                OR payments.status = 'failed' AND payments.created_at > now() - CAST(:rest AS interval))
     )
 LIMIT :most
 """

@@ -42,7 +42,7 @@ def read_notice(body: bytes, signature: str | None, *, secret: str) -> Notice | 
     # The last two: what is no text, no JSON, or holds signs in its signature that none has.
     except (stripe.SignatureVerificationError, ValueError, TypeError, RecursionError):
         raise SignatureRefused from None
-    kind, told = str(event.get("type", "")), event.get("data", {}).get("object", {})
+    kind, told = _content_of(event)
     fact = _fact_of(kind, told)
     if fact is None:
         return None
@@ -85,6 +85,12 @@ def payment_id_of(told: Mapping[str, Any]) -> uuid.UUID | None:
 def metadata_of(told: Mapping[str, Any]) -> dict[str, str]:
     """Return what we have attached to something."""
     return told.get("metadata") or {}
+
+
+def _content_of(event: Any) -> tuple[str, Mapping[str, Any]]:
+    data = event.get("data") if isinstance(event, dict) else None
+    told = data.get("object") if isinstance(data, dict) else None
+    return (str(event.get("type")), told) if isinstance(told, dict) else ("", {})
 
 
 def _fact_of(kind: str, told: Mapping[str, Any]) -> Fact | None:

@@ -67,7 +67,7 @@ class PaymentUpkeep:
                 await self._auto_top_ups.buy_for_all()
                 await self.ask_about_open()
             except (OSError, SQLAlchemyError, PerdureError) as error:
-                log.warning("payments_not_looked_after", reason=type(error).__name__)
+                log.warning("payments_not_looked_after", reason=f"{type(error).__name__}: {error}")
 
     async def ask_about_open(self) -> None:
         """Ask what has become of payments that nothing was heard of, and for refunds again that were put off."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
+from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
 import httpx2 as httpx
@@ -62,7 +63,8 @@ class ApiClient:
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             fail(f"{self.url} cannot be reached ({type(error).__name__})", ExitCode.UNREACHABLE)
-        answer = _json_of(response)
+        # An answer without a body says that it is done.
+        answer = {} if response.status_code == HTTPStatus.NO_CONTENT else _json_of(response)
         if not response.is_success or not isinstance(answer, dict):
             fail(_refusal_of(response.status_code, answer))
         return answer

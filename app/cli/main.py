@@ -6,6 +6,7 @@ import typer
 
 from app.cli.blocks import blocks
 from app.cli.graphs import graphs
+from app.cli.keys import keys
 from app.cli.token import token
 
 application = typer.Typer(
@@ -14,6 +15,7 @@ application = typer.Typer(
 application.command()(token)
 application.add_typer(graphs, name="graphs")
 application.add_typer(blocks, name="blocks")
+application.add_typer(keys, name="keys")
 
 
 @application.callback()

@@ -16,6 +16,8 @@ from app.api.json_response import JsonResponse
 from app.api.resources import make_resources
 from app.api.route import PREFIX
 from app.api.routers import (
+    admin,
+    admin_executions,
     api_keys,
     audit,
     blocks,
@@ -48,6 +50,8 @@ ROUTERS = (
     models.router,
     users.router,
     audit.router,
+    admin.router,
+    admin_executions.router,
     top_ups.router,
     top_ups.notice_router,
     api_keys.router,

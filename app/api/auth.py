@@ -256,10 +256,11 @@ def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _caller(claims: Mapping[str, Any]) -> Caller:
     user_id, email, role = claims.get("sub"), claims.get("email", ""), claims.get("role", USER)
-    if not (_is_text(user_id) and user_id) or not _is_text(email) or role not in ROLES:
+    if not (is_text(user_id) and user_id) or not is_text(email) or role not in ROLES:
         raise Unauthenticated
     return Caller(str(user_id), str(email), str(role), expires_at=float(claims["exp"]))
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Answer whether an id, or an address, may look like this."""
     return isinstance(value, str) and len(value) <= MAX_ID_LENGTH and not _UNPRINTABLE.search(value)

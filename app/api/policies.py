@@ -60,7 +60,7 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/blocks/{block_id}"): Policy(S.BLOCKS_READ),
     ("POST", "/blocks/{block_id}/execute"): Policy(S.BLOCKS_RUN, "block.execute", is_start=True),
     ("GET", "/models"): Policy(S.BLOCKS_READ),
-    ("POST", "/codec/decode"): Policy(S.ADMIN, is_for_admins=True),
+    ("POST", "/codec/decode"): Policy(S.ADMIN, "admin.payloads_read", is_for_admins=True),
     ("POST", "/codec/encode"): Policy(S.ADMIN, is_for_admins=True),
     ("POST", "/credentials"): Policy(S.CREDENTIALS_WRITE, "credentials.create"),
     ("GET", "/credentials"): Policy(S.CREDENTIALS_READ),
@@ -111,6 +111,27 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/memories"): Policy(S.MEMORIES_READ),
     ("GET", "/memories/value"): Policy(S.MEMORIES_READ),
     ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
+    ("GET", "/admin/users"): Policy(S.ADMIN, "admin.users_read", is_for_admins=True),
+    ("GET", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_read", is_for_admins=True),
+    ("PATCH", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_update", is_for_admins=True),
+    ("POST", "/admin/users/{user_id}/credits"): Policy(S.ADMIN, "admin.credits_grant", is_for_admins=True),
+    ("POST", "/admin/users/{user_id}/refunds"): Policy(S.ADMIN, "admin.charge_refund", is_for_admins=True),
+    ("GET", "/admin/executions"): Policy(S.ADMIN, "admin.executions_read", is_for_admins=True),
+    ("GET", "/admin/executions/{execution_id}"): Policy(S.ADMIN, "admin.execution_read", is_for_admins=True),
+    ("GET", "/admin/executions/{execution_id}/nodes"): Policy(
+        S.ADMIN, "admin.execution_read", is_for_admins=True
+    ),
+    ("GET", "/admin/executions/{execution_id}/events"): Policy(
+        S.ADMIN, "admin.execution_read", is_for_admins=True
+    ),
+    ("POST", "/admin/executions/{execution_id}/stop"): Policy(
+        S.ADMIN, "admin.execution_stop", is_for_admins=True
+    ),
+    ("POST", "/admin/executions/{execution_id}/settle"): Policy(
+        S.ADMIN, "admin.execution_settle", is_for_admins=True
+    ),
+    ("GET", "/admin/overview"): Policy(S.ADMIN, "admin.overview_read", is_for_admins=True),
+    ("GET", "/admin/audit"): Policy(S.ADMIN, "admin.audit_read", is_for_admins=True),
     ("GET", "/user"): Policy(S.USER_READ),
     ("PUT", "/user"): Policy(S.USER_WRITE, "user.update"),
     ("GET", "/user/audit"): Policy(S.AUDIT_READ),

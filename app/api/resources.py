@@ -19,6 +19,7 @@ from app.api.idempotency import IdempotentCalls
 from app.api.rate_limits import RateLimits
 from app.api.review_links import LinkSigner
 from app.api.selling import Selling, make_selling
+from app.api.services.administration import Administration
 from app.api.services.agent_files import AgentFiles
 from app.api.services.api_keys import ApiKeys
 from app.api.services.audit_log import AuditLog
@@ -37,6 +38,7 @@ from app.api.services.launching import Launching
 from app.api.services.memories import Memories
 from app.api.services.nesting import Nesting
 from app.api.services.oauth_logins import OAuthLogins
+from app.api.services.oversight import Oversight
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
 from app.api.services.reviews import Reviews
@@ -56,6 +58,7 @@ from app.files.store import FileStore
 from app.llm.routing import Routes
 from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
+from app.pools import queue_of
 from app.proxies import TrustedProxies
 from app.tenants import make_tenant_engine
 
@@ -78,6 +81,8 @@ class Resources:
     callers: Callers
     audit_trail: AuditTrail
     audit_log: AuditLog
+    administration: Administration
+    oversight: Oversight
     rate_limits: RateLimits
     trusted_proxies: TrustedProxies
     streams: OpenStreams
@@ -154,6 +159,7 @@ def make_resources(
     calls = IdempotentCalls(sessions)
     records = ExecutionRecords(sessions, engine, task_queue=config.task_queue)
     waiting = Waiting(sessions, hub, records)
+    control = Control(sessions, engine, records, waiting, stop_deadline_seconds=deadline_seconds)
     launching = _make_launching(config, sessions, engine, records)
     http = OutboundHttp(allowed_private_hosts=config.allowed_private_hosts)
     encryption = CredentialsEncryption(config.encryption_keys)
@@ -175,6 +181,16 @@ def make_resources(
         callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
         audit_trail=AuditTrail(system_sessions),
         audit_log=AuditLog(sessions, system_sessions),
+        administration=Administration(system_sessions, funding),
+        oversight=Oversight(
+            system_sessions,
+            engine,
+            records,
+            control,
+            waiting,
+            funding,
+            queues=[queue_of(config.task_queue, pool) for pool in ("", *sorted(registry.pools))],
+        ),
         graphs=Graphs(sessions, registry, nesting),
         agent_files=AgentFiles(sessions, registry, nesting),
         credentials=credentials,
@@ -185,7 +201,7 @@ def make_resources(
         bulk_rerunning=BulkRerunning(sessions, rerunning, calls),
         records=records,
         waiting=waiting,
-        control=Control(sessions, engine, records, waiting, stop_deadline_seconds=deadline_seconds),
+        control=control,
         bulk_stopping=BulkStopping(sessions, engine, records, stop_deadline_seconds=deadline_seconds),
         values=values,
         views=_make_views(config, sessions, values),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select
+from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import Forbidden, NotFound
 from app.models.entry_kinds import EntryKind
+from app.models.page import Page, make_page, read_cursor
 from app.models.tables.credits import CreditEntry
 from app.models.tables.users import User
 
@@ -86,6 +87,54 @@ async def require_user(session: AsyncSession, user_id: str) -> User:
     if user is None:
         raise NotFound
     return user
+
+
+async def lock_user(session: AsyncSession, user_id: str) -> User:
+    """Return a user whom nobody else changes until the transaction ends.
+
+    Raises:
+        NotFound: There is no such user.
+    """
+    query = select(User).where(col(User.id) == user_id).with_for_update()
+    user = (await session.execute(query)).scalar_one_or_none()
+    if user is None:
+        raise NotFound
+    return user
+
+
+async def list_users(
+    session: AsyncSession,
+    *,
+    words: str = "",
+    is_suspended: bool | None = None,
+    cursor: str | None,
+    limit: int,
+) -> Page[User]:
+    """Return users, newest first.
+
+    Args:
+        session: One that sees all of them.
+        words: What id, e-mail address or name must hold.
+        is_suspended: Whether they must be suspended, or must not.
+        cursor: Where the page begins.
+        limit: The most that it holds.
+    """
+    query = select(User)
+    if words:
+        fields = (col(User.id), col(User.email), col(User.name))
+        query = query.where(or_(*(field.icontains(words, autoescape=True) for field in fields)))
+    if is_suspended is not None:
+        query = query.where(col(User.suspended_at).is_not(None) == is_suspended)
+    if cursor:
+        key = tuple_(col(User.created_at), col(User.id))
+        query = query.where(key < tuple_(*read_cursor(cursor, _user_key)))
+    query = query.order_by(col(User.created_at).desc(), col(User.id).desc())
+    rows = (await session.execute(query.limit(limit + 1))).scalars().all()
+    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+
+
+def _user_key(created_at: str, user_id: str) -> tuple[datetime, str]:
+    return datetime.fromisoformat(created_at).astimezone(UTC), str(user_id)
 
 
 def _was_seen_long_ago() -> ColumnElement[bool]:

@@ -30,6 +30,7 @@ class CreditEntry(SQLModel, table=True):
         UniqueConstraint("user_id", "key", name="credit_entries_once"),
         CheckConstraint("balance >= 0", name="credit_entries_covered"),
         Index("credit_entries_of_user", "user_id", "id"),
+        Index("credit_entries_refunds", "user_id", postgresql_where=text("kind = 'REFUND'")),
         Index(
             "credit_entries_of_execution", "execution_id", postgresql_where=text("execution_id IS NOT NULL")
         ),

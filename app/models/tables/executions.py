@@ -19,6 +19,7 @@ class Execution(SQLModel, table=True):
     __table_args__ = (
         Index("executions_of_user", "user_id", "created_at", "id"),
         Index("executions_of_graph", "graph_id", "created_at"),
+        Index("executions_by_age", "created_at", "id"),
         Index("executions_open", "id", postgresql_where=text("ended_at IS NULL")),
         Index("executions_nested", "parent_id", postgresql_where=text("parent_node IS NOT NULL")),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index
 from sqlmodel import Field, SQLModel
 
 from app.models.tables.columns import count, json_object, moment
@@ -15,7 +15,10 @@ class User(SQLModel, table=True):
     """Somebody who has shown a valid token at least once."""
 
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint("credits >= 0", name="users_not_in_debt"),)
+    __table_args__ = (
+        CheckConstraint("credits >= 0", name="users_not_in_debt"),
+        Index("users_by_age", "created_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
     email: str

@@ -53,6 +53,7 @@ def _extend_users() -> None:
     ):
         op.add_column("users", column)
     op.create_check_constraint("users_not_in_debt", "users", "credits >= 0")
+    op.create_index("users_by_age", "users", ["created_at", "id"], unique=False)
 
 
 def _extend_executions() -> None:
@@ -66,6 +67,7 @@ def _extend_executions() -> None:
         sa.Column("required", sa.BigInteger(), server_default="0", nullable=False),
     ):
         op.add_column("executions", column)
+    op.create_index("executions_by_age", "executions", ["created_at", "id"], unique=False)
 
 
 def _create_credit_entries() -> None:
@@ -86,6 +88,13 @@ def _create_credit_entries() -> None:
         sa.CheckConstraint("balance >= 0", name="credit_entries_covered"),
     )
     op.create_index("credit_entries_of_user", "credit_entries", ["user_id", "id"], unique=False)
+    op.create_index(
+        "credit_entries_refunds",
+        "credit_entries",
+        ["user_id"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'REFUND'"),
+    )
     op.create_index(
         "credit_entries_of_execution",
         "credit_entries",

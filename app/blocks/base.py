@@ -80,6 +80,8 @@ class Block(ABC):
     """Whether what it emits stays on the links for later node executions."""
     takes_any_input: ClassVar[bool] = False
     gives_any_output: ClassVar[bool] = False
+    emits_many: ClassVar[bool] = False
+    """Whether one call may emit several values on the same pin. Estimates go by it."""
     retry: ClassVar[RetryPolicy] = ONE_ATTEMPT
     timeout_seconds: ClassVar[float] = 60.0
     effect: ClassVar[Effect] = Effect.PURE
@@ -141,6 +143,7 @@ class Block(ABC):
             outputs=frozenset(self.Output.model_fields) | self._error_pin(),
             takes_any_input=self.takes_any_input,
             gives_any_output=self.gives_any_output,
+            emits_many=self.emits_many,
             is_static=self.is_static,
             retry=self.retry,
             timeout_seconds=self.timeout_seconds,
@@ -238,6 +241,7 @@ class TimerBlock(Block):
     """A block that waits on a durable timer, however long, and then emits."""
 
     lane = Lane.TIMER
+    emits_many = True
 
     @abstractmethod
     def wait(self, given: Any) -> Wait:

@@ -25,6 +25,7 @@ class NestedGraphBlock(Block):
     effect = Effect.UNKEYED
     takes_any_input = True
     gives_any_output = True
+    emits_many = True
 
     class Input(BlockInput):
         """Which graph, and what it is given."""

@@ -101,6 +101,8 @@ class BlockSignature:
     """Whether a link may feed a pin that is not declared."""
     gives_any_output: bool = False
     """Whether a link may start at a pin that is not declared."""
+    emits_many: bool = False
+    """Whether one call may emit several values on the same pin."""
     is_static: bool = False
     """Whether links that start at this block are static."""
     retry: RetryPolicy = ONE_ATTEMPT

@@ -76,6 +76,7 @@ class ReadRSSFeedBlock(RemoteBlock):
     id = "5ebe6768-8e5d-41e3-9134-1c7bd89a8d52"
     slug = "read_rss_feed_block"
     categories = (BlockCategory.INPUT,)
+    emits_many = True
     timeout_seconds = 180.0
     # A second attempt finds what the first remembered, and emits the same.
     effect = Effect.PURE

@@ -154,6 +154,7 @@ class FileReadBlock(RemoteBlock):
 
     id = "3735a31f-7e18-4aca-9e90-08a7120674bc"
     categories = (BlockCategory.TEXT, BlockCategory.DATA)
+    emits_many = True
     effect = Effect.PURE
 
     class Input(BlockInput):

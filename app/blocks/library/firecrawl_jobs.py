@@ -39,6 +39,7 @@ class FirecrawlCrawlBlock(RemoteBlock):
 
     id = "bdbbaba0-03b7-4971-970e-699e2de6015e"
     categories = (BlockCategory.SEARCH,)
+    emits_many = True
     effect = Effect.PURE
     timeout_seconds = JOB_TIMEOUT_SECONDS
     credentials = OF_FIRECRAWL

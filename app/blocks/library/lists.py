@@ -24,6 +24,7 @@ class CreateListBlock(PureBlock):
 
     id = "a912d5c7-6e00-4542-b2a9-8034136930e4"
     categories = (BlockCategory.DATA,)
+    emits_many = True
 
     class Input(BlockInput):
         """The elements, and how many of them make a list."""

@@ -115,6 +115,7 @@ class AIListGeneratorBlock(ModelBlock):
     id = "9c0b0450-d199-458b-a731-072189dd6593"
     slug = "ai_list_generator_block"
     categories = (BlockCategory.AI, BlockCategory.TEXT)
+    emits_many = True
 
     class Input(BlockInput):
         """What the list is about, and who makes it."""

@@ -141,6 +141,7 @@ class StepThroughItemsBlock(PureBlock):
 
     id = "f66a3543-28d3-4ab5-8945-9b336371e2ce"
     categories = (BlockCategory.LOGIC,)
+    emits_many = True
 
     class Input(BlockInput):
         """Up to three collections; empty ones are passed over."""

@@ -66,6 +66,7 @@ class OrchestratorBlock(ModelBlock, ToolCallingBlock):
     """
 
     id = "3b191d9f-356f-482d-8238-ba04b6d18381"
+    emits_many = True
     slug = "orchestrator_block"
 
     class Input(BlockInput):

@@ -70,6 +70,7 @@ class ExtractTextInformationBlock(PureBlock):
 
     id = "3146e4fe-2cdd-4f29-bd12-0c9d5bb4deb0"
     categories = (BlockCategory.TEXT,)
+    emits_many = True
 
     class Input(BlockInput):
         """Where to search and what for."""

@@ -35,6 +35,7 @@ class ReadSpreadsheetBlock(RemoteBlock):
 
     id = "acf7625e-d2cb-4941-bfeb-2819fc6fc015"
     categories = (BlockCategory.TEXT, BlockCategory.DATA)
+    emits_many = True
     effect = Effect.PURE
 
     class Input(BlockInput):

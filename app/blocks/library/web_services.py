@@ -87,6 +87,7 @@ class GoogleMapsSearchBlock(RemoteBlock):
 
     id = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
     categories = (BlockCategory.SEARCH,)
+    emits_many = True
     effect = Effect.PURE
     timeout_seconds = 180.0
     credentials = MappingProxyType({"credentials": CredentialsNeed(providers=("google_maps",))})

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 from temporalio.client import Client
 
-from tests.api_keys import make_key
+from app.api import policies
+from app.api.policies import Scope
+from tests.api_keys import holding, make_key
 from tests.credentials import keep
 from tests.e2e.rest import save, start, sums, wait
 from tests.engine import Engine
@@ -51,6 +53,7 @@ LISTS = {
     "/api/memories",
     "/api/memories/value",
     "/api/user/api-keys",
+    "/api/user/audit",
     "/api/user/credits/top-ups",
 }
 BULK = {"/api/executions/stop", "/api/executions/rerun"}
@@ -61,6 +64,14 @@ BODIES: Mapping[str, Any] = {
     "PATCH /api/credentials/{credentials_id}": {"title": "mine now", "api_key": "another"},
     "PATCH /api/user/api-keys/{api_key_id}": {"name": "mine now"},
 }
+
+
+MORE_HEADERS: Mapping[str, list[dict[str, str]]] = {
+    "GET /api/executions/{execution_id}/events": [{}, {"Accept": "text/event-stream"}],
+}
+NOTHING = {"version": "1", "sha256": "0" * 64}
+"""What nothing is called, where that is no UUID."""
+ADMIN = "/api/admin/"
 
 
 @dataclass
@@ -96,6 +107,7 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
     await wait(client, ended["id"])
     shown = (await client.get(f"/api/executions/{ended['id']}?refs=true")).json()
     ids = {
+        "user_id": (await client.get("/api/user")).json()["id"],
         "graph_id": graph_id,
         "version": "1",
         "execution_id": waiting["id"],
@@ -162,39 +174,84 @@ async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
     ] + [len((await client.get("/api/executions")).json()["items"])]
 
 
-@pytest.mark.usefixtures("worker")
-async def test_no_route_tells_of_what_is_somebody_elses(
-    api: RestApi, alice: httpx.AsyncClient, bob: httpx.AsyncClient
-) -> None:
-    owned = await settle_in(alice)
-    own = await settle_in(bob)
-    before = await snapshot(alice, owned)
-    tried = set()
-    for method, path in routes_of(api):
+@dataclass
+class Stranger:
+    """Somebody who tries ids that are not theirs."""
+
+    name: str
+    client: httpx.AsyncClient
+    own: Belongings
+    """What they may see is mixed with what they may not."""
+    refused: int = 404
+    headers: Mapping[str, str] = field(default_factory=dict)
+    requests: int = 0
+
+    async def try_out(self, method: str, path: str, victim: Belongings) -> None:
+        """Call a route with each id of somebody else among own ones, and with all together."""
         names = re.findall(r"{(\w+)}", path)
         call = f"{method} {path}"
-        if path in LISTS | BULK:
-            continue
-        assert set(names) <= set(owned.ids), f"say what a stranger is to try at {call}"
-        body = BODIES.get(call, {} if method == "POST" else None)
-        # Each id by itself among own ones, and all together.
-        for foreign in [names, *([name] for name in names)]:
-            for variant in ({}, {"execution_id": owned.ended}):
-                stolen = {name: {**owned.ids, **variant}[name] for name in foreign}
-                random = {
-                    name: {"version": "1", "sha256": "0" * 64}.get(name, str(uuid.uuid4()))
-                    for name in foreign
-                }
-                if foreign == ["version"]:
-                    continue
-                theirs = await bob.request(method, own.fill(path, **stolen), json=body)
-                nobodys = await bob.request(method, own.fill(path, **random), json=body)
-                assert told(theirs) == told(nobodys), (call, foreign)
-                assert theirs.status_code == 404, (call, foreign, theirs.text)
-                assert dict(theirs.headers).keys() == dict(nobodys.headers).keys()
-        tried.add(call)
-    assert len(tried) >= 17
+        expected = 403 if path.startswith(ADMIN) and self.refused == 404 else self.refused
+        for foreign in [names, *([name] for name in names if len(names) > 1 and name != "version")]:
+            random = {name: NOTHING.get(name) or str(uuid.uuid4()) for name in foreign}
+            for variant in ({}, {"execution_id": victim.ended}):
+                stolen = {name: {**victim.ids, **variant}[name] for name in foreign}
+                for more in MORE_HEADERS.get(call, [{}]):
+                    theirs, nobodys = [
+                        await self.client.request(
+                            method,
+                            self.own.fill(path, **ids),
+                            json=BODIES.get(call, {} if method == "POST" else None),
+                            headers={**self.headers, **more},
+                        )
+                        for ids in (stolen, random)
+                    ]
+                    self.requests += 2
+                    assert told(theirs) == told(nobodys), (self.name, call, foreign)
+                    assert theirs.status_code == expected, (self.name, call, foreign, theirs.text)
+                    assert dict(theirs.headers).keys() == dict(nobodys.headers).keys()
+
+
+@pytest.fixture
+async def nobody(api: RestApi) -> AsyncIterator[httpx.AsyncClient]:
+    async with api.caller(token="") as client:
+        yield client
+
+
+@pytest.mark.usefixtures("worker")
+async def test_no_route_tells_of_what_is_somebody_elses(
+    api: RestApi, alice: httpx.AsyncClient, bob: httpx.AsyncClient, nobody: httpx.AsyncClient
+) -> None:
+    owned, own = await settle_in(alice), await settle_in(bob)
+    used = {"Idempotency-Key": "used by alice"}
+    assert (await alice.post("/api/graphs", json=sums(2), headers=used)).status_code == 201
+    before = await snapshot(alice, owned)
+    scopes = [scope for scope in Scope if scope is not Scope.ADMIN]
+    async with holding(api, await make_key(bob, *scopes)) as program:
+        strangers = [
+            Stranger("a user", bob, own),
+            Stranger("an API key", program, own, headers=used),
+            Stranger("nobody", nobody, own, refused=401),
+        ]
+        routes = [(method, path) for method, path in routes_of(api) if path not in LISTS | BULK]
+        for method, path in routes:
+            unknown = set(re.findall(r"{(\w+)}", path)) - set(owned.ids)
+            assert not unknown, f"say what a stranger is to try at {method} {path}"
+            for stranger in strangers:
+                await stranger.try_out(method, path, owned)
+    requests = sum(stranger.requests for stranger in strangers)
+    print(f"{len(strangers)} strangers x {len(routes)} routes: {requests} requests")  # noqa: T201 - read with -s
+    assert len(routes) >= 26
     assert await snapshot(alice, owned) == before
+
+
+async def test_what_names_nothing_is_closed_to_nobody(api: RestApi, nobody: httpx.AsyncClient) -> None:
+    for path, methods in api.application.openapi()["paths"].items():
+        for method in map(str.upper, methods):
+            if (method, path) not in policies.OPEN:
+                filled = re.sub(r"{\w+}", str(uuid.uuid4()), path)
+                response = await nobody.request(method, filled)
+                assert response.status_code == 401, (method, path)
+                assert response.json()["error"]["error_code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.usefixtures("worker")
@@ -210,6 +267,9 @@ async def test_lists_and_bulk_calls_pass_over_what_is_somebody_elses(
         assert (await bob.get(f"/api/executions?{query}")).json()["items"] == []
     for path in ("graphs", "reviews", "files", "memories", "credentials", "user/credits/top-ups"):
         assert (await bob.get(f"/api/{path}")).json()["items"] == []
+    assert (await alice.get("/api/user/audit")).json()["items"], "there is something to be seen"
+    own_events = (await bob.get("/api/user/audit")).text
+    assert not any(theirs in own_events for theirs in owned.ids.values() if theirs != "1")
     for path in ("/api/executions/stop", "/api/executions/rerun"):
         for name, theirs, nobodys in (
             ("ids", [execution_id, owned.ended], [nobody, str(uuid.uuid4())]),

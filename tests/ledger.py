@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -105,12 +106,23 @@ async def require_sound(pool: asyncpg.Pool[Any], user_id: str) -> int:
     for entry in entries:
         balance += entry["amount"]
         assert entry["balance"] == balance >= 0, dict(entry)
-    user = await pool.fetchrow("SELECT credits, spent FROM users WHERE id = $1", user_id)
+    user = await pool.fetchrow("SELECT credits, spent, reserved FROM users WHERE id = $1", user_id)
     assert user is not None
     assert user["credits"] == balance
-    assert user["spent"] == -sum(entry["amount"] for entry in entries if entry["execution_id"])
+    spends = [entry for entry in entries if entry["key"].startswith(("reserve:", "close:"))]
+    assert user["spent"] == -sum(entry["amount"] for entry in spends)
+    assert user["reserved"] == _reserved(spends)
     await _require_counted(pool, user_id)
     return balance
+
+
+def _reserved(spends: Sequence[asyncpg.Record]) -> int:
+    closed = {entry["key"].removeprefix("close:") for entry in spends}
+    return -sum(
+        entry["amount"]
+        for entry in spends
+        if entry["kind"] == "RESERVE" and entry["key"].removeprefix("reserve:") not in closed
+    )
 
 
 async def _require_counted(pool: asyncpg.Pool[Any], user_id: str) -> None:

@@ -19,19 +19,23 @@ _LOCK_ROOT = "SELECT budget, committed FROM executions WHERE id = $1 AND user_id
 # No key changes, so whoever only refers to the user need not wait. The day never goes back: a transaction that began
 # before midnight may get the lock after one that began later.
 _LOCK_USER = """
-SELECT credits, daily_budget, total_budget, spent, greatest(spent_on, (now() AT TIME ZONE 'UTC')::date) AS day,
+SELECT credits, reserved, preferences ->> 'low_balance' AS low_balance, daily_budget, total_budget, spent,
+    greatest(spent_on, (now() AT TIME ZONE 'UTC')::date) AS day,
     CASE WHEN spent_on >= (now() AT TIME ZONE 'UTC')::date THEN spent_today ELSE 0 END AS spent_today
 FROM users WHERE id = $1 FOR NO KEY UPDATE
 """
 _NOTE_REQUIRED = "UPDATE executions SET required = $2 WHERE id = $1"
 _MOST = 2**63 - 1
+LOW_BALANCE = 100
+"""Credits below which a user is told that they run low, unless they say otherwise."""
 
 
 class Allowance(NamedTuple):
     """What the locks are held on, and what may be spent while they are."""
 
-    execution_id: str
-    root_id: str
+    execution_id: str | None
+    """None for a call outside executions, as `root_id`."""
+    root_id: str | None
     owner: str
     day: date
     """In UTC."""
@@ -39,6 +43,10 @@ class Allowance(NamedTuple):
     day_left: int | None
     total_left: int | None
     credits: int
+    reserved: int
+    """Credits that are reserved for all calls of the owner's now."""
+    low_balance: int
+    """Credits below which the owner is told that they run low; 0 for never."""
 
     @property
     def most(self) -> int:
@@ -76,22 +84,32 @@ async def hold(
         root = await connection.fetchrow(_LOCK_ROOT, root_id, owner)
     if root is None:
         raise NotFound
+    held = await hold_user(connection, owner)
+    return held._replace(
+        execution_id=execution_id, root_id=root_id, budget_left=_left(root["budget"], root["committed"])
+    )
+
+
+async def hold_user(connection: asyncpg.Connection[Any], owner: str) -> Allowance:
+    """Take the last of the locks alone, for a call outside executions.
+
+    Raises:
+        InsufficientCredits: The owner is not written down.
+    """
     user = await connection.fetchrow(_LOCK_USER, owner)
     if user is None:
         raise InsufficientCredits(details={"available_credits": 0})
-
-    def left(budget: int | None, spent: int) -> int | None:
-        return None if budget is None else budget - spent
-
     return Allowance(
-        execution_id,
-        root_id,
+        None,
+        None,
         owner,
         user["day"],
-        left(root["budget"], root["committed"]),
-        left(user["daily_budget"], user["spent_today"]),
-        left(user["total_budget"], user["spent"]),
+        None,
+        _left(user["daily_budget"], user["spent_today"]),
+        _left(user["total_budget"], user["spent"]),
         user["credits"],
+        user["reserved"],
+        LOW_BALANCE if user["low_balance"] is None else int(user["low_balance"]),
     )
 
 
@@ -107,6 +125,10 @@ def find_refusal(held: Allowance, amount: int) -> PerdureError | None:
     if amount > held.credits:
         return InsufficientCredits(details={"required_credits": amount, "available_credits": held.credits})
     return None
+
+
+def _left(budget: int | None, spent: int) -> int | None:
+    return None if budget is None else budget - spent
 
 
 async def note_required(connection: asyncpg.Connection[Any], execution_id: str, amount: int) -> None:

@@ -27,6 +27,8 @@ class EventType(StrEnum):
     NODE_CANCELLED = "node_cancelled"
     NODE_SKIPPED = "node_skipped"
     """Reached without credentials that its author calls optional."""
+    CREDITS_LOW = "credits_low"
+    """A charge has brought the owner's balance below where it is low."""
     REVIEW_REQUESTED = "review_requested"
     REVIEW_REMINDER = "review_reminder"
     REVIEW_ANSWERED = "review_answered"

@@ -58,11 +58,12 @@ async def get_block(block_id: str, caller: CallerDep, api: ResourcesDep) -> Bloc
     return BlockView.of(api.registry.require(block_id))
 
 
-@router.post("/{block_id}/execute", responses=responses(400, 403, 404, 413))
+@router.post("/{block_id}/execute", responses=responses(400, 402, 403, 404, 413))
 async def execute_block(block_id: str, body: TrialBody, caller: CallerDep, api: ResourcesDep) -> TrialView:
     """Call a block once, outside any graph.
 
-    When it fails the error carries the block's own code; `details.fields` says which inputs do not fit, and why.
+    It costs what it would in a graph; one that fails costs nothing. When it fails the error carries the block's own
+    code; `details.fields` says which inputs do not fit, and why.
     """
     block = api.registry.require_enabled(block_id)
     noting = api.idempotent_calls.note_done_at_once

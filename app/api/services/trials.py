@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,18 +13,28 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
-from app.activities.contracts import TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
+from app.activities.contracts import LONGEST_TRIAL_SECONDS, TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
 from app.api.engine import Engine, engine_errors
 from app.api.errors import BlockRefused
 from app.api.schemas.blocks import TrialView
 from app.blocks.base import Block
-from app.errors import BlockDisabled, EngineUnavailable
+from app.errors import (
+    BlockDisabled,
+    EngineUnavailable,
+    InsufficientCredits,
+    PerdureError,
+    SpendingLimitReached,
+)
 from app.fairness import make_priority
 from app.pools import queue_of
 
 WAIT_FOR_WORKER_SECONDS = 10.0
 MARGIN_SECONDS = 10.0
-LONGEST_SECONDS = 300.0
+_UNPAID: Mapping[str, type[PerdureError]] = {
+    error.code: error for error in (InsufficientCredits, SpendingLimitReached)
+}
+MARGIN_OF_WORKER_SECONDS = 5.0
+"""The worker ends a call by itself, and then writes down that it costs nothing."""
 
 
 async def _nothing() -> None: ...
@@ -57,11 +67,13 @@ class Trials:
         Raises:
             BlockRefused: The block failed, or took too long.
             BlockDisabled: The worker has it turned off.
+            InsufficientCredits: The balance does not cover it.
+            SpendingLimitReached: A budget of the owner's does not cover it.
             EngineUnavailable: There is no Temporal or no worker.
         """
         client = await self._engine.client()
         await on_begin()
-        seconds = min(block.timeout_seconds, LONGEST_SECONDS)
+        seconds = min(block.timeout_seconds, LONGEST_TRIAL_SECONDS) + MARGIN_OF_WORKER_SECONDS
         try:
             with engine_errors():
                 async with asyncio.timeout(WAIT_FOR_WORKER_SECONDS + seconds + MARGIN_SECONDS):
@@ -85,11 +97,13 @@ class Trials:
         return TrialView(outputs=outputs, cost=result.cost)
 
 
-def _refusal(error: ActivityFailureError) -> BlockRefused | BlockDisabled | EngineUnavailable:
+def _refusal(error: ActivityFailureError) -> PerdureError:
     cause = error.cause
     if isinstance(cause, ApplicationError):
         if cause.type == BlockDisabled.code:
             return BlockDisabled(cause.message)
+        if unpaid := _UNPAID.get(cause.type or ""):
+            return unpaid(cause.message, details=_details_of(cause))
         return BlockRefused(cause.type or "BLOCK_FAILED", cause.message, details=_details_of(cause))
     if isinstance(cause, ActivityTimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START:
         return EngineUnavailable("No worker took the block")

@@ -30,6 +30,12 @@ class CreditEntry(SQLModel, table=True):
         UniqueConstraint("user_id", "key", name="credit_entries_once"),
         CheckConstraint("balance >= 0", name="credit_entries_covered"),
         Index("credit_entries_of_user", "user_id", "id"),
+        Index("credit_entries_of_root", "root_id", "id", postgresql_where=text("root_id IS NOT NULL")),
+        Index(
+            "credit_entries_of_trials",
+            "at",
+            postgresql_where=text("kind = 'RESERVE' AND execution_id IS NULL"),
+        ),
         Index("credit_entries_refunds", "user_id", postgresql_where=text("kind = 'REFUND'")),
         Index(
             "credit_entries_of_execution", "execution_id", postgresql_where=text("execution_id IS NOT NULL")
@@ -49,6 +55,8 @@ class CreditEntry(SQLModel, table=True):
     balance: int = Field(sa_column=Column(BigInteger, nullable=False))
     """Credits after it."""
     execution_id: uuid.UUID | None = None
+    root_id: uuid.UUID | None = None
+    """The outermost execution that the execution is nested in, or the execution itself."""
     node_execution_id: uuid.UUID | None = None
     details: dict[str, Any] = Field(default_factory=dict, sa_column=json_object())
     at: datetime = Field(

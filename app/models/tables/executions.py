@@ -22,6 +22,16 @@ class Execution(SQLModel, table=True):
         Index("executions_by_age", "created_at", "id"),
         Index("executions_open", "id", postgresql_where=text("ended_at IS NULL")),
         Index("executions_nested", "parent_id", postgresql_where=text("parent_node IS NOT NULL")),
+        Index(
+            "executions_running", "user_id", postgresql_where=text("status = 'RUNNING' AND parent_node IS NULL")
+        ),
+        Index(
+            "executions_queue",
+            "user_id",
+            "created_at",
+            "id",
+            postgresql_where=text("awaits_room AND ended_at IS NULL"),
+        ),
     )
 
     id: uuid.UUID = Field(primary_key=True)
@@ -68,6 +78,8 @@ class Execution(SQLModel, table=True):
     """The code of what it was paused for by the engine; empty when a person has paused it."""
     required: int = Field(default=0, sa_column=count(BigInteger))
     """Credits that the last call needed which could not be paid."""
+    awaits_room: bool = Field(default=False, sa_column=flag())
+    """Whether it has asked to begin and was sent to the queue: so many of its user's were running."""
     node_executions: int = Field(default=0, sa_column=count())
     """How many there were; counted when the execution ends, like the five below."""
     completed: int = Field(default=0, sa_column=count())

@@ -38,6 +38,8 @@ class User(SQLModel, table=True):
     """Credits charged and reserved on that day."""
     spent: int = Field(default=0, sa_column=count(BigInteger))
     """Credits charged and reserved ever."""
+    reserved: int = Field(default=0, sa_column=count(BigInteger))
+    """Credits that are reserved for calls now."""
     suspended_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
     """Since when the user may do nothing."""
     created_at: datetime = Field(sa_column=moment(is_now=True))

@@ -49,6 +49,7 @@ def _extend_users() -> None:
         sa.Column("spent_on", sa.Date(), nullable=True),
         sa.Column("spent_today", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("spent", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("reserved", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("suspended_at", _MOMENT, nullable=True),
     ):
         op.add_column("users", column)
@@ -65,8 +66,23 @@ def _extend_executions() -> None:
         sa.Column("on_insufficient_credits", sa.Text(), server_default="pause", nullable=False),
         sa.Column("paused_for", sa.Text(), server_default="", nullable=False),
         sa.Column("required", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("awaits_room", sa.Boolean(), server_default="false", nullable=False),
     ):
         op.add_column("executions", column)
+    op.create_index(
+        "executions_running",
+        "executions",
+        ["user_id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'RUNNING' AND parent_node IS NULL"),
+    )
+    op.create_index(
+        "executions_queue",
+        "executions",
+        ["user_id", "created_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("awaits_room AND ended_at IS NULL"),
+    )
     op.create_index("executions_by_age", "executions", ["created_at", "id"], unique=False)
 
 
@@ -80,6 +96,7 @@ def _create_credit_entries() -> None:
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("balance", sa.BigInteger(), nullable=False),
         sa.Column("execution_id", sa.Uuid(), nullable=True),
+        sa.Column("root_id", sa.Uuid(), nullable=True),
         sa.Column("node_execution_id", sa.Uuid(), nullable=True),
         sa.Column("details", sa.JSON(), server_default="{}", nullable=False),
         sa.Column("at", _MOMENT, server_default=sa.text("clock_timestamp()"), nullable=False),
@@ -88,6 +105,20 @@ def _create_credit_entries() -> None:
         sa.CheckConstraint("balance >= 0", name="credit_entries_covered"),
     )
     op.create_index("credit_entries_of_user", "credit_entries", ["user_id", "id"], unique=False)
+    op.create_index(
+        "credit_entries_of_root",
+        "credit_entries",
+        ["root_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("root_id IS NOT NULL"),
+    )
+    op.create_index(
+        "credit_entries_of_trials",
+        "credit_entries",
+        ["at"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'RESERVE' AND execution_id IS NULL"),
+    )
     op.create_index(
         "credit_entries_refunds",
         "credit_entries",

@@ -45,7 +45,7 @@ async def require_active(session: AsyncSession, user_id: str) -> None:
     Raises:
         Forbidden: They are suspended.
     """
-    query = select(User.id).where(col(User.id) == user_id, col(User.suspended_at).is_not(None))
+    query = select(col(User.id)).where(col(User.id) == user_id, col(User.suspended_at).is_not(None))
     if (await session.execute(query)).first() is not None:
         raise Forbidden("This account is suspended")
 

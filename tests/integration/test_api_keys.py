@@ -172,7 +172,7 @@ async def test_a_key_gives_no_other_key_what_it_has_not(api: RestApi, alice: htt
         assert own["scopes"] == ["graphs:read"]
         body = {"name": "more", "scopes": ["graphs:read"], **bound}
         later = (in_an_hour + timedelta(seconds=1)).isoformat()
-        for more in (
+        others: list[dict[str, Any]] = [
             {"scopes": ["graphs:read", "graphs:write"]},
             {"scopes": ["admin"]},
             {"expires_at": None},
@@ -180,7 +180,8 @@ async def test_a_key_gives_no_other_key_what_it_has_not(api: RestApi, alice: htt
             {"addresses": []},
             {"addresses": ["127.0.0.1", "10.0.0.0/8"]},
             {"addresses": ["0.0.0.0/0"]},
-        ):
+        ]
+        for more in others:
             refused = await key.post(KEYS, json={**body, **more})
             assert (refused.status_code, refused.json()["error"]["error_code"]) == (403, "FORBIDDEN"), more
         for target, change in (

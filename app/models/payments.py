@@ -118,7 +118,7 @@ async def take_unchecked(
             col(Payment.status).in_(OPEN),
             col(Payment.provider) == provider,
             last < func.now() - quiet,
-            last <= since + (func.now() - since) / 2,
+            last - since <= func.now() - last,
         )
         .order_by(col(Payment.created_at))
         .limit(limit)

@@ -152,6 +152,7 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         objects=object_store(settings),
         file_limits=file_limits(settings),
         execution_file_days=settings.execution_file_days,
+        running_per_user=settings.running_per_user,
         graceful_shutdown_seconds=settings.drain_seconds,
         build_id=given.build_id or settings.build_id,
     )

@@ -153,7 +153,11 @@ class Engine:
 
     @asynccontextmanager
     async def worker(
-        self, *, objects: ObjectStore | None = None, llm_base_url: str | None = None
+        self,
+        *,
+        objects: ObjectStore | None = None,
+        llm_base_url: str | None = None,
+        running_per_user: int = 0,
     ) -> AsyncIterator[None]:
         """Run a worker; with an object store for large values, and a server of language models, if given."""
         if llm_base_url:
@@ -166,6 +170,7 @@ class Engine:
             graceful_shutdown_seconds=0.5,
             objects=objects,
             llm_base_url=llm_base_url,
+            running_per_user=running_per_user,
         )
         async with (
             make_workers(

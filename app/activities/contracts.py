@@ -23,7 +23,10 @@ WIND_UP_SIGNAL = "wind_up"
 SHARD_NAME = "GraphShard"
 SETTLE_ACTIVITY = "settle_execution"
 TRIAL_ACTIVITY = "execute_block"
+LONGEST_TRIAL_SECONDS = 300.0
+"""A block may take this long outside executions, unless it has less time anyway."""
 FUND_SIGNAL = "fund"
+ADMIT_SIGNAL = "admit"
 UNPAID = frozenset({"INSUFFICIENT_CREDITS", "BUDGET_EXCEEDED", "SPENDING_LIMIT_REACHED"})
 """Codes of calls that were not made because nobody could pay for them."""
 OVER_BUDGET = "BUDGET_EXCEEDED"
@@ -142,6 +145,8 @@ class BeginResult:
     refusal: ErrorRecord | None = None
     plan_parts: int = 0
     """How many parts to fetch instead."""
+    is_admitted: bool = True
+    """Whether it may begin; if not, so many of its user's executions run that it has to wait for its turn."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from app.activities.holds import Hold
 from app.activities.origins import Origin, Origins
 from app.activities.parents import release_parent
 from app.activities.plans import PlanCache
+from app.activities.queue import Queue
 from app.activities.seeding import Seeding
 from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
@@ -60,6 +61,7 @@ class PostgresEngineActivities(EngineActivities):
         *,
         holds: Mapping[type[Block], Hold],
         seeding: Seeding,
+        queue: Queue,
     ) -> None:
         """Take what all executions share in this process.
 
@@ -71,6 +73,7 @@ class PostgresEngineActivities(EngineActivities):
             values: The values met so far.
             holds: What waits for something outside, by class of block.
             seeding: Prepares reruns.
+            queue: Of executions that wait for their turn.
         """
         self._client = client
         self._pool = pool
@@ -79,6 +82,7 @@ class PostgresEngineActivities(EngineActivities):
         self._values = values
         self._holds = holds
         self._seeding = seeding
+        self._queue = queue
         self._run_inputs: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
 
     @activity.defn(name="begin")
@@ -88,8 +92,12 @@ class PostgresEngineActivities(EngineActivities):
         try:
             async with self._pool.acquire() as connection:
                 is_owned = await execution_writes.begin_execution(
-                    connection, new_execution(request.execution_id, start)
+                    connection,
+                    new_execution(request.execution_id, start),
+                    most_running=self._queue.most_running,
                 )
+            if is_owned is None:
+                return BeginResult(is_admitted=False)
             if not is_owned:
                 return BeginResult(refusal=ErrorRecord("NOT_FOUND", "The graph version does not exist"))
             plan = await self._plans.require(start.plan_hash)
@@ -139,6 +147,9 @@ class PostgresEngineActivities(EngineActivities):
         wave = Wave(request, plan, run_inputs=run_inputs, shelf=shelf, holds=self._holds)
         result = await wave.walk()
         await self._record(execution.execution_id, wave.changes, execution.user_id)
+        if request.marks and request.depth == 0:
+            # What is paused or waits for a person gives its place away.
+            await self._queue.call_next(execution.user_id)
         return result
 
     @activity.defn(name="finish")
@@ -150,6 +161,8 @@ class PostgresEngineActivities(EngineActivities):
             new = new_execution(request.execution_id, request.start)
             await finish_execution(connection, request, new, plan, shelf=shelf)
         self._run_inputs.pop(request.execution_id, None)
+        if request.start.parent_node is None:
+            await self._queue.call_next(request.start.user_id)
         # The run that started this execution hears of its end from Temporal, a later run of the same parent does not.
         await release_parent(self._client, request.start.parent_id, request.start.parent_node)
 

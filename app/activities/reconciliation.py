@@ -29,6 +29,8 @@ class Found:
     """Executions that ran without a record."""
     funded: int = 0
     """Executions told that what they stopped for could be paid now."""
+    called: int = 0
+    """Executions told that it was their turn to begin."""
     values: int = 0
     """Stored values that nobody used any more: deleted."""
     failed: int = 0
@@ -44,6 +46,7 @@ class Found:
             released=self.released + other.released,
             adopted=self.adopted + other.adopted,
             funded=self.funded + other.funded,
+            called=self.called + other.called,
             values=self.values + other.values,
             failed=self.failed + other.failed,
         )

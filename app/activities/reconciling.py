@@ -21,6 +21,7 @@ from app.activities.contracts import WORKFLOW_NAME
 from app.activities.engine import new_execution
 from app.activities.funding import fund_execution
 from app.activities.parents import release_parent
+from app.activities.queue import Queue
 from app.activities.reconciliation import (
     AdoptRequest,
     Found,
@@ -35,6 +36,7 @@ from app.errors import NotFound
 from app.models import execution_writes, idempotency, sweeps, unpaid
 from app.models.file_collection import collect_files
 from app.models.sweeps import QuietExecution, Waiter
+from app.models.trial_spending import release_lost_trials
 from app.models.value_collection import collect_values
 from app.objects import ObjectsAway, ObjectStore
 
@@ -46,6 +48,8 @@ ADOPT_AT_MOST = 10_000
 """How many open workflows are compared with the record, newest first: what has no record was started just now."""
 COLLECTIONS_AT_MOST = 20
 """Calls of the collector in one reconciliation; what is left waits for the next."""
+TRIALS_TAKE = timedelta(hours=1)
+"""A call of a block outside executions has long ended by then, or its worker is dead."""
 RPC_TIMEOUT = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
@@ -61,6 +65,7 @@ class Reconciling(ReconciliationActivities):
         client: Client,
         pool: asyncpg.Pool[Any],
         settling: Settling,
+        queue: Queue,
         *,
         task_queue: str,
         objects: ObjectStore | None = None,
@@ -72,6 +77,7 @@ class Reconciling(ReconciliationActivities):
             client: Of Temporal.
             pool: Of the record.
             settling: Closes records.
+            queue: Of executions that wait for their turn.
             task_queue: The common queue of our executions; a namespace may hold others'.
             objects: Where large values are kept besides the database, if anywhere.
             execution_files_kept: How long files of an execution are kept after its end.
@@ -79,6 +85,7 @@ class Reconciling(ReconciliationActivities):
         self._client = client
         self._pool = pool
         self._settling = settling
+        self._queue = queue
         self._task_queue = task_queue
         self._objects = objects
         self._execution_files_kept = execution_files_kept
@@ -95,9 +102,11 @@ class Reconciling(ReconciliationActivities):
                 connection, [row.id for row in page], quiet_seconds=patience.quiet_seconds
             )
             payable = await unpaid.find_payable(connection, [row.id for row in page])
+            uncalled = await self._queue.find_with_room(connection, [row.id for row in page])
         running = await self._list_running([row.id for row in page])
         found = await put_each_right(page, lambda row: self._reconcile(row, row.id in running, patience))
         told = (await put_each_right(waiters, self._release)).plus(await put_each_right(payable, self._fund))
+        told = told.plus(await put_each_right(uncalled, self._call))
         last = page[-1].id if len(page) == PAGE_SIZE else None
         return SweepResult(found.plus(told), last)
 
@@ -122,9 +131,10 @@ class Reconciling(ReconciliationActivities):
 
     @activity.defn(name="collect_values")
     async def collect(self) -> Found:
-        """Delete what has had its time: files, idempotency keys, and stored values that nobody uses."""
+        """Clear away what has had its time: files, idempotency keys, what dead trials reserved, unused values."""
         await sweeps.delete_old_keys(self._pool, kept=idempotency.KEPT)
         await collect_files(self._pool, kept=self._execution_files_kept)
+        await release_lost_trials(self._pool, older_than=TRIALS_TAKE)
         values = 0
         try:
             for _ in range(COLLECTIONS_AT_MOST):
@@ -179,6 +189,10 @@ class Reconciling(ReconciliationActivities):
         # Whoever had the credits come in may not have known that it had stopped, or could not tell it.
         await fund_execution(self._client, execution_id)
         return Found(funded=1)
+
+    async def _call(self, execution_id: str) -> Found:
+        await self._queue.call(execution_id)
+        return Found(called=1)
 
     async def _find_unrecorded(self, workflow_ids: Sequence[str]) -> list[str]:
         activity.heartbeat()

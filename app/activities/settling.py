@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.activities.contracts import SETTLE_ACTIVITY, SettleRequest
 from app.activities.parents import release_parent
+from app.activities.queue import Queue
 from app.graph.status import Status
 from app.models import execution_writes, sweeps
 from app.models.execution_writes import Closing
@@ -36,10 +37,11 @@ Verdict = tuple[Status, dict[str, Any] | None]
 class Settling:
     """Writes truthful ends."""
 
-    def __init__(self, client: Client, pool: asyncpg.Pool[Any]) -> None:
-        """Take the judge and the record."""
+    def __init__(self, client: Client, pool: asyncpg.Pool[Any], queue: Queue) -> None:
+        """Take the judge, the record, and the queues in which others wait for the end."""
         self._client = client
         self._pool = pool
+        self._queue = queue
 
     @activity.defn(name=SETTLE_ACTIVITY)
     async def settle_execution(self, request: SettleRequest) -> None:
@@ -67,6 +69,7 @@ class Settling:
             return None
         await self._close(execution_id, owner, verdict)
         await self._pass_on(execution_id)
+        await self._queue.call_next(owner)
         return verdict
 
     async def _close(self, execution_id: str, owner: str, verdict: Verdict) -> None:

@@ -13,6 +13,7 @@ import asyncpg
 from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
+from app.models.admissions import take_place
 from app.models.event_types import OF_EXECUTION, EventType
 from app.models.recording import CHANNEL, Changes, EventRecord, record
 from app.models.review_writes import withdraw_reviews
@@ -127,16 +128,27 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
     )
 
 
-async def begin_execution(connection: asyncpg.Connection[Any], new: NewExecution) -> bool:
-    """Record that an execution has begun.
+async def begin_execution(
+    connection: asyncpg.Connection[Any], new: NewExecution, *, most_running: int = 0
+) -> bool | None:
+    """Record that an execution has begun, if it may.
+
+    Args:
+        connection: Not in a transaction.
+        new: How it was started.
+        most_running: How many executions of a user run at once, nested ones not counted; 0 for any number.
 
     Returns:
-        Whether the record and the graph version that it runs are its user's.
+        Whether the record and the graph version that it runs are its user's; None when it has been sent to the queue.
 
     Raises:
         ValueCollected: Its inputs are no longer stored.
     """
     await insert_execution(connection, new)
+    if most_running and new.parent_node is None:
+        may_begin = await take_place(connection, new.id, owner=new.user_id, limit=most_running)
+        if not may_begin:
+            return None
     event = EventRecord("begin", EventType.EXECUTION_STARTED, json.dumps({"status": Status.RUNNING}))
     await record(connection, new.id, Changes(events=[event], status=Status.RUNNING), owner=new.user_id)
     is_owned = await connection.fetchval(

@@ -37,6 +37,9 @@ class ExecutionSettings(BaseModel):
     build_id: str | None = Field(default=None, max_length=200)
     """The build that a worker is; executions stay on the build that they began on. Unset: any worker takes any."""
 
+    running_per_user: int = Field(default=1_000, ge=0, le=1_000_000)
+    """Executions of a user that run at once, nested ones not counted; the others wait queued. 0 for any number."""
+
     stop_deadline_seconds: float = Field(default=4.0, gt=0)
     """How long a stop waits for running blocks before the execution is ended without them."""
 

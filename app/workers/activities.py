@@ -16,6 +16,7 @@ from app.activities.missing_blocks import hand_back
 from app.activities.nesting import NestedGraphs
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
+from app.activities.queue import Queue
 from app.activities.reconciling import Reconciling
 from app.activities.reviews import Reviews
 from app.activities.seeding import Seeding
@@ -59,18 +60,22 @@ def make_activities(
     values = ValueCache(ValueStore(pool, config.objects))
     contexts = _make_contexts(clients, config, values)
     calls = BlockCalls(pool, origins, plans, values, contexts)
-    trials = BlockTrials(registry, contexts)
-    settling = Settling(client, pool)
+    trials = BlockTrials(registry, contexts, pool)
+    queue = Queue(client, pool, most_running=config.running_per_user)
+    settling = Settling(client, pool, queue)
     holds: dict[type[Block], Hold] = {
         ReviewBlock: Reviews(pool),
         NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
     }
     seeding = Seeding(pool, values, registry.signatures)
-    engine = PostgresEngineActivities(client, pool, origins, plans, values, holds=holds, seeding=seeding)
+    engine = PostgresEngineActivities(
+        client, pool, origins, plans, values, holds=holds, seeding=seeding, queue=queue
+    )
     reconciling = Reconciling(
         client,
         pool,
         settling,
+        queue,
         task_queue=config.task_queue,
         objects=config.objects,
         execution_files_kept=timedelta(days=config.execution_file_days),

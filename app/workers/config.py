@@ -54,6 +54,8 @@ class WorkerConfig:
     """How large files may be, and all of a user together."""
     execution_file_days: float = 30.0
     """How long files that an execution has made are kept after its end."""
+    running_per_user: int = 0
+    """Executions of a user that run at once, nested ones not counted; 0 for any number."""
     graceful_shutdown_seconds: float = 10.0
     """How long running blocks may go on once the worker is asked to stop."""
     build_id: str | None = None

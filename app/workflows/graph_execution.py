@@ -17,11 +17,13 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from app.workflows.documents import fetch, fetch_plan
 from app.workflows.options import HELPER, SEEDING
+from app.workflows.queueing import Turn
 from app.workflows.steering import Steering
 from app.workflows.walk import Walk
 
 with workflow.unsafe.imports_passed_through():
     from app.activities.contracts import (
+        ADMIT_SIGNAL,
         FUND_SIGNAL,
         PAUSE_UPDATE,
         RELEASE_SIGNAL,
@@ -57,6 +59,7 @@ class GraphExecutionWorkflow:
         self._execution = ExecutionRef(workflow.info().workflow_id, start.user_id, start.plan_hash)
         self._steering = Steering(is_ready=start.state is None)
         self._walk = Walk(self._execution, start, self._steering)
+        self._turn = Turn()
         self._deadline: datetime | None = None
         self._deadline_watch: asyncio.Task[None] | None = None
 
@@ -97,11 +100,16 @@ class GraphExecutionWorkflow:
 
     @pause.validator
     def _refuse_pause(self) -> None:
-        self._steering.refuse_when_ended()
+        self._refuse_when_it_cannot_be()
 
     @resume.validator
     def _refuse_resume(self) -> None:
+        self._refuse_when_it_cannot_be()
+
+    def _refuse_when_it_cannot_be(self) -> None:
         self._steering.refuse_when_ended()
+        if self._turn.is_awaited:
+            raise ApplicationError("The execution is still queued", type="CONFLICT", non_retryable=True)
 
     async def _pause(self, *, is_paused: bool) -> None:
         await self._steering.pause(is_paused=is_paused)
@@ -124,6 +132,11 @@ class GraphExecutionWorkflow:
             self._steering.fund()
             self._walk.holds.go_on()
 
+    @workflow.signal(name=ADMIT_SIGNAL)
+    def admit(self) -> None:
+        """Ask again whether the execution may begin: there is room for it now."""
+        self._turn.call()
+
     @workflow.signal(name=RELEASE_SIGNAL)
     def release(self, release: Release) -> None:
         """End the wait of a node execution."""
@@ -133,14 +146,30 @@ class GraphExecutionWorkflow:
 
     async def _begin_and_walk(self) -> ErrorRecord | None:
         """Return why the execution failed, or None."""
-        begun = await workflow.execute_local_activity_method(
-            EngineActivities.begin, BeginRequest(self._execution.execution_id, self._start), **HELPER
-        )
+        begun = await self._begin()
         if begun.refusal is not None:
             return begun.refusal
+        if not begun.is_admitted:
+            return self._error()
         await self._load(begun)
         await self._walk.go(hand_over=self._hand_over, on_wait=self._watch_deadline)
         return self._error()
+
+    async def _begin(self) -> BeginResult:
+        """Have recorded that the execution has begun, as soon as it may or until its time is up."""
+        request = BeginRequest(self._execution.execution_id, self._start)
+        while True:
+            begun = await workflow.execute_local_activity_method(EngineActivities.begin, request, **HELPER)
+            self._turn.is_awaited = not begun.is_admitted
+            if begun.is_admitted or self._walk.is_overdue:
+                return begun
+            self._watch_deadline()
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(
+                    self._start,
+                    initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
+                )
+            await self._turn.come(is_overdue=lambda: self._walk.is_overdue)
 
     def _error(self) -> ErrorRecord | None:
         limits, scheduler = self._start.limits, self._walk.scheduler

@@ -12,6 +12,7 @@ from app.activities.holds import Hold
 from app.activities.nesting import NestedGraphs
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
+from app.activities.queue import Queue
 from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.value_store import ValueStore
@@ -353,10 +354,13 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
     """Return the engine's activities as a process of their own would have them."""
     pool, signatures = engine.pool, engine.registry.signatures
     origins, plans, values = Origins(pool), PlanCache(pool, engine.registry), ValueCache(ValueStore(pool))
-    nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool), signatures)
+    queue = Queue(engine.client, pool, most_running=0)
+    nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool, queue), signatures)
     seeding = Seeding(pool, values, signatures)
     holds: dict[type[Block], Hold] = {NestedGraphBlock: nested}
-    return PostgresEngineActivities(engine.client, pool, origins, plans, values, holds=holds, seeding=seeding)
+    return PostgresEngineActivities(
+        engine.client, pool, origins, plans, values, holds=holds, seeding=seeding, queue=queue
+    )
 
 
 async def add_active_version(engine: Engine, graph_id: str) -> None:

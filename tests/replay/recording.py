@@ -32,7 +32,7 @@ async def record(stack: Stack, shapes: tuple[Shape, ...]) -> None:
         async with (
             make_engine(client, stack.database_url) as engine,
             LanguageModelStub() as models,
-            engine.worker(llm_base_url=models.url),
+            engine.worker(llm_base_url=models.url, running_per_user=1),
         ):
             models.answer = calls_each_tool
             handle = await shape(engine)

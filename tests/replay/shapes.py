@@ -150,6 +150,17 @@ async def capped_loop(engine: Engine) -> Handle:
     return await engine.start(graph, limits=limited(max_node_executions=6_000))
 
 
+async def queued_and_called(engine: Engine) -> Handle:
+    """No room at first; begun when another execution of its user has ended."""
+    gate = _gate(engine)
+    await engine.start(make_graph({"a": (PROBE, {"name": "gate"})}, []))
+    await eventually(lambda: bool(engine.probe.calls))
+    handle = await engine.start(make_graph({"a": (PROBE, {})}, []))
+    await eventually(lambda: _is_queued(engine, handle.id))
+    gate.set()
+    return handle
+
+
 async def handed_over(engine: Engine) -> Handle:
     """A chain beside a timer, over several runs."""
     chain: dict[str, Any] = {"n0": (PROBE, {"value": 1})} | {f"n{k}": (PROBE, {}) for k in range(1, 30)}
@@ -313,6 +324,11 @@ async def _has_event(engine: Engine, execution_id: str, kind: str) -> bool:
     return bool(rows)
 
 
+async def _is_queued(engine: Engine, execution_id: str) -> bool:
+    query = "SELECT awaits_room FROM executions WHERE id = $1"
+    return bool(await engine.pool.fetchval(query, execution_id))
+
+
 def _gate(engine: Engine) -> asyncio.Event:
     gate = asyncio.Event()
 
@@ -345,4 +361,5 @@ SHAPES: tuple[Shape, ...] = (
     conversation_handed_over,
     conversations_in_shards,
     loop_through_the_graph,
+    queued_and_called,
 )

@@ -26,7 +26,6 @@ from starlette.responses import Response
 
 from app.api.auth import Caller
 from app.api.errors import BlockRefused, SystemFault, request_id_of
-from app.api.policies import Policy
 from app.database import Sessions
 from app.errors import EngineUnavailable, InvalidRequest, PerdureError, Unauthenticated
 from app.models import audit
@@ -38,6 +37,8 @@ WRITE_SECONDS = 3.0
 """How long an answer waits for its entry."""
 MOST_CHARACTERS = 200
 """Of a part of a path that is no id."""
+SAID = frozenset({"version", "provider"})
+"""Parts of paths that an entry holds besides ids. Others may be secrets."""
 TOO_MANY = "RATE_LIMITED"
 """Code of what is refused without leaving an entry: the table is not to be filled by whoever calls too often."""
 NOBODY_ASKED = 499
@@ -53,8 +54,7 @@ class Call:
     """What is known of a call so far."""
 
     action: str
-    address: str = ""
-    request_id: str = ""
+    request: Request
     object_id: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     caller: Caller | None = None
@@ -74,8 +74,8 @@ class Call:
             action=self.action,
             object_id=self.object_id,
             outcome=outcome,
-            address=self.address,
-            request_id=self.request_id,
+            address=getattr(self.request.state, "address", None) or "",
+            request_id=request_id_of(self.request),
             details=self.details,
         )
 
@@ -83,11 +83,11 @@ class Call:
 _current: ContextVar[Call | None] = ContextVar("audited_call", default=None)
 
 
-def name_caller(caller: Caller, address: str | None) -> None:
+def name_caller(caller: Caller) -> None:
     """Say who makes the call, let in or not."""
     call = _current.get()
     if call is not None:
-        call.caller, call.address = caller, address or ""
+        call.caller = caller
 
 
 def concern(user_id: str, object_id: object = None, **details: Any) -> None:
@@ -134,6 +134,22 @@ async def note_in(session: AsyncSession, made: object = None) -> None:
     event.listen(session.sync_session, "after_commit", lambda _: _note_written(call), once=True)
 
 
+async def note_event(
+    session: AsyncSession, user_id: str, action: str, *, object_id: object, **details: Any
+) -> None:
+    """Note in the transaction of what changes that something has happened without a caller of ours.
+
+    Args:
+        session: In the transaction.
+        user_id: Whose things are concerned.
+        action: What it is called in the log, as `noun.verb`.
+        object_id: To which thing it has happened.
+        details: What else is to be known. No secrets.
+    """
+    entry = NewEntry(user_id=user_id, actor_id="", action=action, object_id=str(object_id), details=details)
+    await audit.insert_entry(session, entry)
+
+
 def _note_written(call: Call) -> None:
     call.is_written = True
 
@@ -147,16 +163,16 @@ class AuditTrail:
         self._unauthenticated = 0
 
     async def follow(
-        self, request: Request, policy: Policy | None, carry_out: Callable[[], Awaitable[Response]]
+        self, request: Request, action: str, carry_out: Callable[[], Awaitable[Response]]
     ) -> Response:
         """Carry a call out, and have it noted.
 
         Args:
             request: The call.
-            policy: Of its route: one without an action leaves no entry.
+            action: What it is called in the log; one that is called nothing leaves no entry.
             carry_out: What the call does.
         """
-        call = _make_call(request, policy) if policy is not None and policy.action else None
+        call = _make_call(request, action) if action else None
         token = _current.set(call)
         try:
             response = await carry_out()
@@ -176,9 +192,10 @@ class AuditTrail:
         return response
 
     async def _note(self, call: Call, outcome: str, *, is_away: bool = False) -> None:
-        if call.is_written:
-            return
         entry = call.entry(outcome)
+        if call.is_written or not (entry.user_id or entry.actor_id):
+            # What nobody does to nobody's things would only fill the table.
+            return
         is_written = False
         if not is_away:
             try:
@@ -214,10 +231,14 @@ def _log_unwritten(entry: NewEntry) -> None:
     )
 
 
-def _make_call(request: Request, policy: Policy) -> Call:
-    given = {name: _clean(str(value)) for name, value in request.path_params.items()}
+def _make_call(request: Request, action: str) -> Call:
+    given = {
+        name: _clean(str(value))
+        for name, value in request.path_params.items()
+        if name.endswith("_id") or name in SAID
+    }
     object_id = next((given.pop(name) for name in reversed(list(given)) if name.endswith("_id")), "")
-    return Call(policy.action, request_id=request_id_of(request), object_id=object_id, details=dict(given))
+    return Call(action, request, object_id=object_id, details=dict(given))
 
 
 def _clean(text: str) -> str:

@@ -64,7 +64,7 @@ class Callers:
         if is_key(credential):
             return await self._identify_key(credential, address)
         caller = await self._tokens.read(credential)
-        name_caller(caller, address)
+        name_caller(caller)
         now = time.monotonic()
         if now - self._welcome.get(caller, float("-inf")) > WELCOME_SECONDS:
             await self._welcome_user(caller)
@@ -127,31 +127,29 @@ class Callers:
         given = read_key(credential)
         async with self._sessions() as session:
             found = await api_keys.find_holder(session, given.prefix)
-            expected = self._nobodys_hash if found is None else found.key.key_hash
+            expected = self._nobodys_hash if found is None else found.key_hash
             is_right = hmac.compare_digest(expected, given.hash)
             # What a key may do or may not is told to nobody but those who hold it.
             if found is None or not is_right or not found.is_valid:
                 raise Unauthenticated
-            name_caller(_caller_of(found), address)
+            name_caller(_caller_of(found))
             _refuse_suspended(is_suspended=found.is_suspended)
-            if not is_within(address, found.key.addresses):
+            if not is_within(address, found.addresses):
                 raise Forbidden("The API key may not be used from this address")
             if not found.is_use_noted:
-                await api_keys.note_use(session, found.key.id)
+                await api_keys.note_use(session, found.id)
         return _caller_of(found)
 
 
 def _is_still(holder: KeyHolder, caller: Caller) -> bool:
-    return holder.is_valid and not holder.is_suspended and set(holder.key.scopes) >= (caller.scopes or set())
+    return holder.is_valid and not holder.is_suspended and set(holder.scopes) >= (caller.scopes or set())
 
 
 def _caller_of(holder: KeyHolder) -> Caller:
-    key = holder.key
     # Whatever asks for the role alone must not take an administrator's key for an administrator.
-    is_admin = holder.role == ADMIN and Scope.ADMIN in key.scopes
-    return Caller(
-        key.user_id, holder.email, ADMIN if is_admin else USER, frozenset(key.scopes), api_key_id=key.id
-    )
+    is_admin = holder.role == ADMIN and Scope.ADMIN in holder.scopes
+    role = ADMIN if is_admin else USER
+    return Caller(holder.user_id, holder.email, role, scopes=frozenset(holder.scopes), api_key_id=holder.id)
 
 
 def _refuse_suspended(*, is_suspended: bool) -> None:

@@ -111,4 +111,4 @@ def _least(rows: Sequence[Row[tuple[uuid.UUID, uuid.UUID | None, int, int]]], ta
     least, place = left.get(target, 0), parents.get(target)
     while place is not None:
         least, place = min(least, left[place]), parents[place]
-    return max(0, least)
+    return max(0, int(least))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.auditing import note_event
 from app.api.services.funding import Funding
 from app.database import Sessions
 from app.models import payers, payments
@@ -91,6 +92,14 @@ async def _give_credits(session: AsyncSession, payment: Payment) -> None:
         details={"payment_id": str(payment.id)},
     )
     payment.status, payment.paid_at = PaymentStatus.PAID, datetime.now(UTC)
+    await note_event(
+        session,
+        payment.user_id,
+        "top_up.pay",
+        object_id=payment.id,
+        credits=entered.amount,
+        by=payment.provider,
+    )
     log.info("credits_bought", user_id=payment.user_id, credits=entered.amount, payment_id=str(payment.id))
 
 
@@ -112,6 +121,8 @@ async def _take_back(session: AsyncSession, payment: Payment, fact: TakenBack) -
     )
     if entered.is_new:
         payment.refunded_credits += nominal
+        details = {"credits": entered.amount, "by": payment.provider}
+        await note_event(session, payment.user_id, "top_up.take_back", object_id=payment.id, **details)
         log.info("credits_taken_back", user_id=payment.user_id, ref=fact.ref, **entered.details)
     _note_standing(payment, fact.ref)
 
@@ -131,6 +142,8 @@ async def _give_again(session: AsyncSession, payment: Payment, fact: ReturnedAft
         payment.refunded_credits -= int(taken.details["credits"])
         if fact.ref == str(payment.refund_id):
             payment.refund_asked_at = None
+        details = {"credits": entered.amount, "by": payment.provider}
+        await note_event(session, payment.user_id, "top_up.give_again", object_id=payment.id, **details)
         log.info("credits_returned", user_id=payment.user_id, ref=fact.ref, credits=entered.amount)
     _note_standing(payment, fact.ref)
 

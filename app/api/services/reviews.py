@@ -19,6 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
 from app.activities.reviews import answer_of
+from app.api.auditing import concern
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.idempotency import note_done
 from app.api.review_links import LinkSigner, ReviewLink
@@ -140,7 +141,9 @@ class Reviews:
             InvalidRequest: The edited data are not taken.
             EngineUnavailable: Temporal is away; nothing was answered.
         """
-        return await self._answer(await self._require_linked(link), given, by=LINK_HOLDER)
+        review = await self._require_linked(link)
+        concern(review.user_id, review.id, by=LINK_HOLDER)
+        return await self._answer(review, given, by=LINK_HOLDER)
 
     async def _require_linked(self, link: ReviewLink) -> Review:
         async with self._system_sessions() as session:

@@ -6,14 +6,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.services.auto_top_ups import AutoTopUps
 from app.api.services.payment_facts import PaymentFacts
 from app.api.services.refunds import Refunds
 from app.api.services.top_ups import Sale
 from app.database import Sessions
-from app.errors import PerdureError
 from app.models import payments
 from app.models.payment_status import PaymentStatus
 from app.models.tables.payments import Payment
@@ -66,8 +64,8 @@ class PaymentUpkeep:
             try:
                 await self._auto_top_ups.buy_for_all()
                 await self.ask_about_open()
-            except (OSError, SQLAlchemyError, PerdureError) as error:
-                log.warning("payments_not_looked_after", reason=f"{type(error).__name__}: {error}")
+            except Exception:
+                log.exception("payments_not_looked_after")
 
     async def ask_about_open(self) -> None:
         """Ask what has become of payments that nothing was heard of, and for refunds again that were put off."""

@@ -30,6 +30,7 @@ from app.api.services.choosing import Choosing
 from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.credentials import CredentialsStore
+from app.api.services.credits import Credits
 from app.api.services.files import Files
 from app.api.services.funding import Funding
 from app.api.services.graphs import Graphs
@@ -38,6 +39,7 @@ from app.api.services.launching import Launching
 from app.api.services.memories import Memories
 from app.api.services.nesting import Nesting
 from app.api.services.oauth_logins import OAuthLogins
+from app.api.services.planning import Planning
 from app.api.services.oversight import Oversight
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
@@ -88,6 +90,7 @@ class Resources:
     streams: OpenStreams
     graphs: Graphs
     agent_files: AgentFiles
+    planning: Planning
     credentials: CredentialsStore
     oauth_logins: OAuthLogins
     http: OutboundHttp
@@ -108,6 +111,7 @@ class Resources:
     files: Files
     memories: Memories
     funding: Funding
+    credits: Credits
     selling: Selling
     codec: Codec
     health: Health
@@ -193,6 +197,7 @@ def make_resources(
         ),
         graphs=Graphs(sessions, registry, nesting),
         agent_files=AgentFiles(sessions, registry, nesting),
+        planning=Planning(sessions, registry, nesting, choosing, limits=config.limits),
         credentials=credentials,
         oauth_logins=OAuthLogins(sessions, encryption, oauth, credentials),
         http=http,
@@ -214,6 +219,7 @@ def make_resources(
         api_keys=ApiKeys(sessions),
         memories=Memories(sessions),
         funding=funding,
+        credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),

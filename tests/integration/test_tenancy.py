@@ -40,7 +40,9 @@ OF_NOBODY = {
     "/api/models",
     "/api/user",
     "/api/reviews/link/{token}",
+    "/api/user/credits",
     "/api/user/credits/auto-top-up",
+    "/api/user/credits/budgets",
     "/api/payments/stripe/webhook",
 }
 """They name nothing that is somebody's; links are tried by themselves."""
@@ -54,6 +56,8 @@ LISTS = {
     "/api/memories/value",
     "/api/user/api-keys",
     "/api/user/audit",
+    "/api/user/credits/entries",
+    "/api/user/credits/history",
     "/api/user/credits/top-ups",
 }
 BULK = {"/api/executions/stop", "/api/executions/rerun"}

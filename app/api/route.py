@@ -88,6 +88,8 @@ class ApiRoute(APIRoute):
     request_class: ClassVar[type[StrictRequest]] = StrictRequest
     changes: ClassVar[bool] = True
     """Whether calls that are no plain reading change something of the caller's, and so may come with a key."""
+    open_action: ClassVar[str] = ""
+    """What the audit log calls a route that asks for no caller; it has to say whom its calls concern."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take what FastAPI says of a route."""
@@ -99,6 +101,8 @@ class ApiRoute(APIRoute):
         method = next(iter(self.methods or ()), "GET")
         self.policy = find_policy(method, self.path_format.removeprefix(PREFIX))
         """What it asks of its caller; None when nobody may call it."""
+        self.action = self.policy.action if self.policy else self.open_action if method in CHANGING else ""
+        """What the audit log calls it; empty when it leaves no entry."""
 
     async def admit(self, request: Request) -> None:
         """Find out who calls and whether they may, before anything else is read.
@@ -158,7 +162,7 @@ class ApiRoute(APIRoute):
 
         async def handle_audited(request: Request) -> Response:
             answer: Response = await request.app.state.resources.audit_trail.follow(
-                request, self.policy, lambda: handle_strictly(request)
+                request, self.action, lambda: handle_strictly(request)
             )
             return answer
 
@@ -237,6 +241,7 @@ class ReviewLinkRoute(ApiRoute):
     """A route for whoever holds a signed link to a review, called `token`. Its answer is taken once without a key."""
 
     changes = False
+    open_action = "review.answer"
 
     async def admit(self, request: Request) -> None:
         """Check the signature, before anything else is read.

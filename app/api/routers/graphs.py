@@ -13,6 +13,7 @@ from app.api.schemas.errors import responses
 from app.api.schemas.graphs import ActiveVersionBody, GraphBody, GraphView, ValidationView
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id, Number
+from app.api.schemas.planning import AnalysisView, EstimateBody, EstimateView
 from app.models.graphs import SavedGraph
 from app.models.page import DEFAULT_LIMIT, Page
 
@@ -59,6 +60,36 @@ async def export_agent(
 ) -> dict[str, Any]:
     """Return a graph, with all that is nested in it, as an agent file. Secrets stay here."""
     return await api.agent_files.give_out(caller.user_id, graph_id, version=version)
+
+
+@router.get("/{graph_id}/analysis", responses=responses(404))
+async def analyze_graph(
+    graph_id: Id,
+    caller: CallerDep,
+    api: ResourcesDep,
+    version: Annotated[Number | None, Query(description="The active version when left out.")] = None,
+) -> AnalysisView:
+    """Say what a graph's shape means for how it runs: depth, batches, loops, bottlenecks, and what could be better."""
+    return AnalysisView.of(await api.planning.analyze(caller.user_id, graph_id, version=version))
+
+
+@router.post("/{graph_id}/estimate", responses=responses(400, 404, 413))
+async def estimate_graph(
+    graph_id: Id, body: EstimateBody, caller: CallerDep, api: ResourcesDep
+) -> EstimateView:
+    """Say what one execution is expected to cost, and how long to take. Nothing is executed.
+
+    It goes by earlier executions of the version where there are any. What is nested in it is included.
+    """
+    return EstimateView.of(
+        await api.planning.estimate(
+            caller.user_id,
+            graph_id,
+            version=body.version,
+            inputs=body.inputs,
+            credentials=body.credentials_inputs,
+        )
+    )
 
 
 @router.get("/{graph_id}", responses=responses(404))

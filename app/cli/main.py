@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from app.cli.blocks import blocks
+from app.cli.credits import credits_commands
 from app.cli.graphs import graphs
 from app.cli.keys import keys
 from app.cli.token import token
@@ -16,6 +17,7 @@ application.command()(token)
 application.add_typer(graphs, name="graphs")
 application.add_typer(blocks, name="blocks")
 application.add_typer(keys, name="keys")
+application.add_typer(credits_commands, name="credits")
 
 
 @application.callback()

@@ -62,12 +62,16 @@ class PaymentUpkeep:
         while True:
             await asyncio.sleep(self._sale.every_seconds)
             try:
-                await self._auto_top_ups.buy_for_all()
-                await self.ask_about_open()
-            except Exception:
+                await self.make_round()
+            except Exception:  # whatever it is, payments are to be looked after again
                 log.exception("payments_not_looked_after")
 
-    async def ask_about_open(self) -> None:
+    async def make_round(self) -> None:
+        """Buy credits for those who want that now, and ask what has become of open payments."""
+        await self._auto_top_ups.buy_for_all()
+        await self._ask_about_open()
+
+    async def _ask_about_open(self) -> None:
         """Ask what has become of payments that nothing was heard of, and for refunds again that were put off."""
         async with self._sessions.begin() as session:
             taken = await payments.take_unchecked(

@@ -15,17 +15,19 @@ depends_on = None
 
 _USER = "nullif(current_setting('perdure.user_id', true), '')"
 _OWN = f"user_id = {_USER}"
-_OF_EXECUTION = "EXISTS (SELECT FROM executions e WHERE e.id = execution_id)"
+# Not by EXISTS: to answer that for many rows the planner goes through everything that the user has; so it looks at the
+# one that a row belongs to.
+_OF = "(SELECT parent.user_id FROM {parents} parent WHERE parent.id = {key}) = " + _USER  # noqa: S608 - the names are ours
+_OF_EXECUTION = _OF.format(parents="executions", key="execution_id")
 _SOMEBODY = f"{_USER} IS NOT NULL"
 _ALL = "SELECT, INSERT, UPDATE, DELETE"
 _APPEND = "SELECT, INSERT"
 
-# Which rows of a table a user has. What belongs to something else is seen by whoever sees that: the policies of the
-# other table hold within these conditions too.
+# Which rows of a table a user has. What belongs to something else is seen by whoever sees that.
 _ROWS = {
     "users": f"id = {_USER}",
     "graphs": _OWN,
-    "graph_versions": "EXISTS (SELECT FROM graphs g WHERE g.id = graph_id)",
+    "graph_versions": _OF.format(parents="graphs", key="graph_id"),
     "executions": _OWN,
     "node_executions": _OF_EXECUTION,
     "execution_events": _OF_EXECUTION,
@@ -34,7 +36,7 @@ _ROWS = {
     "reviews": _OWN,
     "credentials": _OWN,
     "files": _OWN,
-    "file_parts": "EXISTS (SELECT FROM files f WHERE f.id = file_id)",
+    "file_parts": _OF.format(parents="files", key="file_id"),
     "memories": _OWN,
     "stored_values": _OWN,
     "value_uses": _OWN,

@@ -13,14 +13,9 @@ GRACE_SECONDS = 30.0
 BYTES_PER_SECOND = 16 * 1024
 
 
-def in_time(receive: Receive, *, grace_seconds: float = GRACE_SECONDS) -> Receive:
-    """Return a way to receive a body that gives up when it comes too slowly.
-
-    Args:
-        receive: As the server gives it.
-        grace_seconds: How long the body may take, beside a second for every so many bytes that have come.
-    """
-    deadline = time.monotonic() + grace_seconds
+def in_time(receive: Receive) -> Receive:
+    """Return a way to receive a body that gives up when it comes too slowly."""
+    deadline = time.monotonic() + GRACE_SECONDS
 
     async def receive_in_time() -> Message:
         nonlocal deadline

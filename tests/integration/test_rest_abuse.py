@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -150,14 +151,7 @@ async def test_no_body_of_a_wrong_form_crashes_a_route_or_does_anything(
 
 
 def _fill(path: str, given: dict[str, str]) -> str:
-    names = {"execution_id", "graph_id", "node_execution_id", "token", "block_id", "version", "sha256"} | {
-        "file_id",
-        "credentials_id",
-        "api_key_id",
-        "top_up_id",
-        "provider",
-    }
-    return path.format(**{**{name: str(uuid.uuid4()) for name in names}, **given})
+    return re.sub(r"{(\w+)}", lambda name: given.get(name[1], str(uuid.uuid4())), path)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PATCH", "TRACE"])

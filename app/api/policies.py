@@ -116,6 +116,9 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/admin/users"): Policy(S.ADMIN, "admin.users_read", is_for_admins=True),
     ("GET", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_read", is_for_admins=True),
     ("PATCH", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_update", is_for_admins=True),
+    ("GET", "/admin/users/{user_id}/credits/entries"): Policy(
+        S.ADMIN, "admin.entries_read", is_for_admins=True
+    ),
     ("POST", "/admin/users/{user_id}/credits"): Policy(S.ADMIN, "admin.credits_grant", is_for_admins=True),
     ("POST", "/admin/users/{user_id}/refunds"): Policy(S.ADMIN, "admin.charge_refund", is_for_admins=True),
     ("GET", "/admin/executions"): Policy(S.ADMIN, "admin.executions_read", is_for_admins=True),

@@ -23,7 +23,8 @@ SHOWN = 20
 """How many of what is stuck are named."""
 MOST_CODES = 50
 _STUCK = {
-    "queued": "status = 'QUEUED' AND created_at < now() - interval '5 minutes'",
+    # Those that await room wait for others of their user's, not for a worker.
+    "queued": "status = 'QUEUED' AND NOT awaits_room AND created_at < now() - interval '5 minutes'",
     "running": "status = 'RUNNING' AND started_at < now() - interval '24 hours'",
     "silent": """status = 'RUNNING' AND started_at < now() - interval '1 hour' AND NOT EXISTS (
         SELECT FROM execution_events v WHERE v.execution_id = executions.id AND v.seq = executions.event_seq
@@ -140,14 +141,6 @@ async def count_by_status(session: AsyncSession, user_id: str) -> dict[str, int]
         .group_by(col(Execution.status))
     )
     return {status: count for status, count in await session.execute(query)}  # noqa: C416
-
-
-async def count_reserved(session: AsyncSession, user_id: str) -> int:
-    """Return the credits of a user that are reserved for calls under way."""
-    query = select(func.coalesce(func.sum(col(Execution.reserved)), 0)).where(
-        col(Execution.user_id) == user_id, col(Execution.ended_at).is_(None)
-    )
-    return int((await session.execute(query)).scalar_one())
 
 
 async def find_stuck(session: AsyncSession) -> dict[str, Stuck]:

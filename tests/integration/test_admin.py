@@ -17,6 +17,7 @@ from tests.e2e.rest import save, start, sums, wait
 from tests.engine import Engine
 from tests.ledger import add_execution, add_user, require_sound
 from tests.rest_api import RestApi
+from tests.reviews import asked, asking
 from tests.stack import eventually
 
 USERS = "/api/admin/users"
@@ -122,6 +123,13 @@ async def test_a_grant_is_given_once_for_each_key_and_takes_no_more_than_there_i
     assert (await admin.post(path, json=body, headers=key)).json() == {"credits": 50, "balance": 150}
     await engine.pool.execute("DELETE FROM idempotency_keys WHERE key = $1", key["Idempotency-Key"])
     assert (await admin.post(path, json={**body, "credits": 51}, headers=key)).status_code == 422
+    listed = (await admin.get(f"{path}/entries")).json()["items"]
+    assert [(entry["kind"], entry["amount"], entry["balance"]) for entry in listed] == [
+        ("GRANT", 50, 150),
+        ("GRANT", 100, 100),
+    ]
+    assert listed[0]["details"] == {"reason": "sorry"}
+    assert (await admin.get(f"{USERS}/nobody/credits/entries")).status_code == 404
     taken = await admin.post(path, json={"credits": -150, "reason": "fraud"})
     assert taken.json() == {"credits": -150, "balance": 0}
     assert (await admin.post(path, json={"credits": -1, "reason": "fraud"})).status_code == 409
@@ -218,12 +226,12 @@ async def test_an_admin_sees_and_stops_executions_of_anyone_and_the_owner_is_tol
         assert (await admin.get(f"{EXECUTIONS}/{uuid.uuid4()}{call}")).status_code == 404
 
 
-async def test_an_admin_stops_what_no_worker_has_begun(
-    admin: httpx.AsyncClient, alice: httpx.AsyncClient
-) -> None:
-    execution = await start(alice, await save(alice, sums(2)))
+@pytest.mark.usefixtures("worker")
+async def test_an_admin_stops_what_runs(admin: httpx.AsyncClient, alice: httpx.AsyncClient) -> None:
+    execution = await start(alice, await save(alice, asking({"a": 1})))
+    await asked(alice, execution["id"])
     stopped = await admin.post(f"{EXECUTIONS}/{execution['id']}/stop")
-    assert stopped.status_code == 200, stopped.text
+    assert (stopped.status_code, stopped.json()["status"]) == (200, "CANCELLED")
     assert short(await entries_of(alice))[-1] == ("admin.execution_stop", execution["id"], "")
 
 
@@ -249,12 +257,15 @@ async def test_the_overview_says_what_is_stuck_and_whether_the_ledger_adds_up(
 ) -> None:
     before = (await admin.get("/api/admin/overview")).json()
     user_id = await add_user(engine.pool, 100)
-    queued, running, failed, reserving = [await add_execution(engine.pool, user_id) for _ in range(4)]
+    queued, running, failed, reserving, roomless = [
+        await add_execution(engine.pool, user_id) for _ in range(5)
+    ]
     for execution_id, change in (
         (queued, "status = 'QUEUED', created_at = now() - interval '6 minutes'"),
         (running, "started_at = now() - interval '25 hours', created_at = now() - interval '25 hours'"),
         (failed, """status = 'FAILED', ended_at = now(), error = '{"code": "OUT_OF_LUCK"}'"""),
         (reserving, "reserved = 5"),
+        (roomless, "status = 'QUEUED', awaits_room = true, created_at = now() - interval '1 hour'"),
     ):
         await engine.pool.execute(f"UPDATE executions SET {change} WHERE id = $1", uuid.UUID(execution_id))
     await engine.pool.execute("UPDATE users SET credits = credits + 1 WHERE id = $1", user_id)

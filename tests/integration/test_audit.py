@@ -72,7 +72,7 @@ async def admin(api: RestApi) -> AsyncIterator[httpx.AsyncClient]:
 async def left_by(engine: Engine, response: httpx.Response) -> list[asyncpg.Record]:
     """Return the entries that a call has left."""
     request_id = response.headers["X-Request-ID"]
-    return await engine.pool.fetch("SELECT * FROM audit_entries WHERE request_id = $1", request_id)
+    return list(await engine.pool.fetch("SELECT * FROM audit_entries WHERE request_id = $1", request_id))
 
 
 def filled(path: str, ids: Mapping[str, str] | None = None) -> str:

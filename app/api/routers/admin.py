@@ -19,6 +19,7 @@ from app.api.schemas.admin import (
     UserId,
 )
 from app.api.schemas.audit import AuditEntryView
+from app.api.schemas.credits import EntryView
 from app.api.schemas.errors import responses
 from app.api.schemas.page import PageView
 from app.models.audit import AuditFilter
@@ -51,7 +52,7 @@ async def get_user(user_id: UserId, caller: CallerDep, api: ResourcesDep) -> Adm
     """Return a user with credits and counts."""
     account = await api.administration.require(user_id)
     shown = AdminUserView.model_validate(account.user).model_dump()
-    return AdminUserDetailView(**shown, reserved=account.reserved, executions=account.executions)
+    return AdminUserDetailView(**shown, executions=account.executions)
 
 
 @router.patch("/users/{user_id}", responses=responses(403, 404, 409))
@@ -63,6 +64,15 @@ async def change_user(
     Within seconds a suspended user may do nothing; what of theirs runs goes on. Roles are what tokens say.
     """
     return AdminUserView.model_validate(await api.administration.change(caller.user_id, user_id, body))
+
+
+@router.get("/users/{user_id}/credits/entries", responses=responses(403, 404))
+async def list_entries(
+    user_id: UserId, caller: CallerDep, api: ResourcesDep, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> PageView[EntryView]:
+    """List the entries of a user's ledger, newest first. The user is told in the audit log."""
+    page = await api.administration.list_entries(user_id, cursor=cursor, limit=limit)
+    return PageView(items=[EntryView.of(entry) for entry in page.items], next_cursor=page.next_cursor)
 
 
 @router.post("/users/{user_id}/credits", responses=responses(403, 404, 409))

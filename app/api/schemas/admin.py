@@ -51,6 +51,8 @@ class AdminUserView(BaseModel):
     total_budget: int | None
     spent: int
     """Credits charged and reserved ever; refunds do not lessen it."""
+    reserved: int
+    """Credits that are reserved for calls under way."""
     suspended_at: datetime | None
     created_at: datetime
     last_login: datetime | None
@@ -59,8 +61,6 @@ class AdminUserView(BaseModel):
 class AdminUserDetailView(AdminUserView):
     """A user with what they have."""
 
-    reserved: int = 0
-    """Credits that are reserved for calls under way."""
     executions: Mapping[str, int] = Field(default_factory=dict)
     """How many, by status."""
 

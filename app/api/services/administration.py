@@ -15,10 +15,11 @@ from app.api.schemas.admin import AdminUserBody, GrantBody, RefundBody
 from app.api.services.funding import Funding
 from app.database import Sessions
 from app.errors import Conflict, InsufficientCredits, InvalidRequest
-from app.models import oversight, refunds, users
+from app.models import credit_history, oversight, refunds, users
 from app.models.credits import Entered, enter, find_entry
 from app.models.entry_kinds import EntryKind
 from app.models.page import Page
+from app.models.tables.credits import CreditEntry
 from app.models.tables.users import User
 
 BUDGETS = ("daily_budget", "total_budget")
@@ -31,8 +32,6 @@ class Account:
     """A user with what they have."""
 
     user: User
-    reserved: int
-    """Credits."""
     executions: dict[str, int]
     """How many, by status."""
 
@@ -64,8 +63,20 @@ class Administration:
         async with self._sessions() as session:
             user = await users.require_user(session, user_id)
             concern(user_id)
-            reserved = await oversight.count_reserved(session, user_id)
-            return Account(user, reserved, await oversight.count_by_status(session, user_id))
+            return Account(user, await oversight.count_by_status(session, user_id))
+
+    async def list_entries(self, user_id: str, *, cursor: str | None, limit: int) -> Page[CreditEntry]:
+        """Return the entries of a user's ledger, newest first.
+
+        Raises:
+            NotFound: There is no such user.
+        """
+        async with self._sessions() as session:
+            await users.require_user(session, user_id)
+            concern(user_id)
+            return await credit_history.list_entries(
+                session, user_id, execution_id=None, cursor=cursor, limit=limit
+            )
 
     async def change(self, admin: str, user_id: str, body: AdminUserBody) -> User:
         """Suspend a user or let them in again, or set what they may spend.

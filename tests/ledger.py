@@ -118,11 +118,12 @@ async def require_sound(pool: asyncpg.Pool[Any], user_id: str) -> int:
 
 def _reserved(spends: Sequence[asyncpg.Record]) -> int:
     closed = {entry["key"].removeprefix("close:") for entry in spends}
-    return -sum(
-        entry["amount"]
+    amounts: list[int] = [
+        -entry["amount"]
         for entry in spends
         if entry["kind"] == "RESERVE" and entry["key"].removeprefix("reserve:") not in closed
-    )
+    ]
+    return sum(amounts)
 
 
 async def _require_counted(pool: asyncpg.Pool[Any], user_id: str) -> None:

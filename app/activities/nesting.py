@@ -187,7 +187,7 @@ def _failure_of(end: NestedEnd) -> NestedFailed:
     failure = NestedFailed(f"The nested execution failed: {message}" if message else None)
     if error.get("code") in UNPAID:
         # Who pays for one pays for the other, so it is why this fails too.
-        failure.code = error["code"]
+        failure.code = error["code"]  # type: ignore[misc]  # of this one alone
     return failure
 
 

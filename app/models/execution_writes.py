@@ -60,8 +60,13 @@ WHERE executions.id = $1 AND executions.user_id = $6
 RETURNING reserved, pg_notify($7, executions.id || ':' || executions.status)
 """
 
+# What is nested in it has mostly ended by now, and what that has cost it has cost its parent too.
 _CANCEL_OPEN_NODES = """
-UPDATE node_executions SET status = 'CANCELLED', ended_at = now()
+UPDATE node_executions waiting SET status = 'CANCELLED', ended_at = now(), cost = greatest(cost, (
+    SELECT nested.cost FROM executions nested
+    WHERE nested.parent_id = $1 AND nested.parent_node = waiting.node AND nested.parent_n = waiting.n
+        AND nested.ended_at IS NOT NULL
+))
 WHERE execution_id = $1 AND status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
 RETURNING id, node, node_id, n, attempt
 """

@@ -186,7 +186,7 @@ async def _has_unpaid(engine: Engine, owner: str, count: int) -> bool:
 
 async def _has_completed(engine: Engine, execution_id: str, count: int) -> bool:
     nodes = (await engine.record(execution_id)).nodes
-    return sum(row["status"] == "COMPLETED" for row in nodes) == count
+    return len([row for row in nodes if row["status"] == "COMPLETED"]) == count
 
 
 async def test_a_budget_is_never_exceeded_with_all_that_is_nested(engine: Engine) -> None:
@@ -291,6 +291,29 @@ async def test_a_stop_gives_back_what_was_reserved_for_the_call_under_way(engine
 
     assert record.status == "CANCELLED"
     assert await require_sound(engine.pool, owner) == PRICE
+
+
+async def test_what_is_nested_costs_an_execution_that_is_stopped(engine: Engine) -> None:
+    owner = await add_user(engine.pool, 1_000)
+    engine.probe.charge(PRICE)
+
+    async def hangs(value: Any, _: BlockContext) -> Any:
+        await asyncio.Event().wait()
+
+    engine.probe.functions["hangs"] = hangs
+    nodes = {"a": (PROBE, {"value": 1}), "b": (PROBE, {"name": "hangs"})}
+    inner, _ = await engine.save(make_graph(nodes, ["a.out -> b.value"]), owner)
+    nested = {"graph_id": inner, "graph_version": 1}
+    async with engine.worker():
+        handle = await engine.start(make_graph({"agent": ("agent_executor_block", nested)}, []), owner=owner)
+        await eventually(lambda: len(engine.probe.calls) == 2)
+        await handle.cancel()
+        record = await engine.end(handle)
+
+    assert record.status == "CANCELLED"
+    assert [row["cost"] for row in record.of("agent")] == [PRICE]
+    assert await engine.pool.fetchval("SELECT cost FROM executions WHERE id = $1", handle.id) == PRICE
+    assert await require_sound(engine.pool, owner) == 1_000 - PRICE
 
 
 async def test_a_failed_call_costs_nothing_and_its_attempts_are_reserved_once(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""`perdure graphs`: agent files in and out."""
+"""`perdure graphs`: agent files in and out, and what executing a graph would be like."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from urllib.parse import quote
 import typer
 
 from app.cli.api_client import DEFAULT_URL, ApiClient, ApiKey, ApiUrl, AsJson, fail
+from app.cli.planning import analysis, estimate
 
 graphs = typer.Typer(help="Graphs of yours.", no_args_is_help=True)
+graphs.command()(analysis)
+graphs.command()(estimate)
 
 
 @graphs.command("import")

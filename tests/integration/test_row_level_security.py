@@ -162,7 +162,7 @@ async def test_a_query_that_forgets_its_owner_finds_what_is_the_users_alone(data
     sessions = Sessions(database.tenants)
     with working_for(BOB):
         async with sessions() as session:
-            assert await require_linked_review(session, execution, review)
+            assert (await require_linked_review(session, execution, review)).user_id == BOB
     with working_for(ALICE):
         async with sessions() as session:
             assert await session.get(Execution, execution) is None

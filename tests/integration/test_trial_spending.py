@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,9 @@ from app.models.trial_spending import release_lost_trials, reserve_trial, settle
 from tests.credentials import keep
 from tests.engine import Engine, refuses, use_json
 from tests.ledger import add_user, require_sound
+from tests.processes import WorkerProcess
 from tests.rest_api import RestApi, run_api
+from tests.stack import eventually
 from tests.stubs import LanguageModelStub
 
 
@@ -130,3 +132,30 @@ async def test_no_trick_makes_a_trial_on_our_key_free(
         own = await alice.post(path, json={"inputs": {"prompt": "p", "credentials": {"id": kept}}})
     assert own.json()["cost"] == 1
     assert not any("sk-own" in str(sent) for sent in language_model.authorizations)
+
+
+async def test_a_worker_that_is_killed_in_a_trial_leaves_no_credit_behind(
+    engine: Engine,
+    client: Client,
+    language_model: LanguageModelStub,
+    worker_process: Callable[..., WorkerProcess],
+    task_queue: str,
+) -> None:
+    async def connect() -> Client:
+        return client
+
+    language_model.hold_after = 0
+    language_model.let_go.clear()
+    worker = await worker_process(LLM_BASE_URL=language_model.url).ready()
+    async with run_api(engine.database_url, connect, task_queue=task_queue) as api, api.caller() as caller:
+        owner = await me(caller)
+        body = {"inputs": {"prompt": "p", "model": "gpt-4o"}}
+        trial = asyncio.create_task(caller.post("/api/blocks/ai_text_generator_block/execute", json=body))
+        await eventually(lambda: len(language_model.requests) == 1)
+        worker.kill()
+        assert await require_sound(engine.pool, owner) == 1_000 - 3
+        trial.cancel()
+        await asyncio.wait([trial])
+    language_model.let_go.set()
+    await release_lost_trials(engine.pool, older_than=timedelta(0))
+    assert await require_sound(engine.pool, owner) == 1_000

@@ -50,7 +50,7 @@ async def providers(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> Asyn
     """Models that are asked at their providers, all of which are the stub."""
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
     for provider, service in SERVICES.items():
-        monkeypatch.setitem(SERVICES, provider, replace(service, base_url=f"{server.url}/v1"))  # type: ignore[arg-type]
+        monkeypatch.setitem(SERVICES, provider, replace(service, base_url=f"{server.url}/v1"))
     models = LanguageModels()
     yield models
     await models.aclose()

@@ -301,7 +301,7 @@ async def test_what_is_nested_costs_an_execution_that_is_stopped(engine: Engine)
         await asyncio.Event().wait()
 
     engine.probe.functions["hangs"] = hangs
-    nodes = {"a": (PROBE, {"value": 1}), "b": (PROBE, {"name": "hangs"})}
+    nodes: dict[str, Any] = {"a": (PROBE, {"value": 1}), "b": (PROBE, {"name": "hangs"})}
     inner, _ = await engine.save(make_graph(nodes, ["a.out -> b.value"]), owner)
     nested = {"graph_id": inner, "graph_version": 1}
     async with engine.worker():

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.errors import PerdureError
+from app.http_protocol import BoundedProtocol
 
 DRAIN_SECONDS = 3
 """How long open requests and event streams may go on once the server is asked to stop."""
@@ -61,7 +62,7 @@ async def serving(application: FastAPI, listening: socket.socket) -> AsyncIterat
     server = _Server(
         uvicorn.Config(
             application,
-            http="httptools",
+            http=BoundedProtocol,
             ws="websockets-sansio",
             lifespan="on",
             log_config=None,

@@ -29,7 +29,7 @@ async def get_overview(caller: CallerDep, api: ResourcesDep) -> OverviewView:
     return OverviewView.model_validate(asdict(await api.oversight.look()))
 
 
-@router.get("/executions", responses=responses(403))
+@router.get("/executions", responses=responses(403, 404))
 async def list_executions(
     caller: CallerDep,
     api: ResourcesDep,

@@ -37,16 +37,21 @@ _MEANINGS = {
     402: "There are not enough credits.",
     403: "This is not allowed to you, or the block is turned off.",
     404: "You have nothing of that id.",
+    408: "The body comes too slowly.",
     409: "It is not in a state that allows this.",
     413: "The body is larger than 10 MB, a file larger than files may be, or the answer larger than 32 MiB.",
     422: "The request is not of the form that this call takes.",
+    429: "There were too many requests; `Retry-After` says for how long.",
     503: "Temporal or Postgres, or the payment service, cannot be reached; nothing was started.",
 }
+
+
+_OF_EVERY_ROUTE = (401, 403, 408, 422, 429, 503)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the errors of a route for its documentation, those that every route has included."""
     return {
         status: {"model": ErrorView, "description": _MEANINGS[status]}
-        for status in (401, *statuses, 422, 503)
+        for status in sorted({*statuses, *_OF_EVERY_ROUTE})
     }

@@ -85,7 +85,7 @@ def _finish(graph: RepairedGraph, rules: Rules) -> ImportedGraph:
 
 
 def _read_name(given: str, rules: Rules, report: GraphReport) -> str:
-    name = rules.clean(given)
+    name = rules.clean(" ".join(given.split()))
     if not name:
         report.note(Code.NAME_CHANGED, f"It had no name and is called '{UNNAMED}'")
         return UNNAMED

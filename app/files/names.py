@@ -7,14 +7,14 @@ import re
 import unicodedata
 from urllib.parse import quote
 
+from app.visible import keep_visible
+
 MAX_BYTES = 255
 
 _SEPARATORS = re.compile(r"[/\\]")
 _REFUSED = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 """What Windows takes for a device, with any ending."""
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Controls, marks of direction, halves of pairs: what makes a name look like another."""
 
 
 def clean_name(given: str, *, content_type: str = "application/octet-stream") -> str:
@@ -26,7 +26,7 @@ def clean_name(given: str, *, content_type: str = "application/octet-stream") ->
     """
     # Compatibility forms first: a full-width solidus or a one-dot leader becomes what it looks like, and is seen.
     text = unicodedata.normalize("NFKC", given.encode("utf-8", "replace").decode())
-    text = "".join(letter for letter in text if unicodedata.category(letter) not in _INVISIBLE)
+    text = keep_visible(text, keeps_joiners=False)
     text = _SEPARATORS.split(text)[-1]
     text = _REFUSED.sub("_", text).strip().strip(".").strip()
     if _RESERVED.fullmatch(text.partition(".")[0].strip()):

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from app.api.idempotency import note_done
@@ -54,7 +55,7 @@ class AgentFiles:
         self._rules = Rules(
             signatures=registry.signatures,
             make_id=uuid.uuid4,
-            clean=clean,
+            clean=partial(clean, keeps_lines=True),
             max_name=NAME_LENGTH,
             max_description=DESCRIPTION_LENGTH,
             is_known_model=lambda model: find_provider(model)[0] is not None,

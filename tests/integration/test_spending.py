@@ -53,6 +53,12 @@ async def keys(pool: asyncpg.Pool[Any], user_id: str) -> list[str]:
     return [row["kind"] for row in rows][1:]
 
 
+async def cost_of(pool: asyncpg.Pool[Any], spend: Spend) -> int:
+    """Return what the record of a node execution says that it has cost."""
+    cost: int = await pool.fetchval("SELECT cost FROM node_executions WHERE id = $1", spend.node_execution_id)
+    return cost
+
+
 async def test_a_thousand_spends_at_once_end_at_exactly_zero(pool: asyncpg.Pool[Any]) -> None:
     """Half of them can be paid, some of those fail and make room for others, and many are repeated."""
     price = 7
@@ -111,9 +117,7 @@ async def test_what_a_call_costs_beyond_its_reservation_is_charged_as_far_as_it_
         str(first.node_execution_id): 18,
         str(second.node_execution_id): 7,
     }
-    row = await pool.fetchrow("SELECT cost FROM node_executions WHERE id = $1", second.node_execution_id)
-    assert row is not None
-    assert row["cost"] == 7
+    assert await cost_of(pool, second) == 7
     uncovered = await pool.fetchval(
         "SELECT details ->> 'uncovered' FROM credit_entries WHERE user_id = $1 ORDER BY id DESC LIMIT 1",
         owner,
@@ -129,12 +133,12 @@ async def test_a_node_execution_costs_what_its_turns_were_charged(pool: asyncpg.
     for _ in range(2):
         # The record of a turn that was written although nobody heard so is written again.
         await note_end(pool, execution_id, first, 20, owner=owner, status=Status.RUNNING)
+    assert await cost_of(pool, first) == 15
     await grant(pool, owner, 6)
     await reserve(pool, execution_id, second, 6, owner)
     await note_end(pool, execution_id, second, 15 + 6, owner=owner, status=Status.RUNNING)
 
-    cost = await pool.fetchval("SELECT cost FROM node_executions WHERE id = $1", first.node_execution_id)
-    assert {str(first.node_execution_id): cost} == await charges(pool, execution_id)
+    assert {str(first.node_execution_id): await cost_of(pool, first)} == await charges(pool, execution_id)
     assert await require_sound(pool, owner) == 0
 
 

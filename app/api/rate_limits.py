@@ -15,6 +15,7 @@ from typing import NamedTuple
 import structlog
 from limits import RateLimitItem, parse
 from limits.aio.storage import RedisStorage
+from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from redis.exceptions import RedisError
@@ -132,7 +133,7 @@ class RateLimits:
 
     async def aclose(self) -> None:
         """Close what is connected."""
-        if self._redis is not None:
+        if self._redis is not None and isinstance(self._redis.bridge, RedispyBridge):
             await self._redis.bridge.get_connection().aclose()
 
     async def _take_shared(self, item: RateLimitItem, *identifiers: str) -> Standing:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -67,6 +69,8 @@ async def make_known(user: httpx.AsyncClient) -> dict[str, str]:
     return {"graph_id": graph, "execution_id": execution["id"], "version": "1"}
 
 
+@pytest.mark.usefixtures("worker")
+@pytest.mark.timeout(0 if "SCHEMA_EXAMPLES" in os.environ else 300)
 async def test_every_route_answers_as_the_document_says(
     api: RestApi, callers: list[httpx.AsyncClient]
 ) -> None:
@@ -83,7 +87,7 @@ async def test_every_route_answers_as_the_document_says(
             }
         if "wait" in (case.query or {}):
             case.query["wait"] = 0
-        prepared = requests.Request(**case.as_transport_kwargs(base_url="http://api.test")).prepare()
+        prepared: Any = requests.Request(**case.as_transport_kwargs(base_url="http://api.test")).prepare()
         client = data.draw(st.sampled_from(callers))
         sending = client.request(
             prepared.method or "",
@@ -99,6 +103,7 @@ async def test_every_route_answers_as_the_document_says(
 
     def try_all() -> None:
         for result in schema.get_all_operations():
+            assert isinstance(result, Ok)
             operation = result.ok()
             with_data = given(case=operation.as_strategy(), data=st.data())
             try:
@@ -110,6 +115,7 @@ async def test_every_route_answers_as_the_document_says(
         await asyncio.to_thread(try_all)
 
     assert problems == {}, "\n\n".join(f"{name}: {text}" for name, text in problems.items())
+    sys.stdout.write(f"{answers.total()} requests: {dict(sorted(answers.items()))}\n")
     assert answers.total() > EXAMPLES * 30
 
 

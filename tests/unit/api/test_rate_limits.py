@@ -110,7 +110,7 @@ async def test_what_counts_no_more_is_forgotten(clock: Clock) -> None:
         await limits.take_address(f"192.0.2.{number % 250}")
         clock.now += 1
 
-    windows = limits._own.storage._windows  # type: ignore[union-attr]  # memory is what this is about
+    windows = limits._own.storage._windows  # type: ignore[attr-defined]  # memory is what this is about
     assert len(windows) <= 60
 
 

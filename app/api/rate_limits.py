@@ -134,7 +134,7 @@ class RateLimits:
     async def aclose(self) -> None:
         """Close what is connected."""
         if self._redis is not None and isinstance(self._redis.bridge, RedispyBridge):
-            await self._redis.bridge.get_connection().aclose()
+            await self._redis.bridge.get_connection().aclose()  # type: ignore[attr-defined]  # as redis-py has it
 
     async def _take_shared(self, item: RateLimitItem, *identifiers: str) -> Standing:
         now = self._clock()

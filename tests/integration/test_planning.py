@@ -85,7 +85,12 @@ async def test_a_graph_of_free_blocks_costs_nothing_and_nothing_is_executed(alic
 
 async def test_inputs_are_checked_as_when_a_graph_is_executed(alice: httpx.AsyncClient) -> None:
     path = f"/api/graphs/{await save(alice, asking_twice())}"
-    for body in ({"inputs": {"nonsense": 1}}, {"inputs": {"model": {}}}, {"credentials_inputs": {"x": "y"}}):
+    bodies: list[dict[str, Any]] = [
+        {"inputs": {"nonsense": 1}},
+        {"inputs": {"model": {}}},
+        {"credentials_inputs": {"x": "y"}},
+    ]
+    for body in bodies:
         executed = await alice.post(f"{path}/execute", json=body)
         estimated = await alice.post(f"{path}/estimate", json=body)
         assert (executed.status_code, estimated.status_code) == (400, 400)
@@ -209,6 +214,7 @@ async def test_what_goes_round_or_comes_in_any_number_has_no_most(carol: httpx.A
         [node("each", "step_through_items_block", items=[1, 2, 3]), node("errand", "errand")],
         ["each.item -> errand.begin"],
     )
+    graph_id = ""
     for body, node_id in ((loop, "again"), (items, "errand")):
         graph_id = await save(carol, body)
         found = await estimate(carol, graph_id)

@@ -42,8 +42,17 @@ async def becomes(client: httpx.AsyncClient, top_up: JsonObject, status: str) ->
     await eventually(is_so)
 
 
+async def comes_to(client: httpx.AsyncClient, amount: int) -> None:
+    """Wait until a balance is this. What is under way meanwhile may stand in the ledger already."""
+
+    async def is_so() -> bool:
+        return bool((await client.get("/api/user")).json()["credits"] == amount)
+
+    await eventually(is_so)
+
+
 async def balance(client: httpx.AsyncClient, engine: Engine) -> int:
-    """Return the balance, which has to be what the ledger adds up to."""
+    """Return the balance, which has to be what the ledger adds up to. Nothing may be under way."""
     user = (await client.get("/api/user")).json()
     assert await require_sound(engine.pool, user["id"]) == user["credits"]
     left: int = user["credits"]

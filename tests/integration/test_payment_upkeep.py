@@ -11,7 +11,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from tests.engine import Engine, make_graph
 from tests.ledger import require_sound
-from tests.payments import AUTOMATIC, FIRST, TOP_UPS, balance, becomes, buy, paid, session_of, spend
+from tests.payments import AUTOMATIC, FIRST, TOP_UPS, balance, becomes, buy, comes_to, paid, session_of, spend
 from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
 from tests.stripe_stub import JsonObject, StripeStub, selling
@@ -124,11 +124,7 @@ async def test_credits_are_bought_by_themselves_once_for_an_execution(
     await spend(alice, engine, FRESH - 595)
     async with engine.worker():
         await engine.end(await execute(engine, owner))
-
-        async def has_more() -> bool:
-            return await balance(alice, engine) == 595 - PRICE + 600
-
-        await eventually(has_more)
+        await comes_to(alice, 595 - PRICE + 600)
         # Enough is left: nothing is bought.
         await engine.end(await execute(engine, owner))
         await make_rounds(api)
@@ -205,12 +201,10 @@ async def test_a_charge_whose_answer_is_lost_is_made_once_and_found(
     await spend(alice, engine, FRESH - 100)
     stripe.loses_answers = True
 
-    async def has_more() -> bool:
-        return await balance(alice, engine) == 100 - PRICE + 500
-
     async with engine.worker():
         await engine.end(await execute(engine, owner))
-        await eventually(has_more)
+        await comes_to(alice, 100 - PRICE + 500)
+    assert await balance(alice, engine) == 100 - PRICE + 500
     assert len(charges_of(stripe)) == 1
 
 

@@ -15,7 +15,7 @@ import pytest
 from temporalio.client import Client
 
 from tests.engine import Engine
-from tests.payments import AUTOMATIC, FIRST, PAID, TOP_UPS, balance, buy, paid, session_of, show, spend
+from tests.payments import AUTOMATIC, FIRST, PAID, TOP_UPS, balance, buy, session_of, show
 from tests.rest_api import RestApi, run_api
 from tests.stripe_stub import SECRET, WEBHOOK, JsonObject, StripeStub, selling, signature_of
 
@@ -207,121 +207,6 @@ async def test_what_a_notice_does_not_tell_us_is_passed_over(
     for body in odd:
         assert (await stripe.post(alice, body)).status_code in {204, 401}, body
     assert await balance(alice, engine) == FIRST
-
-
-async def test_a_refund_takes_the_credits_and_gives_the_money_back_once(
-    alice: httpx.AsyncClient, bob: httpx.AsyncClient, engine: Engine, stripe: StripeStub
-) -> None:
-    top_up, _ = await paid(alice, stripe, 800)
-    path = f"{TOP_UPS}/{top_up['id']}/refund"
-    assert (await bob.post(path)).status_code == 404
-
-    answers = await asyncio.gather(*(alice.post(path) for _ in range(5)))
-
-    assert sorted(each.status_code for each in answers) == [200, 409, 409, 409, 409]
-    (refund,) = stripe.of("refund")
-    assert refund["amount"] == 800
-    for kind in ("refund.created", "refund.updated"):
-        await stripe.tell(alice, kind, refund)
-    shown = await show(alice, top_up)
-    assert (shown["status"], shown["refunded_credits"]) == ("refunded", 800)
-    assert await balance(alice, engine) == FIRST
-
-
-async def test_a_refund_is_asked_for_once_a_week_and_only_of_what_is_there(
-    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
-) -> None:
-    first, _ = await paid(alice, stripe, 500)
-    second, _ = await paid(alice, stripe, 500)
-    await spend(alice, engine, FIRST + 600)
-    refused = await alice.post(f"{TOP_UPS}/{first['id']}/refund")
-    assert (refused.status_code, refused.json()["error"]["details"]) == (
-        409,
-        {"required_credits": 500, "available_credits": 400},
-    )
-    assert (await show(alice, first))["status"] == "paid"
-    third, _ = await paid(alice, stripe, 1000)
-
-    # At once: each waits for the other's lock of the balance.
-    answers = await asyncio.gather(
-        *(alice.post(f"{TOP_UPS}/{each['id']}/refund") for each in (first, second))
-    )
-    assert sorted(each.status_code for each in answers) == [200, 409]
-    assert (await alice.post(f"{TOP_UPS}/{third['id']}/refund")).status_code == 409
-    assert await balance(alice, engine) == 900
-    await engine.pool.execute(
-        "UPDATE payments SET refund_asked_at = now() - interval '8 days' WHERE refund_asked_at IS NOT NULL "
-        "AND id = ANY($1::uuid[])",
-        [first["id"], second["id"]],
-    )
-    # Nothing is wanted for: 900 do not cover 1000.
-    assert (await alice.post(f"{TOP_UPS}/{third['id']}/refund")).status_code == 409
-    left = first if answers[0].status_code == 409 else second
-    assert (await alice.post(f"{TOP_UPS}/{left['id']}/refund")).status_code == 200
-    assert len(stripe.of("refund")) == 2
-    assert await balance(alice, engine) == 400
-
-
-async def test_credits_are_back_when_the_refund_is_refused_or_fails_later(
-    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
-) -> None:
-    top_up, _ = await paid(alice, stripe)
-    stripe.refuses_refunds = True
-    assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).status_code == 409
-    assert (await show(alice, top_up))["status"] == "paid"
-    assert await balance(alice, engine) == FIRST + 500
-
-    stripe.refuses_refunds = False
-    assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).json()["status"] == "refunded"
-    assert await balance(alice, engine) == FIRST
-    (refund,) = stripe.of("refund")
-    refund["status"] = "failed"
-    for _ in range(2):
-        await stripe.tell(alice, "refund.failed", refund)
-    await stripe.tell(alice, "refund.created", dict(refund, status="pending"))
-    assert (await show(alice, top_up))["status"] == "paid"
-    assert await balance(alice, engine) == FIRST + 500
-
-
-@pytest.mark.parametrize("is_late", [False, True])
-async def test_a_dispute_takes_what_the_balance_reaches_and_gives_it_back_when_won(
-    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub, is_late: bool
-) -> None:
-    top_up, intent = await paid(alice, stripe)
-    await spend(alice, engine, FIRST + 300)
-    dispute = stripe.dispute(intent)
-    if is_late:
-        await stripe.tell(alice, "charge.dispute.closed", dict(dispute, status="won"))
-    for _ in range(3):
-        await stripe.tell(alice, "charge.dispute.created", dispute)
-
-    if not is_late:
-        assert await balance(alice, engine) == 0
-        assert (await show(alice, top_up))["refunded_credits"] == 500
-        taken = await engine.pool.fetchrow(
-            "SELECT amount, details FROM credit_entries WHERE key = $1", f"take-back:dispute:{dispute['id']}"
-        )
-        assert taken is not None
-        assert (taken["amount"], taken["details"]["uncovered"]) == (-200, 300)
-        assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).status_code == 409
-        for _ in range(2):
-            await stripe.tell(alice, "charge.dispute.funds_reinstated", dict(dispute, status="won"))
-
-    assert await balance(alice, engine) == 200
-    shown = await show(alice, top_up)
-    assert (shown["status"], shown["refunded_credits"]) == ("paid", 0)
-
-
-async def test_a_dispute_that_is_told_of_first_finds_its_payment(
-    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
-) -> None:
-    top_up = await buy(alice)
-    session = session_of(stripe, top_up)
-    dispute = stripe.dispute(stripe.pay(session))
-    await stripe.tell(alice, "charge.dispute.created", dispute)
-    await stripe.tell(alice, PAID, session)
-    assert await balance(alice, engine) == FIRST
-    assert (await show(alice, top_up))["status"] == "refunded"
 
 
 async def test_without_a_payment_service_nothing_is_sold(engine: Engine, client: Client) -> None:

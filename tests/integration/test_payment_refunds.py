@@ -1,4 +1,4 @@
-"""Credits that go with the money: refunds that users ask for, refunds made elsewhere, disputes. Each goes exactly once."""
+"""Credits that go with the money, each exactly once: refunds that users ask for, refunds made elsewhere, disputes."""
 
 from __future__ import annotations
 

@@ -87,6 +87,7 @@ async def test_a_type_is_what_the_content_shows(alice: httpx.AsyncClient) -> Non
         ("/etc/shadow", "shadow"),
         ("C:\\Windows\\con.txt", "_con.txt"),
         ("\uff0e\uff0e\uff0fx", "x"),
+        ("a\u3164\u200d\u2800.txt", "a.txt"),
         ("\u202egpj.exe", "gpj.exe"),
         ("..", "file.txt"),
         ("x" * 400 + ".csv", "x" * 251 + ".csv"),

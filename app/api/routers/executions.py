@@ -163,7 +163,7 @@ async def list_node_executions(
     response_model=PageView[EventView],
     responses={200: {"content": {EVENT_STREAM: {}}}, **responses(404)},
 )
-async def list_events(
+async def list_events(  # noqa: PLR0913 - the parameters of the call, by name
     execution_id: Id,
     request: Request,
     caller: CallerDep,

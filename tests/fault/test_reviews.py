@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.rest import assert_whole_log, graph, node, nodes_of, save, start, wait
-from tests.processes import ServerProcess
+from tests.processes import ServerProcess, WorkerProcess
 from tests.reviews import answer, asked, asking, reviews_of
 from tests.stack import eventually
 
@@ -35,7 +35,7 @@ def signal_workers(server: ServerProcess, number: signal.Signals) -> None:
 
 
 async def assert_approved_once(client: httpx.AsyncClient, review: dict[str, Any], data: Any) -> None:
-    ended = await wait(client, review["execution_id"], 90)
+    ended = await wait(client, review["execution_id"])
     assert (ended["status"], ended["outputs"]) == ("COMPLETED", {"approved_data": [data]}), ended["error"]
     events = [event["type"] for event in await assert_whole_log(client, review["execution_id"])]
     assert [events.count(type) for type in COUNTED] == [1, 1, 1]
@@ -44,19 +44,19 @@ async def assert_approved_once(client: httpx.AsyncClient, review: dict[str, Any]
 
 
 async def test_a_review_and_its_answer_survive_the_death_of_worker_and_api(
-    server_process: Callable[..., ServerProcess],
+    api_process: Callable[[], ServerProcess], worker_process: Callable[..., WorkerProcess]
 ) -> None:
-    first = await server_process().ready()
+    first, worker = await api_process().ready(), await worker_process().ready()
     async with first.client() as client:
         reviews = [await ask(client) for _ in range(3)]
-        signal_workers(first, signal.SIGKILL)
+        worker.kill()
         # Two answers while the worker is dead; the API dies right after them.
         assert (await answer(client, reviews[0], approved=True)).status_code == 200
         assert (await answer(client, reviews[1], approved=True, data={"n": 2})).status_code == 200
-    first.process.kill()
-    first.process.wait()
+    first.kill()
 
-    second = await server_process(first.home.path).ready()
+    worker_process()
+    second = await api_process().ready()
     async with second.client() as client:
         assert (await answer(client, reviews[0], approved=False)).status_code == 409
         # The link that was handed out before is still good.
@@ -100,12 +100,15 @@ async def test_a_stop_withdraws_a_review_although_no_worker_runs(
                 "withdrawn"
             ]
 
-        await eventually(is_withdrawn, timeout_seconds=30)
+        await eventually(is_withdrawn)
 
 
-async def test_a_block_cannot_answer_for_its_own_graph(server_process: Callable[..., ServerProcess]) -> None:
-    server = await server_process(ALLOWED_PRIVATE_HOSTS="").ready()
-    async with server.client() as client:
+async def test_a_block_cannot_answer_for_its_own_graph(
+    api_process: Callable[[], ServerProcess], worker_process: Callable[..., WorkerProcess]
+) -> None:
+    worker_process(ALLOWED_PRIVATE_HOSTS="")
+    api = await api_process().ready()
+    async with api.client() as client:
         review = await ask(client)
         body = graph(
             [
@@ -120,7 +123,7 @@ async def test_a_block_cannot_answer_for_its_own_graph(server_process: Callable[
             ],
             ["call.error -> out.value"],
         )
-        ended = await start(client, await save(client, body), wait=30)
+        ended = await wait(client, (await start(client, await save(client, body)))["id"])
         assert ended["status"] == "COMPLETED", ended["error"]
         assert len(ended["outputs"]["refused"]) == 1
         assert (await reviews_of(client, review["execution_id"]))[0]["status"] == "open"

@@ -23,10 +23,10 @@ from app.api.auth import issue_token
 from app.api.config import ApiConfig
 from app.api.web_ui import codec_endpoint, make_capability
 from app.blocks.registry import make_registry
-from app.database import migrate
 from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
 from app.embedded.ports import bind
+from app.migrating import migrate
 from app.patience import patiently
 from app.roots import block_choice, file_limits, model_routes, object_store, run_root, temporal_target
 from app.serving import serving, url_of

@@ -22,13 +22,14 @@ from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionSt
 from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
 from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
-from app.database import migrate, plain_url
+from app.database import plain_url
 from app.encryption.keys import parse_encryption_keys
 from app.errors import BlockError, BlockUnavailable
 from app.fairness import make_priority
 from app.graph.compilation import compile_graph
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
 from app.graph.signature import RetryPolicy
+from app.migrating import migrate
 from app.objects import ObjectStore
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers

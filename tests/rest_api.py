@@ -16,7 +16,7 @@ from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
 from app.blocks.registry import BlockRegistry
-from app.database import migrate
+from app.migrating import migrate
 from tests.engine import KEYS
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"

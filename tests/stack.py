@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from app.database import migrate
 from app.embedded.stack import EmbeddedStack
 from app.encryption.keys import parse_encryption_keys
+from app.migrating import migrate
 
 T = TypeVar("T")
 TEMPLATE = "perdure_template"

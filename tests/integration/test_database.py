@@ -10,7 +10,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from app.database import make_engine, migrate
+from app.database import make_engine
+from app.migrating import migrate
 from app.models.tables.users import User
 from tests.stack import Stack
 

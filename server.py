@@ -6,11 +6,16 @@ A root: reads settings, puts things together, owns signals and the exit code. De
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__":
+    # What is made while modules load stays; `run_root` lets the search for garbage begin after it.
+    gc.disable()
 
 import asyncpg
 import structlog

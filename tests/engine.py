@@ -16,7 +16,6 @@ from typing import Any
 
 import asyncpg
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart
 from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
@@ -29,11 +28,11 @@ from app.fairness import make_priority
 from app.graph.compilation import compile_graph
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
 from app.graph.signature import RetryPolicy
-from app.migrating import migrate
 from app.objects import ObjectStore
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers
 from tests.stack import ENCRYPTION_KEY
+from tests.workflow_sandbox import Sandbox
 
 OWNER = "owner"
 KEYS = parse_encryption_keys(ENCRYPTION_KEY)
@@ -164,9 +163,7 @@ class Engine:
             llm_base_url=llm_base_url,
         )
         async with (
-            make_workers(
-                self.client, config, runner=SandboxedWorkflowRunner(), registry=self.registry
-            ) as workers,
+            make_workers(self.client, config, runner=Sandbox(), registry=self.registry) as workers,
             AsyncExitStack() as running,
         ):
             for worker in workers:
@@ -282,8 +279,7 @@ class Engine:
 
 @asynccontextmanager
 async def make_engine(client: Client, database_url: str) -> AsyncIterator[Engine]:
-    """Make an engine on a running stack."""
-    await migrate(database_url)
+    """Make an engine on a running stack and one of its migrated databases."""
     pool = await asyncpg.create_pool(plain_url(database_url), min_size=1, max_size=4, init=use_json)
     try:
         yield Engine(client, pool, database_url)

@@ -24,7 +24,7 @@ demo: setup ## run the examples against an embedded stack of their own
 # Tests wait for processes much of the time, so three workers keep two cores busy. Each of the hundreds of processes
 # would compile the code anew where the environment forbids to keep bytecode: an empty variable allows it.
 test: setup ## run the whole suite against real Temporal and real Postgres
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 up: setup ## run the server with the embedded stack in the foreground, data in .perdure/
 	@exec $(BIN)/python server.py

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -44,6 +44,16 @@ class MortalWorker:
         """Kill it; nothing happens when none runs."""
         if self._process is not None:
             self._process.kill()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep it from doing anything until the block ends."""
+        assert self._process is not None
+        self._process.pause()
+        try:
+            yield
+        finally:
+            self._process.resume()
 
     def _start(self) -> None:
         settings = worker_environment(self._stack, task_queue=self.task_queue)

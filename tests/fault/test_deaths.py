@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable
 
 import httpx
 import pytest
-from temporalio.client import Client
 
 from app.activities.contracts import ExecutionLimits
 from tests.e2e.rest import (
@@ -121,55 +118,45 @@ async def test_workers_that_keep_dying_lose_and_double_nothing(
 
 
 async def test_a_terminated_workflow_ends_up_with_a_truthful_record(
-    server: ServerProcess, web: WebStub
+    caller: httpx.AsyncClient, stack: Stack, web: WebStub
 ) -> None:
-    async with server.client() as client:
-        execution = await start(client, await save(client, requests(web.url, "/delay/60")))
-        await eventually(lambda: bool(web.requests))
-        temporal = await _temporal(server)
-        await temporal.get_workflow_handle(execution["id"]).terminate("by hand")
+    execution = await start(caller, await save(caller, requests(web.url, "/held")))
+    await eventually(lambda: bool(web.requests))
+    temporal = await stack.connect()
+    await temporal.get_workflow_handle(execution["id"]).terminate("by hand")
 
-        ended = await wait(client, execution["id"])
-        assert ended["status"] == "FAILED"
-        assert ended["error"]["code"] == "TERMINATED"
+    ended = await wait(caller, execution["id"])
+    assert ended["status"] == "FAILED"
+    assert ended["error"]["code"] == "TERMINATED"
 
-        async def is_settled() -> bool:
-            listed = (await client.get("/api/executions")).json()["items"]
-            return [row["status"] for row in listed if row["id"] == execution["id"]] == ["FAILED"]
+    async def is_settled() -> bool:
+        listed = (await caller.get("/api/executions")).json()["items"]
+        return [row["status"] for row in listed if row["id"] == execution["id"]] == ["FAILED"]
 
-        await eventually(is_settled, timeout_seconds=30)
-
-
-async def test_a_stop_needs_no_worker(server: ServerProcess, web: WebStub) -> None:
-    async with server.client() as client:
-        execution = await start(client, await save(client, requests(web.url, "/delay/60")))
-        await eventually(lambda: bool(web.requests))
-        for pid in server.run_info.worker_pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            stopped = await client.post(f"/api/executions/{execution['id']}/stop")
-            assert stopped.json()["status"] == "CANCELLED"
-        finally:
-            for pid in server.run_info.worker_pids:
-                os.kill(pid, signal.SIGCONT)
-        assert (await wait(client, execution["id"]))["status"] == "CANCELLED"
+    await eventually(is_settled)
 
 
-async def test_an_execution_is_seen_although_no_worker_is_there(server: ServerProcess, web: WebStub) -> None:
-    async with server.client("nobody@example.com") as client:
-        graph_id = await save(client, sums(3))
-        frozen = server.run_info.worker_pids
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            execution = await start(client, graph_id)
-            assert (await get(client, execution["id"]))["status"] == "QUEUED"
-            listed = (await client.get("/api/executions")).json()["items"]
-            assert [row["status"] for row in listed] == ["QUEUED"]
-        finally:
-            for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
-        assert (await wait(client, execution["id"]))["status"] in TERMINAL
+async def test_a_stop_needs_no_worker(
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker, web: WebStub
+) -> None:
+    execution = await start(caller, await save(caller, requests(web.url, "/held")))
+    await eventually(lambda: bool(web.requests))
+    with mortal_worker.frozen():
+        stopped = await caller.post(f"/api/executions/{execution['id']}/stop")
+        assert stopped.json()["status"] == "CANCELLED"
+    assert (await wait(caller, execution["id"]))["status"] == "CANCELLED"
+
+
+async def test_an_execution_is_seen_although_no_worker_is_there(
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker
+) -> None:
+    graph_id = await save(caller, sums(3))
+    with mortal_worker.frozen():
+        execution = await start(caller, graph_id)
+        assert (await get(caller, execution["id"]))["status"] == "QUEUED"
+        listed = (await caller.get("/api/executions")).json()["items"]
+        assert [row["status"] for row in listed] == ["QUEUED"]
+    assert (await wait(caller, execution["id"]))["status"] in TERMINAL
 
 
 async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
@@ -177,7 +164,7 @@ async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
 ) -> None:
     first = await server_process().ready()
     body = graph(
-        [node("wait", "countdown_timer_block", seconds=3), node("out", "agent_output_block", name="rang")],
+        [node("wait", "countdown_timer_block", seconds=20), node("out", "agent_output_block", name="rang")],
         ["wait.output_message -> out.value"],
     )
     async with first.client() as client:
@@ -195,10 +182,6 @@ async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
         ended = await wait(client, execution["id"])
     assert ended["status"] == "COMPLETED"
     assert ended["outputs"] == {"rang": ["timer finished"]}
-
-
-async def _temporal(server: ServerProcess) -> Client:
-    return await Client.connect(server.run_info.temporal_address)
 
 
 @pytest.mark.parametrize("victim", ["postgres", "temporal"])

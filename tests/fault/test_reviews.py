@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 from tests.e2e.rest import assert_whole_log, graph, node, nodes_of, save, start, wait
+from tests.fault.mortals import MortalWorker
 from tests.processes import ServerProcess, WorkerProcess
 from tests.reviews import answer, asked, asking, reviews_of
 from tests.stack import eventually
@@ -27,11 +26,6 @@ async def ask(client: httpx.AsyncClient, **constants: Any) -> dict[str, Any]:
 
     await eventually(is_waiting)
     return review
-
-
-def signal_workers(server: ServerProcess, number: signal.Signals) -> None:
-    for pid in server.run_info.worker_pids:
-        os.kill(pid, number)
 
 
 async def assert_approved_once(client: httpx.AsyncClient, review: dict[str, Any], data: Any) -> None:
@@ -68,39 +62,29 @@ async def test_a_review_and_its_answer_survive_the_death_of_worker_and_api(
 
 
 async def test_an_answer_is_taken_while_no_worker_runs_and_carried_out_when_one_does(
-    server: ServerProcess,
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker
 ) -> None:
-    async with server.client() as client:
-        review = await ask(client)
-        signal_workers(server, signal.SIGSTOP)
-        try:
-            answers = [await answer(client, review, approved=given) for given in (True, False)]
-            assert [given.status_code for given in answers] == [200, 409]
-            assert (await reviews_of(client, review["execution_id"]))[0]["approved"] is True
-        finally:
-            signal_workers(server, signal.SIGCONT)
-        await assert_approved_once(client, review, {"n": 1})
+    review = await ask(caller)
+    with mortal_worker.frozen():
+        answers = [await answer(caller, review, approved=given) for given in (True, False)]
+        assert [given.status_code for given in answers] == [200, 409]
+        assert (await reviews_of(caller, review["execution_id"]))[0]["approved"] is True
+    await assert_approved_once(caller, review, {"n": 1})
 
 
 async def test_a_stop_withdraws_a_review_although_no_worker_runs(
-    server: ServerProcess,
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker
 ) -> None:
-    async with server.client() as client:
-        review = await ask(client)
-        signal_workers(server, signal.SIGSTOP)
-        try:
-            stopped = await client.post(f"/api/executions/{review['execution_id']}/stop")
-            assert stopped.json()["status"] == "CANCELLED"
-            assert (await answer(client, review, approved=True)).status_code == 409
-        finally:
-            signal_workers(server, signal.SIGCONT)
+    review = await ask(caller)
+    with mortal_worker.frozen():
+        stopped = await caller.post(f"/api/executions/{review['execution_id']}/stop")
+        assert stopped.json()["status"] == "CANCELLED"
+        assert (await answer(caller, review, approved=True)).status_code == 409
 
-        async def is_withdrawn() -> bool:
-            return [row["status"] for row in await reviews_of(client, review["execution_id"])] == [
-                "withdrawn"
-            ]
+    async def is_withdrawn() -> bool:
+        return [row["status"] for row in await reviews_of(caller, review["execution_id"])] == ["withdrawn"]
 
-        await eventually(is_withdrawn)
+    await eventually(is_withdrawn)
 
 
 async def test_a_block_cannot_answer_for_its_own_graph(

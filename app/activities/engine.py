@@ -88,7 +88,9 @@ class PostgresEngineActivities(EngineActivities):
         try:
             async with self._pool.acquire() as connection:
                 is_owned = await execution_writes.begin_execution(
-                    connection, new_execution(request.execution_id, start)
+                    connection,
+                    new_execution(request.execution_id, start),
+                    is_first_run=start.state is None,
                 )
             if not is_owned:
                 return BeginResult(refusal=ErrorRecord("NOT_FOUND", "The graph version does not exist"))

@@ -119,8 +119,15 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
     )
 
 
-async def begin_execution(connection: asyncpg.Connection[Any], new: NewExecution) -> bool:
+async def begin_execution(
+    connection: asyncpg.Connection[Any], new: NewExecution, *, is_first_run: bool
+) -> bool:
     """Record that an execution has begun.
+
+    Args:
+        connection: Not in a transaction.
+        new: How it was started.
+        is_first_run: Whether its first run begins. A later one goes on, paused or waiting as the one before left it.
 
     Returns:
         Whether the record and the graph version that it runs are its user's.
@@ -130,7 +137,8 @@ async def begin_execution(connection: asyncpg.Connection[Any], new: NewExecution
     """
     await insert_execution(connection, new)
     event = EventRecord("begin", EventType.EXECUTION_STARTED, json.dumps({"status": Status.RUNNING}))
-    await record(connection, new.id, Changes(events=[event], status=Status.RUNNING), owner=new.user_id)
+    status = Status.RUNNING if is_first_run else None
+    await record(connection, new.id, Changes(events=[event], status=status), owner=new.user_id)
     is_owned = await connection.fetchval(
         _OWNS, new.graph_id, new.user_id, new.graph_version, new.plan_hash, new.id
     )

@@ -132,6 +132,8 @@ async def test_a_pause_outlives_the_run_in_which_it_was_asked_for(engine: Engine
         before = await runs_of(engine.client, handle.id)
         gate.set()
         await eventually(lambda: _has_more_runs(engine, handle, before))
+        # Answered once the new run has begun and knows where it stands.
+        await handle.execute_update("pause")
         assert len(engine.probe.calls) == 12
         assert await engine.find_status(handle.id) == "PAUSED"
         await handle.execute_update("resume")

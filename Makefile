@@ -21,9 +21,10 @@ setup: ## make .venv/ from the hash-pinned lock; skipped when nothing changed
 demo: setup ## run the examples against an embedded stack of their own
 	@$(BIN)/python -m examples.demo
 
-# Tests wait for processes much of the time, so three workers keep two cores busy.
+# Tests wait for processes much of the time, so three workers keep two cores busy. Each of the hundreds of processes
+# would compile the code anew where the environment forbids to keep bytecode: an empty variable allows it.
 test: setup ## run the whole suite against real Temporal and real Postgres
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 up: setup ## run the server with the embedded stack in the foreground, data in .perdure/
 	@exec $(BIN)/python server.py

@@ -6,11 +6,16 @@ A root: reads settings, puts things together, owns signals and the exit code. De
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__":
+    # What is made while modules load stays; `run_root` lets the search for garbage begin after it.
+    gc.disable()
 
 import asyncpg
 import structlog
@@ -25,10 +30,10 @@ from app.api.rate_limits import RateRules
 from app.api.services.top_ups import Sale
 from app.api.web_ui import codec_endpoint, make_capability
 from app.blocks.registry import make_registry
-from app.database import migrate
 from app.embedded.deployment import run_deployment
 from app.embedded.home import Home, RunInfo
 from app.embedded.ports import bind
+from app.migrating import migrate
 from app.patience import patiently
 from app.proxies import TrustedProxies
 from app.roots import (

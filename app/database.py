@@ -1,19 +1,15 @@
-"""How the database is reached and brought up to date. Knows no table."""
+"""How the database is reached. Knows no table."""
 
 from __future__ import annotations
 
 import json
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.pool import NullPool
 
 AWAY = (
     OSError,
@@ -23,9 +19,6 @@ AWAY = (
     asyncpg.InsufficientResourcesError,
 )
 """What the driver raises while Postgres is down, starting, stopping or full: the same call may work later."""
-_MIGRATIONS = Path(__file__).parent / "models" / "migrations"
-_MIGRATION_LOCK = 7_365_726_475_061
-"""Any number that nothing else locks: processes that start together migrate one after the other."""
 
 
 def write_json(value: Any) -> str:
@@ -112,25 +105,3 @@ class Sessions:
     def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Return a transaction, committed when it is left without an error."""
         return self._writing.begin()
-
-
-async def migrate(database_url: str) -> None:
-    """Bring the tables up to date. Safe when several processes do it at once."""
-    engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _MIGRATION_LOCK})
-            await connection.commit()
-            # The lock belongs to the connection: closing it gives the lock back, also after a failure.
-            await connection.run_sync(_upgrade)
-            await connection.commit()
-    finally:
-        await engine.dispose()
-
-
-def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")

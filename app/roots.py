@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -42,6 +43,10 @@ def run_root(
         main: The work; it is cancelled on SIGTERM and SIGINT and then cleans up.
         ends_on_second_request: End at once when asked a second time. Not for a process that would leave others behind.
     """
+    # Modules stay for good: no search for garbage has to go over them, neither while they load, where it takes a
+    # sixth of the time until a process is ready, nor later.
+    gc.freeze()
+    gc.enable()
     # Whatever is written holds data of users or leads to it.
     os.umask(0o077)
     try:

@@ -16,13 +16,12 @@ from typing import Any
 
 import asyncpg
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart
 from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
 from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
-from app.database import migrate, plain_url
+from app.database import plain_url
 from app.encryption.keys import parse_encryption_keys
 from app.errors import BlockError, BlockUnavailable
 from app.fairness import make_priority
@@ -34,6 +33,7 @@ from app.objects import ObjectStore
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers
 from tests.stack import ENCRYPTION_KEY
+from tests.workflow_sandbox import Sandbox
 
 OWNER = "owner"
 CREDITS = 1_000_000
@@ -173,9 +173,7 @@ class Engine:
             running_per_user=running_per_user,
         )
         async with (
-            make_workers(
-                self.client, config, runner=SandboxedWorkflowRunner(), registry=self.registry
-            ) as workers,
+            make_workers(self.client, config, runner=Sandbox(), registry=self.registry) as workers,
             AsyncExitStack() as running,
         ):
             for worker in workers:
@@ -302,8 +300,7 @@ class Engine:
 
 @asynccontextmanager
 async def make_engine(client: Client, database_url: str) -> AsyncIterator[Engine]:
-    """Make an engine on a running stack."""
-    await migrate(database_url)
+    """Make an engine on a running stack and one of its migrated databases."""
     pool = await asyncpg.create_pool(plain_url(database_url), min_size=1, max_size=4, init=use_json)
     try:
         yield Engine(client, pool, database_url)

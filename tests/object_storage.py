@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +17,8 @@ import httpx
 from app.embedded.ports import choose_port
 from tests.stack import eventually
 
-BUCKET = "values"
-URL = f"s3://{BUCKET}/of/tests"
+BUCKET, PREFIX = "values", "of/tests"
+URL = f"s3://{BUCKET}/{PREFIX}"
 KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_REGION": "us-east-1"}
 
 
@@ -57,11 +58,15 @@ class S3Server:
                 start_new_session=True,
             )
 
-    async def count(self) -> int:
-        """Return how many objects there are."""
+    async def names(self) -> set[str]:
+        """Return the names of the objects."""
         async with httpx.AsyncClient(trust_env=False) as client:
             listing = await client.get(f"{self.endpoint}/{BUCKET}?list-type=2")
-        return listing.text.count("<Key>")
+        return set(re.findall(f"<Key>{PREFIX}/(.+?)</Key>", listing.text))
+
+    async def count(self) -> int:
+        """Return how many objects there are."""
+        return len(await self.names())
 
     def pause(self) -> None:
         """Freeze it: it keeps what it has and answers nobody."""

@@ -20,8 +20,8 @@ from tests.stack import ENCRYPTION_KEY, Stack, eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 FREE_PORTS = {"PERDURE_PORT": "0", "PERDURE_TEMPORAL_PORT": "0", "PERDURE_TEMPORAL_UI_PORT": "0"}
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 
 class Program:

@@ -16,7 +16,6 @@ from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
 from app.blocks.registry import BlockRegistry
-from app.database import migrate
 from tests.engine import KEYS
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -50,8 +49,7 @@ async def run_api(
     registry: BlockRegistry | None = None,
     **changes: Any,
 ) -> AsyncIterator[RestApi]:
-    """Run an API with the usual blocks or others; `changes` are fields of its configuration."""
-    await migrate(database_url)
+    """Run an API on a migrated database, with the usual blocks or others; `changes` are fields of its configuration."""
     config = ApiConfig(database_url=database_url, jwt_secret=SECRET, encryption_keys=KEYS)
     config = replace(config, **changes)
     application = make_application(config, connect, registry=registry)

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from app.database import migrate
+from app.embedded.postgres import DATABASE
 from app.embedded.stack import EmbeddedStack
 from app.encryption.keys import parse_encryption_keys
+from app.migrating import migrate
 
 T = TypeVar("T")
 TEMPLATE = "perdure_template"
@@ -35,8 +36,8 @@ class Stack(EmbeddedStack):
     async def start(self) -> None:
         """Start both, with the project's tables in place."""
         await super().start()
-        await migrate(await self.postgres.make_database(TEMPLATE))
         await migrate(self.database_url)
+        await self.postgres.make_database(TEMPLATE, template=DATABASE)
 
     async def make_database(self) -> str:
         """Return the URL of a new migrated database, for a test that must not see others' rows."""

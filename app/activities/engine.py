@@ -95,6 +95,7 @@ class PostgresEngineActivities(EngineActivities):
                     connection,
                     new_execution(request.execution_id, start),
                     most_running=self._queue.most_running,
+                    is_first_run=start.state is None,
                 )
             if is_owned is None:
                 return BeginResult(is_admitted=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 from temporalio.client import Client
 
 from app.api.config import ApiConfig
@@ -69,6 +70,19 @@ ROUTERS = (
 )
 
 
+def _make_routes() -> list[BaseRoute]:
+    api = APIRouter(default_response_class=JsonResponse)
+    for router in ROUTERS:
+        api.include_router(router, prefix=PREFIX)
+    api.include_router(health.router)
+    api.include_router(health.router, prefix=PREFIX, include_in_schema=False)
+    return api.routes
+
+
+ROUTES = _make_routes()
+"""What they take and answer with is worked out at the first request and kept with them, for all APIs of a process."""
+
+
 def make_application(
     config: ApiConfig, connect: Callable[[], Awaitable[Client]], *, registry: BlockRegistry | None = None
 ) -> FastAPI:
@@ -96,6 +110,7 @@ def make_application(
         lifespan=lifespan,
         default_response_class=JsonResponse,
         redirect_slashes=False,
+        routes=ROUTES,
     )
     application.state.resources = resources
     install_error_handlers(application)
@@ -103,8 +118,4 @@ def make_application(
         application.add_middleware(AllowOrigins, origins=config.cors_origins)
     application.add_middleware(WebUiAccess, web_ui_url=config.temporal_ui_url)
     application.add_middleware(Edge, is_https=config.is_https)
-    for router in ROUTERS:
-        application.include_router(router, prefix=PREFIX)
-    application.include_router(health.router)
-    application.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     return application

@@ -39,8 +39,8 @@ from app.api.services.launching import Launching
 from app.api.services.memories import Memories
 from app.api.services.nesting import Nesting
 from app.api.services.oauth_logins import OAuthLogins
-from app.api.services.planning import Planning
 from app.api.services.oversight import Oversight
+from app.api.services.planning import Planning
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
 from app.api.services.reviews import Reviews

@@ -14,8 +14,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from app.blocks.pin_texts import pin_texts
 from app.graph.costs import Cost, Use
 from app.graph.credentials import CredentialsNeed
 from app.graph.signature import (
@@ -52,16 +55,32 @@ class BlockCategory(StrEnum):
     DEVELOPER_TOOLS = "developer_tools"
 
 
-class BlockInput(BaseModel):
+class _Pins(BaseModel):
+    # Most workers meet few of the blocks, so that what checks values is made for those that they meet.
+    model_config = ConfigDict(defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the pins by the docstrings under their fields."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for pin, text in pin_texts(cls).items():
+            properties[pin].setdefault("description", text)
+        return schema
+
+
+class BlockInput(_Pins):
     """The inputs of a block, one field per pin. Keys that no pin has are ignored."""
 
-    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="ignore")
 
 
-class BlockOutput(BaseModel):
+class BlockOutput(_Pins):
     """The outputs of a block, one field per pin. A block may emit each of them any number of times."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class Block(ABC):

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.errors import PydanticUserError
 
 from app.blocks.base import Block
+from app.blocks.pin_texts import pin_texts
 from app.graph.annotations import annotation_at
 from app.graph.coercion import pin_type
 from app.graph.node_checks import given_fields
@@ -176,9 +177,9 @@ def _schema_of(callee: Callee, pin: str) -> dict[str, Any]:
     if declared is None:
         return {}
     schema = _type_schema(annotation_at(declared.annotation, steps))
-    described = callee.block.Input.model_fields.get(base)
-    if described is not None and described.description and not steps:
-        schema["description"] = described.description
+    text = pin_texts(callee.block.Input).get(base)
+    if text and not steps:
+        schema["description"] = text
     return schema
 
 

@@ -6,10 +6,12 @@ import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import httpx2 as httpx
 import typer
+
+if TYPE_CHECKING:
+    import httpx2 as httpx
 
 TIMEOUT_SECONDS = 120.0
 
@@ -50,6 +52,8 @@ class ApiClient:
             body: JSON; None for no body.
             params: The query; what is None is left out.
         """
+        import httpx2 as httpx  # noqa: PLC0415 - help and refusals come without it, in half the time
+
         query = {name: value for name, value in (params or {}).items() if value is not None}
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
@@ -92,6 +96,6 @@ def _refusal_of(status: int, answer: Any) -> str:
     problems = details.get("node_errors") if isinstance(details, dict) else None
     for node_id, fields in (problems or {}).items():
         lines += [f"  {node_id}.{field}: {message}" for field, message in fields.items()]
-    if status == httpx.codes.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED:
         lines.append("  Set PERDURE_API_KEY to an API key or to a token (`perdure token`).")
     return "\n".join(lines)

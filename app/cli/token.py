@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.api.auth import issue_token
-from app.embedded.home import Home
 from app.errors import PerdureError
-from app.settings.settings import Settings, SettingsRefused, read_settings, reveal
 
 
 class Role(StrEnum):
@@ -27,27 +24,10 @@ def token(
     lifetime_seconds: Annotated[int, typer.Option(min=1, help="How long it is valid.")] = 86_400,
 ) -> None:
     """Print a token for the API, signed with PERDURE_JWT_SECRET or with the secret of the embedded stack."""
+    from app.cli.signing import sign_token  # noqa: PLC0415 - it costs every other command half of its time
+
     try:
-        settings = read_settings()
-        text = issue_token(
-            _require_secret(settings),
-            email=user,
-            role=role.value,
-            lifetime_seconds=lifetime_seconds,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-        )
-        print(text)
+        print(sign_token(email=user, role=role.value, lifetime_seconds=lifetime_seconds))
     except PerdureError as error:
         print(f"perdure: {error.message}", file=sys.stderr)
         raise typer.Exit(1) from None
-
-
-def _require_secret(settings: Settings) -> str:
-    if (secret := reveal(settings.jwt_secret)) is not None:
-        return secret
-    if settings.jwt_jwks_url is not None:
-        raise SettingsRefused("Tokens come from whoever publishes PERDURE_JWT_JWKS_URL")
-    if not settings.is_embedded:
-        raise SettingsRefused("PERDURE_JWT_SECRET is missing")
-    return Home(settings.home).secrets().jwt_secret

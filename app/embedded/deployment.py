@@ -18,11 +18,11 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from app.database import migrate
 from app.embedded.home import Home, RunInfo
 from app.embedded.stack import EmbeddedStack
 from app.embedded.supervision import Service, kept_running
 from app.embedded.worker_process import EmbeddedWorker
+from app.migrating import migrate
 from app.settings.settings import PREFIX, Settings, reveal
 
 _WORKER_START_SECONDS = 30.0

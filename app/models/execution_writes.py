@@ -134,13 +134,14 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
 
 
 async def begin_execution(
-    connection: asyncpg.Connection[Any], new: NewExecution, *, most_running: int = 0
+    connection: asyncpg.Connection[Any], new: NewExecution, *, is_first_run: bool, most_running: int = 0
 ) -> bool | None:
     """Record that an execution has begun, if it may.
 
     Args:
         connection: Not in a transaction.
         new: How it was started.
+        is_first_run: Whether its first run begins. A later one goes on, paused or waiting as the one before left it.
         most_running: How many executions of a user run at once, nested ones not counted; 0 for any number.
 
     Returns:
@@ -155,7 +156,8 @@ async def begin_execution(
         if not may_begin:
             return None
     event = EventRecord("begin", EventType.EXECUTION_STARTED, json.dumps({"status": Status.RUNNING}))
-    await record(connection, new.id, Changes(events=[event], status=Status.RUNNING), owner=new.user_id)
+    status = Status.RUNNING if is_first_run else None
+    await record(connection, new.id, Changes(events=[event], status=status), owner=new.user_id)
     is_owned = await connection.fetchval(
         _OWNS, new.graph_id, new.user_id, new.graph_version, new.plan_hash, new.id
     )

@@ -1,7 +1,8 @@
 """The garbage collection of stored values: what nobody uses is deleted, together with its object.
 
-Safe beside everything that stores and uses values, and beside another collector: whoever uses a value that has just
-been deleted is refused by the foreign key and stores it anew; a value that has just been used is refused to us.
+Safe beside everything that stores and uses values, and beside another collector: a value is locked before its uses are
+counted, and neither comes nor goes one while it is. Whoever wanted to use a value that was deleted meanwhile is refused
+by the foreign key and stores it anew.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ GRACE = timedelta(days=1)
 """How long a value without a use is kept: longer than an accepted start may go without a record of it."""
 LIMIT = 500
 
+_LOCK_IDLE = """
+SELECT user_id, sha256 FROM stored_values WHERE idle_since <= now() - $1::interval
+ORDER BY idle_since LIMIT $2 FOR UPDATE SKIP LOCKED
+"""
+
+# A statement of its own: what one sees of the uses is as old as the statement, and older than its locks.
 _COLLECT_VALUES = """
 WITH idle AS MATERIALIZED (
-    SELECT user_id, sha256, EXISTS (
-        SELECT FROM value_uses u WHERE u.user_id = v.user_id AND u.sha256 = v.sha256
+    SELECT given.user_id, given.sha256, EXISTS (
+        SELECT FROM value_uses u WHERE u.user_id = given.user_id AND u.sha256 = given.sha256
     ) AS is_used
-    FROM stored_values v WHERE idle_since <= now() - $1::interval
-    ORDER BY idle_since LIMIT $2 FOR UPDATE SKIP LOCKED
+    FROM unnest($1::text[], $2::text[]) AS given(user_id, sha256)
 ), kept AS (
     UPDATE stored_values v SET idle_since = NULL FROM idle
     WHERE v.user_id = idle.user_id AND v.sha256 = idle.sha256 AND idle.is_used
@@ -35,8 +41,7 @@ WITH idle AS MATERIALIZED (
 ), loose AS (
     INSERT INTO loose_objects (name, since) SELECT object, '-infinity' FROM gone WHERE object IS NOT NULL
 )
-SELECT (SELECT count(*) FROM idle) AS looked_at, count(*) AS values, coalesce(sum(size), 0)::bigint AS bytes
-FROM gone
+SELECT count(*) AS values, coalesce(sum(size), 0)::bigint AS bytes FROM gone
 """
 
 _DOOM = """
@@ -78,15 +83,14 @@ async def collect_values(
     Raises:
         ObjectsAway: The object store cannot be reached; the next call goes on.
     """
-    try:
-        row = await pool.fetchrow(_COLLECT_VALUES, grace, limit)
-    except asyncpg.ForeignKeyViolationError:
-        # One was used while we looked; nothing was deleted.
-        return Collected(0, 0, 0, is_all=False)
-    assert row is not None
+    async with pool.acquire() as connection, connection.transaction():
+        idle = await connection.fetch(_LOCK_IDLE, grace, limit)
+        owners, hashes = [row["user_id"] for row in idle], [row["sha256"] for row in idle]
+        gone = await connection.fetchrow(_COLLECT_VALUES, owners, hashes)
+    assert gone is not None
     deleted = await _collect_objects(pool, objects, grace, limit) if objects else 0
-    is_all = row["looked_at"] < limit and deleted < limit
-    return Collected(row["values"], row["bytes"], deleted, is_all)
+    is_all = len(idle) < limit and deleted < limit
+    return Collected(gone["values"], gone["bytes"], deleted, is_all)
 
 
 async def _collect_objects(

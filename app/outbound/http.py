@@ -15,6 +15,7 @@ import httpx2
 
 from app.errors import BlockError, BlockInputInvalid, BlockUnavailable
 from app.outbound.addresses import CheckedBackend, Resolver, resolve
+from app.outbound.authorities import trust_public_authorities
 from app.outbound.forms import FormFile
 from app.outbound.idempotency import make_header_value
 from app.outbound.requests import make_request, redirected
@@ -61,7 +62,7 @@ class OutboundHttp:
             network=network,
         )
         self._connections = httpcore2.AsyncConnectionPool(
-            ssl_context=ssl_context or httpx2.create_ssl_context(trust_env=False),
+            ssl_context=ssl_context or trust_public_authorities(),
             max_connections=None,
             max_keepalive_connections=0,
             network_backend=self._network,

@@ -10,6 +10,7 @@ import httpcore2
 import httpx2
 
 from app.outbound.addresses import CheckedBackend, Resolver, resolve
+from app.outbound.authorities import trust_public_authorities
 from app.outbound.http import DEFAULT_LIMIT_BYTES
 
 KEPT_SECONDS = 60.0
@@ -43,7 +44,7 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         """
         self._limit_bytes = limit_bytes
         self._connections = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            ssl_context=trust_public_authorities(),
             max_connections=None,
             max_keepalive_connections=20,
             keepalive_expiry=KEPT_SECONDS,

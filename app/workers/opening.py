@@ -22,6 +22,8 @@ from app.workflows.graph_shard import GraphShardWorkflow
 from app.workflows.reconciliation import ReconciliationWorkflow
 
 WORKFLOWS = (GraphExecutionWorkflow, GraphShardWorkflow, ReconciliationWorkflow)
+_NO_BUILD = "perdure"
+"""What Temporal notes as the program of a worker without a build. Left out, it is read and hashed from all modules."""
 
 
 @contextlib.asynccontextmanager
@@ -84,6 +86,7 @@ def _make_worker(
         tuner=make_tuner(config.concurrency.get(pool, CONCURRENCY), config.targets),
         max_cached_workflows=config.cached_executions or cached_executions(memory_of_this_machine()),
         deployment_config=make_deployment(config.task_queue, build) if build else None,
+        build_id=None if build else _NO_BUILD,
         max_eager_activity_reservations_per_workflow_task=100,
         # A worker that dies holds back what is sent to its sticky queue for this long.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),

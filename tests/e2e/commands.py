@@ -1,4 +1,4 @@
-"""The command line as a process of its own."""
+"""The command line as a process of its own, and, where that makes no difference, in ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+
+from typer.testing import CliRunner
+
+from app.cli.main import application
 
 PERDURE = Path(sys.executable).with_name("perdure")
 
@@ -22,3 +26,9 @@ async def perdure(*arguments: str, **environment: str) -> tuple[int, str, str]:
     out, err = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
+
+
+def invoke(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run the command line without a process, which takes a second less; return the same. What it raises is raised."""
+    result = CliRunner(env=environment).invoke(application, arguments, catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr

@@ -7,52 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.e2e.conftest import Surroundings
 from tests.e2e.rest import assert_whole_log, nodes_of, start, wait
 from tests.processes import ROOT, ServerProcess
 from tests.reviews import answer, asked
-from tests.stubs import LanguageModelStub, MailStub, SearchStub, WebStub
+from tests.stubs import LanguageModelStub, MailStub, WebStub
 
 AGENTS = ROOT / "tests/fixtures/agents"
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """A server and what its blocks talk to."""
-
-    server: ServerProcess
-    language_model: LanguageModelStub
-    search: SearchStub
-
-
-@pytest.fixture(scope="module")
-async def surroundings(session_folder: Path) -> AsyncIterator[Surroundings]:
-    """One server for all agents."""
-    async with LanguageModelStub() as language_model, SearchStub() as search:
-        settings = {"PERDURE_LLM_BASE_URL": language_model.url, "PERDURE_SEARCH_URL": search.url}
-        server = await ServerProcess(session_folder / "agents", settings).ready()
-        yield Surroundings(server, language_model, search)
-        assert await server.stop() == 0
-
-
 @pytest.fixture
-def model(surroundings: Surroundings) -> LanguageModelStub:
-    """The language model, which has not been asked anything yet."""
-    surroundings.language_model.requests.clear()
-    surroundings.language_model.recover()
-    return surroundings.language_model
-
-
-@pytest.fixture
-async def caller(surroundings: Surroundings) -> AsyncIterator[httpx.AsyncClient]:
+async def caller(equipped: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the server."""
-    async with surroundings.server.client("agents@example.com") as client:
+    async with equipped.client("agents@example.com") as client:
         yield client
 
 

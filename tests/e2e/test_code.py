@@ -35,10 +35,7 @@ def steps() -> dict[str, object]:
     return graph(nodes, links)
 
 
-async def test_a_server_that_does_not_say_otherwise_executes_no_code(
-    server_process: Callable[..., ServerProcess],
-) -> None:
-    server = await server_process().ready()
+async def test_a_server_that_does_not_say_otherwise_executes_no_code(server: ServerProcess) -> None:
     async with server.client() as client:
         alone = await client.post("/api/blocks/execute_code_block/execute", json={"inputs": {"code": "1"}})
         saved = await client.post("/api/graphs", json=graph([node("c", "execute_code_block", code="1")], []))
@@ -46,7 +43,6 @@ async def test_a_server_that_does_not_say_otherwise_executes_no_code(
     assert (alone.status_code, alone.json()["error"]["error_code"]) == (403, "BLOCK_DISABLED")
     assert "PERDURE_CODE_SANDBOX" in alone.json()["error"]["message"]
     assert saved.status_code == 400
-    assert await server.stop() == 0
 
 
 async def test_a_worker_does_not_start_when_its_sandbox_cannot_be_built(
@@ -61,11 +57,8 @@ async def test_a_worker_does_not_start_when_its_sandbox_cannot_be_built(
 
 if can_build_walls():
 
-    async def test_code_is_executed_step_by_step_by_a_worker(
-        server_process: Callable[..., ServerProcess],
-    ) -> None:
-        server = await server_process(CODE_SANDBOX="bubblewrap").ready()
-        async with server.client() as client:
+    async def test_code_is_executed_step_by_step_by_a_worker(equipped: ServerProcess) -> None:
+        async with equipped.client() as client:
             alone = await client.post(
                 "/api/blocks/execute_code_block/execute",
                 json={"inputs": {"code": "import os\nopen('a.txt', 'w').write('hi')\nsorted(os.environ)"}},
@@ -97,4 +90,3 @@ if can_build_walls():
             {"n": ["21"]},
             None,
         )
-        assert await server.stop() == 0

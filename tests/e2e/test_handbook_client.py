@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -71,20 +70,19 @@ GRAPH: dict[str, Any] = {
 
 
 async def test_the_handbooks_client_works_word_for_word(
-    server_process: Callable[..., ServerProcess], language_model: LanguageModelStub
+    equipped: ServerProcess, model: LanguageModelStub
 ) -> None:
-    server = await server_process(LLM_BASE_URL=language_model.url).ready()
-    language_model.answer = "In short: it works."
-    client = AutoGPTClient(server.run_info.api_url, server.token())
+    model.answer = "In short: it works."
+    client = AutoGPTClient(equipped.run_info.api_url, equipped.token())
 
     graph = await client.create_graph(GRAPH)
     execution = await client.execute_graph(graph["id"], {"text": "A long story."})
 
-    async with server.client() as rest:
+    async with equipped.client() as rest:
         ended = await wait(rest, execution["id"])
     assert ended["status"] == "COMPLETED", ended["error"]
     assert ended["outputs"]["response"] == ["In short: it works."]
-    (asked,) = language_model.requests
+    (asked,) = model.requests
     assert asked["model"] == "gpt-4"
     assert "A long story." in str(asked["messages"][-1]["content"])
     assert 150 in (asked.get("max_tokens"), asked.get("max_completion_tokens"))

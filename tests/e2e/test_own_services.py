@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tests.processes import ServerProcess
 
 
-async def test_a_block_reaches_neither_temporal_nor_its_web_ui(
-    server_process: Callable[..., ServerProcess],
-) -> None:
-    server = await server_process().ready()
+async def test_a_block_reaches_neither_temporal_nor_its_web_ui(server: ServerProcess) -> None:
     info = server.run_info
     urls = [f"http://{info.temporal_address}/", f"{info.temporal_ui_url}/api/v1/namespaces"]
     async with server.client() as client:
@@ -22,4 +17,3 @@ async def test_a_block_reaches_neither_temporal_nor_its_web_ui(
         ]
 
     assert ["part of this system" in answer.text for answer in answers] == [True, True, False]
-    assert await server.stop() == 0

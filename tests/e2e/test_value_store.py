@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import uuid
 
 import asyncpg
-import pytest
 
 from app.database import plain_url
+from tests.e2e.conftest import Surroundings
 from tests.e2e.rest import graph, node, save, start, wait
-from tests.object_storage import URL, run_s3_server
-from tests.processes import ServerProcess
 
 
 async def test_server_and_worker_keep_large_values_in_the_bucket_that_a_setting_names(
-    server_process: Callable[..., ServerProcess], short_folder: Path, monkeypatch: pytest.MonkeyPatch
+    surroundings: Surroundings,
 ) -> None:
+    server, s3, user = surroundings.server, surroundings.s3, f"{uuid.uuid4()}@example.com"
     body = graph(
         [
             node("in", "agent_input_block", name="text"),
@@ -26,18 +24,15 @@ async def test_server_and_worker_keep_large_values_in_the_bucket_that_a_setting_
         ["in.result -> ask.values_#_text", "ask.output -> out.value"],
     )
     text = "0123456789" * 1_000
-    async with run_s3_server(short_folder / "s3.log") as s3:
-        for name, value in s3.environment.items():
-            monkeypatch.setenv(name, value)
-        server = await server_process(VALUE_STORE=URL).ready()
-        async with server.client() as client:
-            execution = await start(client, await save(client, body), {"text": text})
-            ended = await wait(client, execution["id"])
-        assert (ended["status"], ended["outputs"]) == ("COMPLETED", {"text": [f"{text}!"]})
-        database = await asyncpg.connect(plain_url(server.run_info.database_url))
-        stored = await database.fetch("SELECT body, object FROM stored_values")
-        await database.close()
-        # The run inputs, the text that comes out of them, and the one with something added.
-        assert len(stored) == await s3.count() == 3
-        assert all(row["body"] is None and row["object"] for row in stored)
-        assert await server.stop() == 0
+    async with server.client(user) as client:
+        execution = await start(client, await save(client, body), {"text": text})
+        ended = await wait(client, execution["id"])
+        user_id = (await client.get("/api/user")).json()["id"]
+    assert (ended["status"], ended["outputs"]) == ("COMPLETED", {"text": [f"{text}!"]})
+    database = await asyncpg.connect(plain_url(server.run_info.database_url))
+    stored = await database.fetch("SELECT body, object FROM stored_values WHERE user_id = $1", user_id)
+    await database.close()
+    # The run inputs, the text that comes out of them, and the one with something added.
+    assert len(stored) == 3
+    assert all(row["body"] is None for row in stored)
+    assert {row["object"] for row in stored} <= await s3.names()

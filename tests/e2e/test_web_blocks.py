@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import httpx
 from mcp.server.mcpserver import MCPServer
 
 from tests.browser import has_browser
+from tests.e2e.conftest import Surroundings
 from tests.e2e.rest import graph, node, save, start
 from tests.processes import ServerProcess
 from tests.stubs import Served, WebStub
@@ -134,20 +133,19 @@ async def test_a_tool_of_a_real_server_is_called(server: ServerProcess) -> None:
 
 
 async def test_the_search_engine_and_the_encyclopedia_are_those_of_the_settings(
-    server_process: Callable[..., ServerProcess],
+    surroundings: Surroundings,
 ) -> None:
-    async with running_server() as stub:
-        stub.answers["/search"] = Answer.of_json({"results": [{"title": "One", "url": "https://one.test"}]})
-        stub.answers["/api/rest_v1/page/summary/Snail"] = Answer.of_json({"extract": "Slow."})
-        server = await server_process(SEARCH_URL=stub.url, WIKIPEDIA_URL=stub.url).ready()
-        async with server.client() as client:
-            nodes = [
-                node("look", "GetWikipediaSummaryBlock", topic="Snail"),
-                node("search", "SearchTheWebBlock"),
-                node("out", "agent_output_block", name="out"),
-            ]
-            body = graph(nodes, ["look.summary -> search.query", "search.results -> out.value"])
-            execution = await start(client, await save(client, body), wait=60)
+    page = "/api/rest_v1/page/summary/Snail"
+    surroundings.encyclopedia.answers[page] = Answer.of_json({"extract": "A tower that crawls."})
+    nodes = [
+        node("look", "GetWikipediaSummaryBlock", topic="Snail"),
+        node("search", "SearchTheWebBlock"),
+        node("out", "agent_output_block", name="out"),
+    ]
+    body = graph(nodes, ["look.summary -> search.query", "search.results -> out.value"])
+    async with surroundings.server.client() as client:
+        execution = await start(client, await save(client, body), wait=60)
     assert execution["status"] == "COMPLETED", execution["error"]
-    assert execution["outputs"] == {"out": ["[1] One\nhttps://one.test"]}
-    assert stub.asked[1].target == "/search?q=Slow.&format=json"
+    found = f"[1] The town hall\n{surroundings.search.url}/page\nAll about its tower"
+    assert execution["outputs"] == {"out": [found]}
+    assert surroundings.search.queries[-1] == "A tower that crawls."

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.rest import assert_whole_log, graph, node, nodes_of, save, start, wait
-from tests.processes import ServerProcess
-from tests.stack import eventually
+from tests.fault.mortals import calling
+from tests.processes import WorkerProcess
+from tests.stack import Stack, eventually
 from tests.stubs import LanguageModelStub, WebStub
 
 CALLS = ("first", "second")
+
+StartWorker = Callable[[], WorkerProcess]
+
+
+@pytest.fixture
+def start_worker(
+    worker_process: Callable[..., WorkerProcess], language_model: LanguageModelStub
+) -> StartWorker:
+    """Start a worker that asks the model."""
+    return lambda: worker_process(LLM_BASE_URL=language_model.url)
+
+
+@pytest.fixture
+async def caller(stack: Stack, task_queue: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A user whose executions are left to these workers."""
+    async with calling(stack, task_queue=task_queue) as client:
+        yield client
 
 
 def _asks_one_after_the_other(asked: dict[str, Any]) -> str | dict[str, Any]:
@@ -46,7 +63,7 @@ async def _converse(client: httpx.AsyncClient, web: WebStub, second: str) -> dic
 
 
 async def _assert_ended_well(client: httpx.AsyncClient, execution_id: str) -> dict[str, list[dict[str, Any]]]:
-    ended = await wait(client, execution_id, 90)
+    ended = await wait(client, execution_id)
     assert ended["status"] == "COMPLETED", ended["error"]
     assert ended["outputs"] == {"answer": ["Both have answered."]}
     rows = await nodes_of(client, execution_id)
@@ -57,17 +74,20 @@ async def _assert_ended_well(client: httpx.AsyncClient, execution_id: str) -> di
 
 
 async def test_a_worker_killed_in_the_middle_of_a_tool_repeats_that_call_alone(
-    server_process: Callable[..., ServerProcess], web: WebStub, language_model: LanguageModelStub
+    caller: httpx.AsyncClient,
+    start_worker: StartWorker,
+    web: WebStub,
+    language_model: LanguageModelStub,
 ) -> None:
     language_model.answer = _asks_one_after_the_other
-    server = await _server(server_process, web, language_model)
-    async with server.client() as client:
-        execution = await _converse(client, web, "/held")
-        await eventually(lambda: len(web.requests) == 2)
-        _kill_workers(server)
-        web.let_go.set()
+    worker = await start_worker().ready()
+    execution = await _converse(caller, web, "/held")
+    await eventually(lambda: len(web.requests) == 2)
+    worker.kill()
+    web.let_go.set()
+    start_worker()
 
-        rows = await _assert_ended_well(client, execution["id"])
+    rows = await _assert_ended_well(caller, execution["id"])
 
     assert [request["path"] for request in web.requests] == ["/echo", "/held", "/held"]
     assert len(set(web.calls)) == 2
@@ -76,37 +96,28 @@ async def test_a_worker_killed_in_the_middle_of_a_tool_repeats_that_call_alone(
 
 
 async def test_a_worker_killed_in_the_middle_of_a_turn_repeats_that_turn_alone(
-    server_process: Callable[..., ServerProcess], web: WebStub, language_model: LanguageModelStub
+    caller: httpx.AsyncClient,
+    start_worker: StartWorker,
+    web: WebStub,
+    language_model: LanguageModelStub,
 ) -> None:
-
     def answers_the_second_time_half(asked: dict[str, Any]) -> str | dict[str, Any]:
         if len(language_model.requests) == 2:
             language_model.let_go.clear()
         return _asks_one_after_the_other(asked)
 
     language_model.answer = answers_the_second_time_half
-    server = await _server(server_process, web, language_model)
-    async with server.client() as client:
-        execution = await _converse(client, web, "/echo")
-        await eventually(lambda: not language_model.let_go.is_set())
-        _kill_workers(server)
-        language_model.let_go.set()
+    worker = await start_worker().ready()
+    execution = await _converse(caller, web, "/echo")
+    await eventually(lambda: not language_model.let_go.is_set())
+    worker.kill()
+    language_model.let_go.set()
+    start_worker()
 
-        await _assert_ended_well(client, execution["id"])
+    await _assert_ended_well(caller, execution["id"])
 
     assert [request["path"] for request in web.requests] == ["/echo", "/echo"]
     said = [[message["role"] for message in asked["messages"]] for asked in language_model.requests]
     assert [roles.count("assistant") for roles in said] == [0, 1, 1, 2]
     assert language_model.keys[1] == language_model.keys[2]
     assert len(set(language_model.keys)) == 3
-
-
-async def _server(
-    server_process: Callable[..., ServerProcess], web: WebStub, language_model: LanguageModelStub
-) -> ServerProcess:
-    return await server_process(HEARTBEAT_SECONDS="3", LLM_BASE_URL=language_model.url).ready()
-
-
-def _kill_workers(server: ServerProcess) -> None:
-    for pid in server.run_info.worker_pids:
-        os.kill(pid, signal.SIGKILL)

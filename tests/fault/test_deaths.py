@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
 from collections.abc import Callable
 
-import psutil
+import httpx
 import pytest
-from temporalio.client import Client
 
+from app.activities.contracts import ExecutionLimits
 from tests.e2e.rest import (
     TERMINAL,
     assert_whole_log,
@@ -25,147 +22,141 @@ from tests.e2e.rest import (
     sums,
     wait,
 )
-from tests.engine import has_taken_a_completion
-from tests.processes import ServerProcess
-from tests.stack import eventually
+from tests.engine import Engine, has_taken_a_completion
+from tests.fault.mortals import MortalWorker, calling
+from tests.processes import ServerProcess, WorkerProcess
+from tests.stack import Stack, eventually
 from tests.stubs import WebStub
-
-HEARTBEAT = {"HEARTBEAT_SECONDS": "3"}
 
 
 async def test_a_worker_killed_in_the_middle_of_a_block_loses_only_that_attempt(
-    mortal_server: ServerProcess, web: WebStub
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker, web: WebStub
 ) -> None:
-    async with mortal_server.client() as client:
-        execution = await start(
-            client, await save(client, requests(web.url, "/echo", "/delay/2", "/echo?last"))
-        )
-        await eventually(lambda: len(web.requests) == 2)
-        _kill_workers(mortal_server)
+    execution = await start(caller, await save(caller, requests(web.url, "/echo", "/held", "/echo?last")))
+    await eventually(lambda: len(web.requests) == 2)
+    mortal_worker.replace()
+    web.let_go.set()
 
-        ended = await wait(client, execution["id"])
-        assert ended["status"] == "COMPLETED", ended["error"]
-        rows = await nodes_of(client, execution["id"])
-        assert {name: [row["attempt"] for row in of_node] for name, of_node in rows.items()} == {
-            "r0": [1],
-            "r1": [2],
-            "r2": [1],
-            "out": [1],
-        }
-        assert [request["path"][:5] for request in web.requests] == ["/echo", "/dela", "/dela", "/echo"]
-        await assert_whole_log(client, execution["id"])
+    ended = await wait(caller, execution["id"])
+    assert ended["status"] == "COMPLETED", ended["error"]
+    rows = await nodes_of(caller, execution["id"])
+    assert {name: [row["attempt"] for row in of_node] for name, of_node in rows.items()} == {
+        "r0": [1],
+        "r1": [2],
+        "r2": [1],
+        "out": [1],
+    }
+    assert [request["path"] for request in web.requests] == ["/echo", "/held", "/held", "/echo"]
+    await assert_whole_log(caller, execution["id"])
 
 
 async def test_executions_go_on_while_the_api_is_dead(
-    server_process: Callable[..., ServerProcess], web: WebStub
+    api_process: Callable[[], ServerProcess],
+    worker_process: Callable[..., WorkerProcess],
+    engine: Engine,
+    web: WebStub,
 ) -> None:
-    first = await server_process(**HEARTBEAT).ready()
+    await worker_process().ready()
+    first = await api_process().ready()
     async with first.client() as client:
-        graph_id = await save(client, requests(web.url, "/echo", "/delay/1", "/echo"))
+        graph_id = await save(client, requests(web.url, "/held", "/echo"))
         started = [await start(client, graph_id) for _ in range(3)]
-    first.process.kill()
-    first.process.wait()
+    await eventually(lambda: len(web.requests) == 3)
+    first.kill()
+    web.let_go.set()
+    for execution in started:
+        assert (await engine.end(engine.client.get_workflow_handle(execution["id"]))).status == "COMPLETED"
 
-    second = await server_process(first.home.path, **HEARTBEAT).ready()
+    second = await api_process().ready()
     async with second.client() as client:
         for execution in started:
-            ended = await wait(client, execution["id"], 90)
+            ended = await wait(client, execution["id"])
             assert ended["status"] == "COMPLETED", ended["error"]
             await assert_whole_log(client, execution["id"])
 
 
-async def test_a_pause_survives_the_death_of_the_worker(mortal_server: ServerProcess, web: WebStub) -> None:
-    async with mortal_server.client() as client:
-        execution = await start(client, await save(client, requests(web.url, "/delay/1", "/echo")))
-        await eventually(lambda: bool(web.requests))
-        await client.post(f"/api/executions/{execution['id']}/pause")
-        _kill_workers(mortal_server)
+async def test_a_pause_survives_the_death_of_the_worker(
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker, stack: Stack, web: WebStub
+) -> None:
+    execution = await start(caller, await save(caller, requests(web.url, "/held", "/echo")))
+    await eventually(lambda: bool(web.requests))
+    await caller.post(f"/api/executions/{execution['id']}/pause")
+    mortal_worker.replace()
+    web.let_go.set()
 
-        async def first_is_done() -> bool:
-            rows = (await nodes_of(client, execution["id"])).get("r0", [])
-            return [row["status"] for row in rows] == ["COMPLETED"]
+    async def first_is_done() -> bool:
+        rows = (await nodes_of(caller, execution["id"])).get("r0", [])
+        return [row["status"] for row in rows] == ["COMPLETED"]
 
-        await eventually(first_is_done, timeout_seconds=60)
-        handle = (await _temporal(mortal_server)).get_workflow_handle(execution["id"])
-        await eventually(lambda: has_taken_a_completion(handle))
-        assert (await get(client, execution["id"]))["status"] == "PAUSED"
-        calls = len(web.requests)
+    await eventually(first_is_done)
+    handle = (await stack.connect()).get_workflow_handle(execution["id"])
+    await eventually(lambda: has_taken_a_completion(handle))
+    assert (await get(caller, execution["id"]))["status"] == "PAUSED"
+    calls = len(web.requests)
 
-        await client.post(f"/api/executions/{execution['id']}/resume", timeout=60)
-        ended = await wait(client, execution["id"])
-        assert ended["status"] == "COMPLETED", ended["error"]
-        assert len(web.requests) == calls + 1
+    await caller.post(f"/api/executions/{execution['id']}/resume")
+    ended = await wait(caller, execution["id"])
+    assert ended["status"] == "COMPLETED", ended["error"]
+    assert len(web.requests) == calls + 1
 
 
 async def test_workers_that_keep_dying_lose_and_double_nothing(
-    server_process: Callable[..., ServerProcess], web: WebStub
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker, web: WebStub
 ) -> None:
-    server = await server_process(**HEARTBEAT).ready()
-    async with server.client() as client:
-        pure, remote = await save(client, sums(200)), await save(client, requests(web.url, *["/echo"] * 6))
-        started = []
-        for _ in range(3):
-            started += [await start(client, pure), await start(client, remote)]
-            _kill_workers(server)
-            await asyncio.sleep(0.5)  # the next executions are to meet a worker in every state of its start
-        for execution in started:
-            ended = await wait(client, execution["id"], 90)
-            assert ended["status"] == "COMPLETED", ended["error"]
-            events = await assert_whole_log(client, execution["id"])
-            completed = [event for event in events if event["type"] == "node_completed"]
-            assert len(completed) == ended["stats"]["node_executions"] == ended["stats"]["completed"]
+    pure, remote = await save(caller, sums(200)), await save(caller, requests(web.url, *["/echo"] * 6))
+    started = []
+    for _ in range(3):
+        started += [await start(caller, pure), await start(caller, remote)]
+        mortal_worker.replace()
+        await asyncio.sleep(0.5)  # the next executions are to meet a worker in every state of its start
+    for execution in started:
+        ended = await wait(caller, execution["id"])
+        assert ended["status"] == "COMPLETED", ended["error"]
+        events = await assert_whole_log(caller, execution["id"])
+        completed = [event for event in events if event["type"] == "node_completed"]
+        assert len(completed) == ended["stats"]["node_executions"] == ended["stats"]["completed"]
 
 
 async def test_a_terminated_workflow_ends_up_with_a_truthful_record(
-    server: ServerProcess, web: WebStub
+    caller: httpx.AsyncClient, stack: Stack, web: WebStub
 ) -> None:
-    async with server.client() as client:
-        execution = await start(client, await save(client, requests(web.url, "/delay/60")))
-        await eventually(lambda: bool(web.requests))
-        temporal = await _temporal(server)
-        await temporal.get_workflow_handle(execution["id"]).terminate("by hand")
+    execution = await start(caller, await save(caller, requests(web.url, "/held")))
+    await eventually(lambda: bool(web.requests))
+    temporal = await stack.connect()
+    await temporal.get_workflow_handle(execution["id"]).terminate("by hand")
 
-        ended = await wait(client, execution["id"])
-        assert ended["status"] == "FAILED"
-        assert ended["error"]["code"] == "TERMINATED"
+    ended = await wait(caller, execution["id"])
+    assert ended["status"] == "FAILED"
+    assert ended["error"]["code"] == "TERMINATED"
 
-        async def is_settled() -> bool:
-            listed = (await client.get("/api/executions")).json()["items"]
-            return [row["status"] for row in listed if row["id"] == execution["id"]] == ["FAILED"]
+    async def is_settled() -> bool:
+        listed = (await caller.get("/api/executions")).json()["items"]
+        return [row["status"] for row in listed if row["id"] == execution["id"]] == ["FAILED"]
 
-        await eventually(is_settled, timeout_seconds=30)
-
-
-async def test_a_stop_needs_no_worker(server: ServerProcess, web: WebStub) -> None:
-    async with server.client() as client:
-        execution = await start(client, await save(client, requests(web.url, "/delay/60")))
-        await eventually(lambda: bool(web.requests))
-        for pid in server.run_info.worker_pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            stopped = await client.post(f"/api/executions/{execution['id']}/stop")
-            assert stopped.json()["status"] == "CANCELLED"
-        finally:
-            for pid in server.run_info.worker_pids:
-                os.kill(pid, signal.SIGCONT)
-        assert (await wait(client, execution["id"]))["status"] == "CANCELLED"
+    await eventually(is_settled)
 
 
-async def test_an_execution_is_seen_although_no_worker_is_there(server: ServerProcess, web: WebStub) -> None:
-    async with server.client("nobody@example.com") as client:
-        graph_id = await save(client, sums(3))
-        frozen = server.run_info.worker_pids
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            execution = await start(client, graph_id)
-            assert (await get(client, execution["id"]))["status"] == "QUEUED"
-            listed = (await client.get("/api/executions")).json()["items"]
-            assert [row["status"] for row in listed] == ["QUEUED"]
-        finally:
-            for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
-        assert (await wait(client, execution["id"]))["status"] in TERMINAL
+async def test_a_stop_needs_no_worker(
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker, web: WebStub
+) -> None:
+    execution = await start(caller, await save(caller, requests(web.url, "/held")))
+    await eventually(lambda: bool(web.requests))
+    with mortal_worker.frozen():
+        stopped = await caller.post(f"/api/executions/{execution['id']}/stop")
+        assert stopped.json()["status"] == "CANCELLED"
+    assert (await wait(caller, execution["id"]))["status"] == "CANCELLED"
+
+
+async def test_an_execution_is_seen_although_no_worker_is_there(
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker
+) -> None:
+    graph_id = await save(caller, sums(3))
+    with mortal_worker.frozen():
+        execution = await start(caller, graph_id)
+        assert (await get(caller, execution["id"]))["status"] == "QUEUED"
+        listed = (await caller.get("/api/executions")).json()["items"]
+        assert [row["status"] for row in listed] == ["QUEUED"]
+    assert (await wait(caller, execution["id"]))["status"] in TERMINAL
 
 
 async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
@@ -173,7 +164,7 @@ async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
 ) -> None:
     first = await server_process().ready()
     body = graph(
-        [node("wait", "countdown_timer_block", seconds=3), node("out", "agent_output_block", name="rang")],
+        [node("wait", "countdown_timer_block", seconds=20), node("out", "agent_output_block", name="rang")],
         ["wait.output_message -> out.value"],
     )
     async with first.client() as client:
@@ -193,24 +184,20 @@ async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
     assert ended["outputs"] == {"rang": ["timer finished"]}
 
 
-def _kill_workers(server: ServerProcess) -> None:
-    for pid in server.run_info.worker_pids:
-        os.kill(pid, signal.SIGKILL)
-
-
-async def _temporal(server: ServerProcess) -> Client:
-    return await Client.connect(server.run_info.temporal_address)
-
-
 @pytest.mark.parametrize("victim", ["postgres", "temporal"])
 async def test_a_server_that_dies_in_the_middle_of_a_block_costs_nothing(
-    mortal_server: ServerProcess, web: WebStub, victim: str
+    mortal_worker: MortalWorker, stack: Stack, web: WebStub, victim: str
 ) -> None:
-    async with mortal_server.client() as client:
-        body = requests(web.url, "/echo", "/delay/1", "/echo", "/delay/1", "/echo")
+    died = stack.postgres if victim == "postgres" else stack.temporal
+    # However long it takes until it is there again, the block is not given up for lost meanwhile.
+    unhurried = ExecutionLimits(heartbeat_seconds=120)
+    async with calling(stack, task_queue=mortal_worker.task_queue, limits=unhurried) as client:
+        body = requests(web.url, "/echo", "/held", "/echo", "/delay/1", "/echo")
         execution = await start(client, await save(client, body))
         await eventually(lambda: len(web.requests) == 2)
-        _kill(mortal_server, victim)
+        await died.kill()
+        web.let_go.set()
+        await died.start()
 
         async def has_ended() -> bool:
             response = await client.get(f"/api/executions/{execution['id']}")
@@ -221,18 +208,10 @@ async def test_a_server_that_dies_in_the_middle_of_a_block_costs_nothing(
         assert ended["status"] == "COMPLETED", ended["error"]
         assert [request["path"][:5] for request in web.requests] == [
             "/echo",
-            "/dela",
+            "/held",
             "/echo",
             "/dela",
             "/echo",
         ]
         assert ended["stats"]["retries"] == 0
         await assert_whole_log(client, execution["id"])
-
-
-def _kill(server: ServerProcess, victim: str) -> None:
-    victims = [process for process in server.family() if process.name().startswith(victim)]
-    assert victims
-    for process in victims:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()

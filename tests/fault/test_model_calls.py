@@ -28,13 +28,13 @@ async def test_a_worker_killed_in_the_seventh_chunk_pays_for_the_first_six_once(
     text = " ".join(f"chunk{number}" for number in range(1, CHUNKS + 1))
     given = {"text": text, "max_tokens": 1, "chunk_overlap": 0}
     summary = make_graph({"sum": ("ai_text_summarizer_block", given)}, [])
-    handle = await engine.start(summary, limits=limited(heartbeat_seconds=3))
+    handle = await engine.start(summary, limits=limited(heartbeat_seconds=5))
     await eventually(lambda: len(language_model.requests) == KILLED_IN)
 
     first.kill()
     language_model.hold_after = None
     language_model.let_go.set()
-    await worker_process(LLM_BASE_URL=language_model.url).ready()
+    worker_process(LLM_BASE_URL=language_model.url)
     record = await engine.end(handle)
 
     assert record.status == "COMPLETED", record.error

@@ -17,8 +17,11 @@ from tests.fault.harness.rounds import plan_round, run_round
 from tests.fault.harness.system import System, run_system
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
-EXECUTIONS = 8
-FAULTS = 5
+SEED = 67137
+"""Its first round has every shape, every deed of a client, and eight kinds of faults."""
+GRAPHS = 8
+EXECUTIONS = 16
+FAULTS = 10
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +35,16 @@ async def system() -> AsyncIterator[System]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 * ROUNDS)
-@pytest.mark.parametrize(("seed", "with_models"), [(16, False), (775, True)])
-async def test_what_is_promised_holds_whatever_dies(system: System, seed: int, with_models: bool) -> None:
+@pytest.mark.timeout(600 * ROUNDS)
+async def test_what_is_promised_holds_whatever_dies(system: System) -> None:
     for number in range(ROUNDS):
         plan = plan_round(
-            seed,
+            SEED,
             number,
             web_url=system.web_url,
             executions=EXECUTIONS,
             faults=FAULTS,
-            with_models=with_models,
+            graphs=GRAPHS,
         )
         report = await run_round(system, plan)
         assert not report.broken, str(report)

@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
+import httpx
+import pytest
 
 from app.database import plain_url
-from tests.e2e.rest import assert_whole_log, get, graph, node, save, start, wait
-from tests.processes import ServerProcess
+from tests.e2e.rest import assert_whole_log, graph, node, save, start, wait
+from tests.fault.mortals import MortalWorker
 from tests.stack import eventually
 from tests.stubs import WebStub
 
-WIDTH = 4_000
-ONE_TRY = {"timeout_seconds": 1, "retry": {"max_attempts": 1}}
+WIDTH = 300
+"""Records are taken over by 200, so that they are several times as many."""
+ONE_TRY = {"timeout_seconds": 5, "retry": {"max_attempts": 1}}
+HOLD = """
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM node_executions JOIN executions e ON e.id = execution_id WHERE is_reused AND e.parent_id = '{0}'
+    ) THEN
+        PERFORM pg_advisory_xact_lock_shared(1);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER hold BEFORE INSERT ON node_executions EXECUTE FUNCTION hold()
+"""
+REUSED = """
+SELECT count(*) FROM node_executions JOIN executions e ON e.id = execution_id WHERE is_reused AND e.parent_id = $1
+"""
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection to the database, whose locks end with the test."""
+    connection = await asyncpg.connect(plain_url(database_url))
+    yield connection
+    await connection.close()
 
 
 async def test_a_worker_killed_while_records_are_taken_over_changes_nothing(
-    mortal_server: ServerProcess, web: WebStub
+    caller: httpx.AsyncClient,
+    mortal_worker: MortalWorker,
+    database: asyncpg.Connection[asyncpg.Record],
+    web: WebStub,
 ) -> None:
     nodes = [
         node("steps", "step_through_items_block", items=list(range(WIDTH))),
@@ -29,35 +59,44 @@ async def test_a_worker_killed_while_records_are_taken_over_changes_nothing(
     ]
     links = ["steps.item -> each.input", "each.output -> numbers.value", "bad.response -> out.value"]
     web.hanging.add("bad")
-    database = await asyncpg.connect(plain_url(mortal_server.run_info.database_url))
-    async with mortal_server.client() as client:
-        original = await wait(client, (await start(client, await save(client, graph(nodes, links))))["id"])
-        assert original["status"] == "FAILED"
-        assert original["stats"]["node_executions"] == 2 * WIDTH + 2
-        web.hanging.clear()
-        web.requests.clear()
-        again = (await client.post(f"/api/executions/{original['id']}/rerun", json={})).json()
+    original = await wait(caller, (await start(caller, await save(caller, graph(nodes, links))))["id"])
+    assert original["status"] == "FAILED"
+    assert original["stats"]["node_executions"] == 2 * WIDTH + 2
+    web.hanging.clear()
+    web.requests.clear()
 
-        async def reused() -> int:
-            count: int = await database.fetchval(
-                "SELECT count(*) FROM node_executions WHERE execution_id = $1 AND is_reused", again["id"]
-            )
-            return count
+    async def reused() -> int:
+        count: int = await database.fetchval(REUSED, original["id"])
+        return count
 
-        copied = await eventually(reused, interval_seconds=0.01)
-        for pid in mortal_server.run_info.worker_pids:
-            os.kill(pid, signal.SIGKILL)
-        assert copied < 2 * WIDTH + 1
-        assert (await get(client, again["id"]))["status"] == "RUNNING"
+    async with held_after_the_first_records(database, original["id"]):
+        # The API may write the row of the rerun too, and then it waits with whoever takes the records over.
+        asked = asyncio.create_task(caller.post(f"/api/executions/{original['id']}/rerun", json={}))
+        assert await eventually(reused) < 2 * WIDTH + 1
+        mortal_worker.replace()
 
-        ended = await wait(client, again["id"], 90)
+    again = (await asked).json()
+    ended = await wait(caller, again["id"])
 
-        assert ended["status"] == "COMPLETED", ended["error"]
-        assert ended["outputs"]["numbers"] == list(range(WIDTH))
-        assert ended["outputs"]["y"][0]["path"] == "/hangs/bad"
-        assert ended["stats"]["node_executions"] == 2 * WIDTH + 3
-        assert await reused() == 2 * WIDTH + 1
-        assert len(web.requests) == 1
-        events = await assert_whole_log(client, again["id"])
-        assert [event["type"] for event in events].count("execution_reused") == 1
-    await database.close()
+    assert ended["status"] == "COMPLETED", ended["error"]
+    assert ended["outputs"]["numbers"] == list(range(WIDTH))
+    assert ended["outputs"]["y"][0]["path"] == "/hangs/bad"
+    assert ended["stats"]["node_executions"] == 2 * WIDTH + 3
+    assert await reused() == 2 * WIDTH + 1
+    assert len(web.requests) == 1
+    events = await assert_whole_log(caller, again["id"])
+    assert [event["type"] for event in events].count("execution_reused") == 1
+
+
+@asynccontextmanager
+async def held_after_the_first_records(
+    database: asyncpg.Connection[asyncpg.Record], original_id: str
+) -> AsyncIterator[None]:
+    """Let nobody take further records over from an execution, once the first are, until the block ends."""
+    await database.execute("SELECT pg_advisory_lock(1)")
+    await database.execute(HOLD.format(original_id))
+    try:
+        yield
+    finally:
+        await database.execute("SELECT pg_advisory_unlock(1)")
+        await database.execute("DROP FUNCTION hold CASCADE")

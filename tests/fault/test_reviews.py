@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 from tests.e2e.rest import assert_whole_log, graph, node, nodes_of, save, start, wait
-from tests.processes import ServerProcess
+from tests.fault.mortals import MortalWorker
+from tests.processes import ServerProcess, WorkerProcess
 from tests.reviews import answer, asked, asking, reviews_of
 from tests.stack import eventually
 
@@ -29,13 +28,8 @@ async def ask(client: httpx.AsyncClient, **constants: Any) -> dict[str, Any]:
     return review
 
 
-def signal_workers(server: ServerProcess, number: signal.Signals) -> None:
-    for pid in server.run_info.worker_pids:
-        os.kill(pid, number)
-
-
 async def assert_approved_once(client: httpx.AsyncClient, review: dict[str, Any], data: Any) -> None:
-    ended = await wait(client, review["execution_id"], 90)
+    ended = await wait(client, review["execution_id"])
     assert (ended["status"], ended["outputs"]) == ("COMPLETED", {"approved_data": [data]}), ended["error"]
     events = [event["type"] for event in await assert_whole_log(client, review["execution_id"])]
     assert [events.count(type) for type in COUNTED] == [1, 1, 1]
@@ -44,19 +38,19 @@ async def assert_approved_once(client: httpx.AsyncClient, review: dict[str, Any]
 
 
 async def test_a_review_and_its_answer_survive_the_death_of_worker_and_api(
-    server_process: Callable[..., ServerProcess],
+    api_process: Callable[[], ServerProcess], worker_process: Callable[..., WorkerProcess]
 ) -> None:
-    first = await server_process().ready()
+    first, worker = await api_process().ready(), await worker_process().ready()
     async with first.client() as client:
         reviews = [await ask(client) for _ in range(3)]
-        signal_workers(first, signal.SIGKILL)
+        worker.kill()
         # Two answers while the worker is dead; the API dies right after them.
         assert (await answer(client, reviews[0], approved=True)).status_code == 200
         assert (await answer(client, reviews[1], approved=True, data={"n": 2})).status_code == 200
-    first.process.kill()
-    first.process.wait()
+    first.kill()
 
-    second = await server_process(first.home.path).ready()
+    worker_process()
+    second = await api_process().ready()
     async with second.client() as client:
         assert (await answer(client, reviews[0], approved=False)).status_code == 409
         # The link that was handed out before is still good.
@@ -68,44 +62,37 @@ async def test_a_review_and_its_answer_survive_the_death_of_worker_and_api(
 
 
 async def test_an_answer_is_taken_while_no_worker_runs_and_carried_out_when_one_does(
-    server: ServerProcess,
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker
 ) -> None:
-    async with server.client() as client:
-        review = await ask(client)
-        signal_workers(server, signal.SIGSTOP)
-        try:
-            answers = [await answer(client, review, approved=given) for given in (True, False)]
-            assert [given.status_code for given in answers] == [200, 409]
-            assert (await reviews_of(client, review["execution_id"]))[0]["approved"] is True
-        finally:
-            signal_workers(server, signal.SIGCONT)
-        await assert_approved_once(client, review, {"n": 1})
+    review = await ask(caller)
+    with mortal_worker.frozen():
+        answers = [await answer(caller, review, approved=given) for given in (True, False)]
+        assert [given.status_code for given in answers] == [200, 409]
+        assert (await reviews_of(caller, review["execution_id"]))[0]["approved"] is True
+    await assert_approved_once(caller, review, {"n": 1})
 
 
 async def test_a_stop_withdraws_a_review_although_no_worker_runs(
-    server: ServerProcess,
+    caller: httpx.AsyncClient, mortal_worker: MortalWorker
 ) -> None:
-    async with server.client() as client:
-        review = await ask(client)
-        signal_workers(server, signal.SIGSTOP)
-        try:
-            stopped = await client.post(f"/api/executions/{review['execution_id']}/stop")
-            assert stopped.json()["status"] == "CANCELLED"
-            assert (await answer(client, review, approved=True)).status_code == 409
-        finally:
-            signal_workers(server, signal.SIGCONT)
+    review = await ask(caller)
+    with mortal_worker.frozen():
+        stopped = await caller.post(f"/api/executions/{review['execution_id']}/stop")
+        assert stopped.json()["status"] == "CANCELLED"
+        assert (await answer(caller, review, approved=True)).status_code == 409
 
-        async def is_withdrawn() -> bool:
-            return [row["status"] for row in await reviews_of(client, review["execution_id"])] == [
-                "withdrawn"
-            ]
+    async def is_withdrawn() -> bool:
+        return [row["status"] for row in await reviews_of(caller, review["execution_id"])] == ["withdrawn"]
 
-        await eventually(is_withdrawn, timeout_seconds=30)
+    await eventually(is_withdrawn)
 
 
-async def test_a_block_cannot_answer_for_its_own_graph(server_process: Callable[..., ServerProcess]) -> None:
-    server = await server_process(ALLOWED_PRIVATE_HOSTS="").ready()
-    async with server.client() as client:
+async def test_a_block_cannot_answer_for_its_own_graph(
+    api_process: Callable[[], ServerProcess], worker_process: Callable[..., WorkerProcess]
+) -> None:
+    worker_process(ALLOWED_PRIVATE_HOSTS="")
+    api = await api_process().ready()
+    async with api.client() as client:
         review = await ask(client)
         body = graph(
             [
@@ -120,7 +107,7 @@ async def test_a_block_cannot_answer_for_its_own_graph(server_process: Callable[
             ],
             ["call.error -> out.value"],
         )
-        ended = await start(client, await save(client, body), wait=30)
+        ended = await wait(client, (await start(client, await save(client, body)))["id"])
         assert ended["status"] == "COMPLETED", ended["error"]
         assert len(ended["outputs"]["refused"]) == 1
         assert (await reviews_of(client, review["execution_id"]))[0]["status"] == "open"

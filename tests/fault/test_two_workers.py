@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from tests.engine import Engine, make_graph
 from tests.processes import WorkerProcess
+from tests.stack import eventually
 from tests.stubs import WebStub
 
 
@@ -19,16 +20,18 @@ async def test_two_workers_share_the_load(
         await worker.ready()
     request = ("send_web_request_block", {"url": f"{web.url}/delay/0.2", "method": "GET"})
     graph = make_graph({"a": request, "b": request}, [])
+    pids: set[str] = set()
 
-    handles = [await engine.start(graph) for _ in range(30)]
-    records = await asyncio.gather(*(engine.end(handle) for handle in handles))
-    assert {record.status for record in records} == {"COMPLETED"}
-    assert len(web.requests) == 60
+    async def both_have_worked() -> bool:
+        handles = [await engine.start(graph) for _ in range(10)]
+        records = await asyncio.gather(*(engine.end(handle) for handle in handles))
+        assert {record.status for record in records} == {"COMPLETED"}
+        for handle in handles:
+            async for event in handle.fetch_history_events():
+                if event.HasField("activity_task_started_event_attributes"):
+                    pids.add(event.activity_task_started_event_attributes.identity.split("@")[0])
+        return pids == {str(worker.pid) for worker in workers}
 
-    pids = set()
-    for handle in handles:
-        history = await handle.fetch_history()
-        for event in history.events:
-            if event.HasField("activity_task_started_event_attributes"):
-                pids.add(event.activity_task_started_event_attributes.identity.split("@")[0])
-    assert pids == {str(worker.pid) for worker in workers}
+    # Temporal hears of a worker a moment after it is ready.
+    await eventually(both_have_worked)
+    assert len(web.requests) % 20 == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,46 @@ from temporalio.client import Client, WorkflowHandle
 from app.api.engine import Engine as ApiEngine
 from app.api.services.trials import Trials
 from app.graph.definition import GraphDefinition
+from app.workers.builds import list_builds, make_current
 from tests.engine import Engine, make_graph
 from tests.fault.test_workers_stopping import PATIENT, one_request
-from tests.processes import WorkerProcess
+from tests.processes import WorkerProcess, worker_environment
 from tests.stack import Stack, eventually
 from tests.stubs import WebStub
 
 StartProcess = Callable[..., WorkerProcess]
 
 
+QUEUE = "builds"
+
+
+@pytest.fixture(scope="module")
+def start_build(stack: Stack, session_folder: Path) -> Iterator[StartProcess]:
+    """Start workers on one queue, which live as long as the module."""
+    started: list[WorkerProcess] = []
+
+    def start(*arguments: str) -> WorkerProcess:
+        environment = worker_environment(stack, task_queue=QUEUE)
+        started.append(WorkerProcess(session_folder / "builds", environment, *arguments))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.kill()
+
+
+@pytest.fixture(scope="module")
+async def first_build(start_build: StartProcess) -> WorkerProcess:
+    """A worker of build `one`."""
+    return await start_build("--build-id", "one").ready()
+
+
 @pytest.fixture
-async def builds(engine: Engine, task_queue: str, worker_process: StartProcess) -> StartProcess:
+async def builds(engine: Engine, first_build: WorkerProcess, start_build: StartProcess) -> StartProcess:
     """Start workers for the engine's executions; one of build `one` runs, and is the current one."""
-    engine.task_queue = task_queue
-    await worker_process("--build-id", "one").ready()
-    await make_current(worker_process, "one")
-    return worker_process
+    engine.task_queue = QUEUE
+    await begin_on(engine.client, QUEUE, "one")
+    return start_build
 
 
 async def test_an_execution_ends_on_the_build_that_it_began_on(
@@ -40,7 +64,10 @@ async def test_an_execution_ends_on_the_build_that_it_began_on(
     await eventually(lambda: bool(web.requests))
 
     await builds("--build-id", "two").ready()
-    printed = await make_current(builds, "two")
+    await eventually(lambda: is_known(engine.client, QUEUE, "two"))
+    command = builds("--make-current", "two")
+    assert await command.ended() == 0, command.log
+    printed = command.log
     assert "two\tcurrent" in printed
     assert "one\tdraining" in printed
     later = await engine.start(one_request(web, "/echo"), limits=PATIENT)
@@ -57,13 +84,13 @@ async def test_an_execution_whose_build_is_gone_stands_still_until_it_is_moved(
 ) -> None:
     engine.task_queue = task_queue
     old = await worker_process("--build-id", "one", DRAIN_SECONDS="0").ready()
-    await make_current(worker_process, "one")
+    await begin_on(engine.client, task_queue, "one")
     begun = await engine.start(held_then_echo(web), limits=PATIENT)
     await eventually(lambda: bool(web.requests))
     assert await old.stop() == 0
 
     await worker_process("--build-id", "two").ready()
-    await make_current(worker_process, "two")
+    await begin_on(engine.client, task_queue, "two")
     web.let_go.set()
     later = await engine.start(one_request(web, "/echo"), limits=PATIENT)
     assert (await engine.end(later)).status == "COMPLETED"
@@ -86,20 +113,18 @@ async def test_an_execution_that_began_without_a_build_is_taken_over_by_the_curr
     assert await old.stop() == 0
 
     await worker_process("--build-id", "one").ready()
-    await make_current(worker_process, "one")
+    await begin_on(engine.client, task_queue, "one")
     web.let_go.set()
     record = await engine.end(begun)
     assert record.status == "COMPLETED", record.error
     assert await builds_of(begun) == {"", "one"}
 
 
-async def test_a_block_is_tried_by_the_current_build(
-    engine: Engine, builds: StartProcess, task_queue: str
-) -> None:
+async def test_a_block_is_tried_by_the_current_build(engine: Engine, builds: StartProcess) -> None:
     async def connect() -> Client:
         return engine.client
 
-    trials = Trials(ApiEngine(connect), task_queue=task_queue)
+    trials = Trials(ApiEngine(connect), task_queue=QUEUE)
     block = engine.registry.require("get_current_time_block")
     assert "time" in (await trials.run("owner", block, {"trigger": "now"})).outputs
 
@@ -121,11 +146,15 @@ def held_then_echo(web: WebStub) -> GraphDefinition:
     )
 
 
-async def make_current(start: StartProcess, build_id: str) -> str:
-    """Make a build current as an operator does; return what is printed."""
-    command = start("--make-current", build_id)
-    assert await command.ended() == 0, command.log
-    return command.log
+async def is_known(client: Client, task_queue: str, build_id: str) -> bool:
+    """Answer whether Temporal has heard of a worker of a build, which it does a moment after its start."""
+    return build_id in {build.build_id for build in await list_builds(client, task_queue)}
+
+
+async def begin_on(client: Client, task_queue: str, build_id: str) -> None:
+    """Have new executions begin on a build once Temporal has heard of it."""
+    await eventually(lambda: is_known(client, task_queue, build_id))
+    await make_current(client, task_queue, build_id)
 
 
 async def builds_of(handle: WorkflowHandle[Any, Any]) -> set[str]:

@@ -40,11 +40,14 @@ def one_request(web: WebStub, path: str, **metadata: object) -> GraphDefinition:
 async def test_a_worker_that_is_asked_to_stop_lets_a_block_end(
     engine: Engine, start_worker: Callable[..., Awaitable[WorkerProcess]], web: WebStub
 ) -> None:
-    worker = await start_worker(DRAIN_SECONDS="20")
-    handle = await engine.start(one_request(web, "/delay/2"), limits=PATIENT)
+    worker = await start_worker(DRAIN_SECONDS="60")
+    handle = await engine.start(one_request(web, "/held"), limits=PATIENT)
     await eventually(lambda: bool(web.requests))
 
-    assert await worker.stop() == 0
+    worker.process.terminate()
+    await eventually(lambda: worker.has_logged("process_stopping"))
+    web.let_go.set()
+    assert await worker.ended() == 0
     await start_worker()
     record = await engine.end(handle)
     assert record.status == "COMPLETED", record.error
@@ -81,7 +84,7 @@ async def test_a_block_whose_last_attempt_is_lost_with_its_worker_fails(
     engine: Engine, start_worker: Callable[..., Awaitable[WorkerProcess]], web: WebStub
 ) -> None:
     worker = await start_worker()
-    graph = one_request(web, "/delay/30", retry={"max_attempts": 1})
+    graph = one_request(web, "/held", retry={"max_attempts": 1})
     handle = await engine.start(graph, limits=limited(heartbeat_seconds=2))
     await eventually(lambda: bool(web.requests))
     worker.kill()
@@ -102,7 +105,7 @@ async def test_a_second_request_to_stop_ends_a_worker_at_once(
     request_to_stop: signal.Signals,
 ) -> None:
     worker = await start_worker(DRAIN_SECONDS="600")
-    await engine.start(one_request(web, "/delay/60"))
+    await engine.start(one_request(web, "/held"))
     await eventually(lambda: bool(web.requests))
 
     worker.process.send_signal(request_to_stop)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
-import subprocess
-import sysconfig
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from google.protobuf.json_format import MessageToDict
 from temporalio.api.common.v1 import Payload
-from temporalio.client import Client
 
 from app.api.auth import issue_token
 from app.api.json_body import MAX_BYTES
 from app.api.web_ui import codec_endpoint, make_capability
 from app.encryption.keys import parse_encryption_keys
 from app.encryption.payloads import PayloadEncryption
-from tests.e2e.rest import save, start, sums, wait
-from tests.processes import ServerProcess
 from tests.rest_api import SECRET, RestApi, run_api
 from tests.stack import ENCRYPTION_KEY, Stack
 
@@ -165,41 +157,3 @@ async def test_the_web_ui_is_told_why_it_may_not(anybody: httpx.AsyncClient) -> 
 async def test_no_other_path_is_opened_to_pages_of_the_web_ui(anybody: httpx.AsyncClient, path: str) -> None:
     response = await anybody.get(path, headers={"Origin": WEB_UI})
     assert "Access-Control-Allow-Origin" not in response.headers
-
-
-async def test_the_embedded_web_ui_shows_payloads_with_nothing_set_up(server: ServerProcess) -> None:
-    async with server.client() as client:
-        execution = await wait(client, (await start(client, await save(client, sums(2))))["id"])
-    temporal = await Client.connect(server.run_info.temporal_address)
-    history = await temporal.get_workflow_handle(execution["id"]).fetch_history()
-    payloads = history.events[0].workflow_execution_started_event_attributes.input
-    assert payloads.payloads[0].metadata["encoding"] == b"binary/encrypted"
-
-    web_ui = server.run_info.temporal_ui_url
-    async with httpx.AsyncClient() as browser:
-        settings = (await browser.get(f"{web_ui}/api/v1/settings")).json()
-        for origin in (web_ui or "", (web_ui or "").replace("127.0.0.1", "localhost")):
-            response = await browser.post(
-                f"{settings['Codec']['Endpoint']}/decode?preserveStorageRefs=true",
-                json=MessageToDict(payloads),
-                headers={"Origin": origin, "X-Namespace": "default"},
-            )
-            assert response.headers["Access-Control-Allow-Origin"] == origin
-            shown = json.loads(base64.b64decode(response.json()["payloads"][0]["data"]))
-            assert shown["graph_id"] == execution["graph_id"]
-    assert settings["Codec"]["Endpoint"] not in server.log
-
-
-async def test_the_command_line_of_temporal_shows_payloads_to_an_administrator(server: ServerProcess) -> None:
-    async with server.client() as client:
-        execution = await wait(client, (await start(client, await save(client, sums(2))))["id"])
-    command = [
-        *(Path(sysconfig.get_path("scripts")) / "temporal", "workflow", "show", "--output", "json"),
-        *("--address", server.run_info.temporal_address, "--workflow-id", execution["id"]),
-        *("--codec-endpoint", f"{server.run_info.api_url}{OPEN}"),
-        *("--codec-auth", f"Bearer {server.token(role='admin')}"),
-    ]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True, timeout=60)
-    started = json.loads(done.stdout)["events"][0]["workflowExecutionStartedEventAttributes"]
-    shown = json.loads(base64.b64decode(started["input"]["payloads"][0]["data"]))
-    assert shown["graph_id"] == execution["graph_id"]

@@ -10,7 +10,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from app.database import make_engine, migrate
+from app.database import make_engine
+from app.migrating import migrate, newest_revision
 from app.models.tables.users import User
 from tests.stack import Stack
 
@@ -29,4 +30,8 @@ async def test_processes_that_start_together_make_the_tables_that_the_code_descr
     engine = make_engine(database_url)
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+        noted = await connection.run_sync(
+            lambda each: MigrationContext.configure(each).get_current_revision()
+        )
+        assert noted == newest_revision()
     await engine.dispose()

@@ -146,11 +146,13 @@ async def test_executions_find_their_values_while_others_with_the_same_are_delet
 
         async with engine.worker():
             collecting = asyncio.create_task(collect())
-            await asyncio.gather(*(run_and_delete() for _ in range(4)))
-            await eventually(is_all_collected)
-            assert not collecting.done()
-            collecting.cancel()
-        await database.dispose()
+            try:
+                await asyncio.gather(*(run_and_delete() for _ in range(4)))
+                await eventually(is_all_collected)
+                assert not collecting.done()
+            finally:
+                collecting.cancel()
+                await database.dispose()
 
 
 async def test_a_value_that_is_too_large_is_refused_by_name(engine: Engine) -> None:

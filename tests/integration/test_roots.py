@@ -52,36 +52,21 @@ async def test_the_server_then_runs_the_api_only(api: ServerProcess, external: d
     assert JWT_SECRET not in api.log
 
 
-@pytest.mark.parametrize("secret", ["JWT_SECRET", "ENCRYPTION_KEY"])
 async def test_a_missing_secret_stops_the_start_with_its_name(
-    server_process: StartServer, external: dict[str, str], secret: str
+    server_process: StartServer, external: dict[str, str]
 ) -> None:
-    server = server_process(**{**external, secret: ""})
+    server = server_process(**{**external, "JWT_SECRET": ""})
     assert await server.ended() == 1
-    assert f"PERDURE_{secret}" in server.log
+    assert "PERDURE_JWT_SECRET" in server.log
     assert "Traceback" not in server.log
 
 
-async def test_one_address_without_the_other_is_refused(
-    server_process: StartServer, external: dict[str, str]
+async def test_a_worker_serves_the_queues_of_its_pools_until_it_is_interrupted(
+    worker_process: StartWorker, task_queue: str
 ) -> None:
-    server = server_process(**{**external, "TEMPORAL_ADDRESS": ""})
-    assert await server.ended() == 1
-    assert "PERDURE_TEMPORAL_ADDRESS is missing" in server.log
-
-
-@pytest.mark.parametrize("request_to_stop", [signal.SIGTERM, signal.SIGINT])
-async def test_a_worker_stops_cleanly_when_asked(
-    worker_process: StartWorker, request_to_stop: signal.Signals
-) -> None:
-    worker = await worker_process().ready()
-    assert await worker.stop(request_to_stop) == 0
-
-
-async def test_a_worker_serves_the_queues_of_its_pools(worker_process: StartWorker, task_queue: str) -> None:
     worker = await worker_process("--pool", "llm", "--concurrency", "3").ready()
     assert f'["{task_queue}-llm"]' in worker.log
-    assert await worker.stop() == 0
+    assert await worker.stop(signal.SIGINT) == 0
 
 
 async def test_a_worker_waits_for_services_that_are_not_there_yet(
@@ -106,14 +91,6 @@ async def test_a_worker_that_still_waits_stops_when_asked(
     environment = worker_environment(stack, task_queue=task_queue) | {"PERDURE_TEMPORAL_ADDRESS": nobody}
     worker = WorkerProcess(short_folder, environment)
     await eventually(lambda: worker.has_logged("service_away"))
-    assert await worker.stop() == 0
-
-
-async def test_a_further_worker_finds_the_embedded_stack_by_its_folder(
-    server: ServerProcess, short_folder: Path
-) -> None:
-    worker = WorkerProcess(short_folder, {"PERDURE_HOME": str(server.home.path)})
-    await worker.ready()
     assert await worker.stop() == 0
 
 

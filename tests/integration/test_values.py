@@ -295,3 +295,36 @@ async def test_a_record_without_large_values_looks_for_none(kept: Kept) -> None:
     assert len(queries) == 1
     assert "stored_values" not in queries[0]
     assert "value_uses" not in queries[0]
+
+
+async def test_no_value_is_forgotten_whose_last_use_goes_while_a_collector_looks(
+    kept_in_s3: Kept,
+) -> None:
+    kept = kept_in_s3
+    kept.keep_in(None)
+    is_over = asyncio.Event()
+
+    async def collect() -> None:
+        while not is_over.is_set():
+            await kept.collect()
+
+    async def use(execution_id: str, texts: list[str]) -> None:
+        shelf = kept.shelf()
+        uses = {shelf.wrap(text)[0][0] for text in texts}
+        changes = Changes(values=await shelf.stow(), uses=uses)
+        async with kept.pool.acquire() as connection:
+            assert await recording.record(connection, execution_id, changes, owner=kept.owner)
+
+    collecting = [asyncio.create_task(collect()) for _ in range(3)]
+    for turn in range(20):
+        texts = [f"{turn} {number} {TEXT}" for number in range(50)]
+        executions = [await kept.begin() for _ in range(6)]
+        for execution_id in executions:
+            await use(execution_id, texts)
+        # All but the last deletion leave values that are idle and used.
+        await asyncio.gather(*map(kept.delete, executions))
+    is_over.set()
+    await asyncio.gather(*collecting)
+    while not (await kept.collect()).is_all:
+        pass
+    assert await kept.count() == (0, 0)

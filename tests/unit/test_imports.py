@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIDE_EFFECTS = {"sqlmodel", "sqlalchemy", "asyncpg", "httpx2", "fastapi", "structlog", "jose", "app.settings"}
 
@@ -37,9 +35,15 @@ def test_the_graph_core_drags_in_no_temporal_either() -> None:
     assert not (SIDE_EFFECTS | {"temporalio", "asyncio"}) & loaded
 
 
-@pytest.mark.parametrize("module", ["app.cli.main", "app.settings"])
-def test_the_command_line_starts_without_database_and_temporal(module: str) -> None:
-    assert not {"sqlalchemy", "temporalio", "fastapi"} & modules_after(module)
+def test_the_command_line_starts_without_what_its_commands_need() -> None:
+    needed = SIDE_EFFECTS | {"app.api.auth", "cryptography", "pydantic", "temporalio"}
+    assert not needed & modules_after("app.cli.main")
+
+
+def test_a_token_is_signed_without_database_and_temporal() -> None:
+    loaded = modules_after("app.cli.signing")
+    assert "app.settings.settings" in loaded
+    assert not {"sqlalchemy", "temporalio", "fastapi"} & loaded
 
 
 def test_every_marker_of_a_package_is_empty() -> None:

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `app.database.migrate` hands over."""
+"""Runs the migrations on the connection that `app.migrating.migrate` hands over."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ class Execution(SQLModel, table=True):
         Index("executions_open", "id", postgresql_where=text("ended_at IS NULL")),
         Index("executions_nested", "parent_id", postgresql_where=text("parent_node IS NOT NULL")),
         Index(
-            "executions_running", "user_id", postgresql_where=text("status = 'RUNNING' AND parent_node IS NULL")
+            "executions_running",
+            "user_id",
+            postgresql_where=text("status = 'RUNNING' AND parent_node IS NULL"),
         ),
         Index(
             "executions_queue",

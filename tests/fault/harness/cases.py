@@ -44,13 +44,12 @@ class Case:
         return {**self.body, "nodes": nodes}
 
 
-def make_case(random: Random, web_url: str, *, with_models: bool = True) -> Case:
+def make_case(random: Random, web_url: str) -> Case:
     """Return a random graph with random inputs.
 
     Args:
         random: Decides.
         web_url: Where the graph finds the world.
-        with_models: Whether it may ask models and use credentials.
     """
     sketch = Sketch(web_url, random)
     entry = sketch.add("agent_input_block", name="number", value=1)
@@ -58,7 +57,7 @@ def make_case(random: Random, web_url: str, *, with_models: bool = True) -> Case
     first = sketch.work(f"{entry}.result")
     sketch.link(f"{text}.result", f"{first}.body_#_blob")
     source = f"{first}.response_#_number"
-    shapes, weights = zip(*SHAPES, *(MODEL_SHAPES if with_models else ()), strict=True)
+    shapes, weights = zip(*SHAPES, *MODEL_SHAPES, strict=True)
     chosen = random.choices(shapes, weights, k=random.randint(2, 4))
     for shape in chosen:
         source = shape(sketch, source)

@@ -51,8 +51,8 @@ def plan_round(
     web_url: str,
     executions: int,
     faults: int,
+    graphs: int = CASES,
     only: Sequence[str] = (),
-    with_models: bool = True,
 ) -> RoundPlan:
     """Return what happens in a round.
 
@@ -62,12 +62,12 @@ def plan_round(
         web_url: Where the graphs find the world.
         executions: How many there are.
         faults: How many.
+        graphs: How many different ones are executed.
         only: The groups of faults to choose from; all if empty.
-        with_models: Whether some of the graphs ask models and use credentials.
     """
     name = f"{seed}-{number}"
-    cases = [make_case(Random(f"{name} case {k}"), web_url, with_models=with_models) for k in range(CASES)]
-    journeys = plan_journeys(Random(f"{name} journeys"), executions, cases=CASES)
+    cases = [make_case(Random(f"{name} case {k}"), web_url) for k in range(graphs)]
+    journeys = plan_journeys(Random(f"{name} journeys"), executions, cases=graphs)
     return RoundPlan(
         name,
         cases,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.blocks.library.feeds import MAX_ENTRIES, ReadRSSFeedBlock
+from app.blocks.library import feeds
+from app.blocks.library.feeds import ReadRSSFeedBlock
 from app.errors import BlockLimitExceeded, BlockUnavailable
 from app.outbound.addresses import AddressRefused
 from app.outbound.http import OutboundHttp
@@ -130,14 +131,18 @@ async def test_an_entry_without_a_date_is_news_when_it_is_seen_first(server: Stu
     assert titles(await read(server, memory, call="2")) == []
 
 
-async def test_what_is_remembered_stays_small_and_covers_the_largest_feed(server: StubServer) -> None:
+async def test_what_is_remembered_stays_small_and_covers_the_largest_feed(
+    server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "MAX_ENTRIES", most := 50)
     memory = MemoryOfOne()
-    for start in (0, MAX_ENTRIES // 2, MAX_ENTRIES):
-        server.answers["/feed"] = feed(*(item(str(n)) for n in range(start, start + MAX_ENTRIES + 50)))
-        await read(server, memory, call=f"first {start}")
+    for start in range(0, 4 * most, most // 2):
+        server.answers["/feed"] = feed(*(item(str(n)) for n in range(start, start + most + 10)))
+        news = await read(server, memory, call=f"first {start}")
+        assert len(news) == (most // 2 if start else most)
         assert await read(server, memory, call=f"second {start}") == []
     (kept,) = memory.values.values()
-    assert len(kept["seen"]) + len(kept["fresh"]) <= 2 * MAX_ENTRIES
+    assert len(kept["seen"]) + len(kept["fresh"]) <= 2 * most
 
 
 @pytest.mark.parametrize(

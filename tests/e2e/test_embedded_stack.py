@@ -18,8 +18,10 @@ import pytest
 from temporalio.client import Client
 
 from app.database import plain_url
-from app.embedded.processes import find_in_folder
-from tests.processes import ServerProcess
+from app.embedded.processes import EmbeddedStackFailed, find_in_folder
+from app.settings.settings import read_settings
+from server import run
+from tests.processes import ServerProcess, WorkerProcess
 from tests.stack import Stack, eventually
 
 Start = Callable[..., ServerProcess]
@@ -47,22 +49,6 @@ async def test_everything_starts_with_nothing_configured(server: ServerProcess) 
     assert (await temporal.count_workflows("GraphStatus = 'NEVER'")).count == 0
 
 
-async def test_a_request_to_stop_leaves_nothing_running_and_stale_process_ids_are_let_be(
-    server_process: Start,
-) -> None:
-    first = await server_process().ready()
-    await check_stop(first, signal.SIGINT)
-    # As after a restart of a container: the old ids belong to other programs.
-    note = f'{{"worker-1": {{"pid": {os.getpid()}, "started_at": 1.0}}}}'
-    (first.home.path / "children.json").write_text(note)
-    lines = [str(os.getpid()), str(first.home.path / "postgres"), "1", "5432", "", "", "0 0", "ready"]
-    (first.home.path / "postgres" / "postmaster.pid").write_text("\n".join(lines) + "\n")
-
-    second = await server_process(first.home.path).ready()
-
-    await check_stop(second, signal.SIGTERM)
-
-
 async def test_a_request_to_stop_while_starting_leaves_nothing_running(server_process: Start) -> None:
     server = server_process()
     await eventually(lambda: len(server.family()) > 1)
@@ -71,18 +57,28 @@ async def test_a_request_to_stop_while_starting_leaves_nothing_running(server_pr
     assert not find_postgres(server.home.path)
 
 
-@pytest.mark.parametrize("setting", ["PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT"])
-async def test_a_taken_port_is_refused_by_the_name_of_its_setting(
-    server_process: Start, setting: str
-) -> None:
+async def test_a_taken_port_is_refused_by_the_name_of_its_setting(server_process: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = server_process(**{setting: str(taken.getsockname()[1])})
+        server = server_process(PORT=str(taken.getsockname()[1]))
 
         assert await server.ended() == 1
 
-    assert f"set PERDURE_{setting} to another port" in server.log.splitlines()[-1]
+    assert "set PERDURE_PORT to another port" in server.log.splitlines()[-1]
     assert "Traceback" not in server.log
     assert not find_postgres(server.home.path)
+
+
+@pytest.mark.parametrize("setting", ["temporal_port", "temporal_ui_port"])
+async def test_so_is_a_taken_port_of_temporal(short_folder: Path, setting: str) -> None:
+    settings = {"home": short_folder / "home", "port": 0, "temporal_port": 0, "temporal_ui_port": 0}
+    embedded = {"database_url": None, "temporal_address": None}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings[setting] = taken.getsockname()[1]
+
+        with pytest.raises(EmbeddedStackFailed, match=f"set PERDURE_{setting.upper()} to another port"):
+            await run(read_settings(**settings, **embedded))
+
+    assert not find_postgres(short_folder / "home")
 
 
 async def test_a_second_server_on_the_same_folder_is_refused(
@@ -95,13 +91,17 @@ async def test_a_second_server_on_the_same_folder_is_refused(
     assert server.run_info.pid == server.pid
 
 
-async def test_a_killed_server_leaves_its_data_and_nothing_that_runs(server_process: Start) -> None:
+@pytest.mark.timeout(300)
+async def test_data_outlives_killed_children_killed_servers_and_stale_process_ids(
+    server_process: Start,
+) -> None:
     first = await server_process().ready()
-    workflow_id = await leave_traces(first)
-    children = first.family()[1:]
+    home, workflow_id = first.home.path, await leave_traces(first)
+    await kill_children(first, workflow_id)
 
+    children = first.family()[1:]
     first.kill()
-    second = await server_process(first.home.path).ready()
+    second = await server_process(home).ready()
 
     await eventually(lambda: all(has_ended(child) for child in children))
     await check_traces(second, workflow_id)
@@ -110,28 +110,30 @@ async def test_a_killed_server_leaves_its_data_and_nothing_that_runs(server_proc
     frozen = [child for child in second.family() if "postgres" in child.name()]
     for child in frozen:
         child.suspend()
-
     second.kill()
-    third = await server_process(first.home.path).ready()
+    third = await server_process(home).ready()
 
     assert all(has_ended(child) for child in frozen)
     await check_traces(third, workflow_id)
-    assert await third.stop() == 0
+    await check_stop(third, signal.SIGINT)
+
+    leave_stale_ids(home)
+    fourth = await server_process(home).ready()
+
+    await check_traces(fourth, workflow_id)
+    await check_stop(fourth, signal.SIGTERM)
 
 
-async def test_killed_children_are_started_again(server_process: Start) -> None:
-    server = await server_process().ready()
-    workflow_id = await leave_traces(server)
+async def kill_children(server: ServerProcess, workflow_id: str) -> None:
+    """Kill what a server has started, and check that it is started again with all that it knew."""
     before = server.run_info
-
     for program in ("worker", "temporal", "postgres"):
         os.kill(pid_of(server, program), signal.SIGKILL)
 
-        await eventually(partial(is_started_again, server, program), timeout_seconds=30)
+        await eventually(partial(is_started_again, server, program))
         assert server.run_info.temporal_address == before.temporal_address
         await check_traces(server, workflow_id)
     await eventually(lambda: server.run_info.worker_pids not in ([], before.worker_pids))
-    assert await server.stop() == 0
 
 
 def is_started_again(server: ServerProcess, program: str) -> bool:
@@ -154,18 +156,23 @@ def test_what_the_folder_holds_is_readable_for_its_owner_only(server: ServerProc
     assert server.home.secrets().jwt_secret not in server.log
 
 
-async def test_a_stack_keeps_its_addresses_when_a_part_is_killed_and_started_again(
-    short_folder: Path,
-) -> None:
-    async with Stack(short_folder) as stack:
-        addresses = (stack.database_url, stack.temporal_address)
-        await stack.postgres.kill()
-        await stack.temporal.kill()
-        await stack.postgres.start()
-        await stack.temporal.start()
+async def test_a_stack_keeps_its_addresses_when_a_part_is_killed_and_started_again(stack: Stack) -> None:
+    addresses = (stack.database_url, stack.temporal_address)
+    await stack.postgres.kill()
+    await stack.temporal.kill()
+    await stack.postgres.start()
+    await stack.temporal.start()
 
-        assert (stack.database_url, stack.temporal_address) == addresses
-        assert await (await stack.connect()).count_workflows() is not None
+    assert (stack.database_url, stack.temporal_address) == addresses
+    assert await (await stack.connect()).count_workflows() is not None
+
+
+async def test_a_further_worker_finds_the_embedded_stack_by_its_folder(
+    server: ServerProcess, short_folder: Path
+) -> None:
+    worker = WorkerProcess(short_folder, {"PERDURE_HOME": str(server.home.path)})
+    await worker.ready()
+    assert await worker.stop() == 0
 
 
 async def check_stop(server: ServerProcess, request_to_stop: signal.Signals) -> None:
@@ -177,6 +184,13 @@ async def check_stop(server: ServerProcess, request_to_stop: signal.Signals) -> 
     assert server.home.run_info() is None
     assert not (server.home.path / "children.json").exists()
     assert not find_postgres(server.home.path)
+
+
+def leave_stale_ids(home: Path) -> None:
+    """Have a folder name processes that are others by now, as after a restart of a container."""
+    (home / "children.json").write_text(f'{{"worker-1": {{"pid": {os.getpid()}, "started_at": 1.0}}}}')
+    lines = [str(os.getpid()), str(home / "postgres"), "1", "5432", "", "", "0 0", "ready"]
+    (home / "postgres" / "postmaster.pid").write_text("\n".join(lines) + "\n")
 
 
 async def leave_traces(server: ServerProcess) -> str:

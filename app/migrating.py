@@ -1,0 +1,55 @@
+"""How the tables are brought up to date. Not in `app.database`, since a worker does not do it and starts faster so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.database import driver_url
+
+_MIGRATIONS = Path(__file__).parent / "models" / "migrations"
+_LOCK = 7_365_726_475_061
+"""Any number that nothing else locks: processes that start together migrate one after the other."""
+
+
+def newest_revision() -> str:
+    """Return the revision of up-to-date tables: migrations are numbered."""
+    return max(path.name for path in (_MIGRATIONS / "versions").glob("*.py")).partition("_")[0]
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the tables up to date. Safe when several processes do it at once."""
+    engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            if await _revision(connection) == newest_revision():
+                return
+            await connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK})
+            await connection.commit()
+            # The lock belongs to the connection: closing it gives the lock back, also after a failure.
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+async def _revision(connection: AsyncConnection) -> str | None:
+    if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def _upgrade(connection: Connection) -> None:
+    # A server whose tables are up to date starts a tenth sooner without them.
+    from alembic import command  # noqa: PLC0415 - as said above
+    from alembic.config import Config  # noqa: PLC0415 - as said above
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -75,11 +75,17 @@ class Engine:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 client = self._client or await self._connect()
-                await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=False)
+                try:
+                    await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=False)
+                except RPCError:
+                    # The connection may have broken while nobody used it: this call has found out, the next makes one.
+                    await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=False)
         except (RuntimeError, RPCError, OSError) as error:
             self._failed_at = time.monotonic()
             self._rest_seconds = min(max(FIRST_REST_SECONDS, 2 * self._rest_seconds), LONGEST_REST_SECONDS)
-            log.warning("temporal_unreachable", address=self._address)
+            log.warning(
+                "temporal_unreachable", address=self._address, reason=f"{type(error).__name__}: {error}"
+            )
             raise EngineUnavailable from error
         self._rest_seconds = 0.0
         self._answered_at = time.monotonic()

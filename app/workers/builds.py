@@ -5,6 +5,8 @@ An execution stays on the build that it began on. Which build new executions beg
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,9 @@ from temporalio.worker import WorkerDeploymentConfig
 from app.errors import Category, PerdureError, Severity
 
 _STATUS = "WORKER_DEPLOYMENT_VERSION_STATUS_"
+SETTLING_SECONDS = 30.0
+"""Temporal hears of the queues of a worker one after the other. So long a build that misses some is asked for again."""
+_PAUSE_SECONDS = 0.5
 
 
 class BuildRefused(PerdureError):
@@ -64,7 +69,7 @@ async def make_current(client: Client, task_queue: str, build_id: str) -> None:
         build_id: Of workers that are running; empty for workers without a build.
 
     Raises:
-        BuildRefused: No worker of that build has come yet.
+        BuildRefused: No worker of that build has come yet, or none for a queue that the current build serves.
     """
     request = SetWorkerDeploymentCurrentVersionRequest(
         namespace=client.namespace,
@@ -72,12 +77,19 @@ async def make_current(client: Client, task_queue: str, build_id: str) -> None:
         build_id=build_id,
         identity=client.identity,
     )
-    try:
-        await client.workflow_service.set_worker_deployment_current_version(request)
-    except RPCError as error:
-        if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
-            raise BuildRefused(f"{build_id} cannot be made current: {error.message}") from error
-        raise
+    deadline = time.monotonic() + SETTLING_SECONDS
+    while True:
+        try:
+            await client.workflow_service.set_worker_deployment_current_version(request)
+        except RPCError as error:
+            is_settling = error.status is RPCStatusCode.FAILED_PRECONDITION
+            if not is_settling and error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            if not is_settling or time.monotonic() > deadline:
+                raise BuildRefused(f"{build_id} cannot be made current: {error.message}") from error
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 async def list_builds(client: Client, task_queue: str) -> list[Build]:

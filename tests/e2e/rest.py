@@ -67,10 +67,16 @@ async def save(client: httpx.AsyncClient, body: Mapping[str, Any]) -> str:
 async def start(
     client: httpx.AsyncClient, graph_id: str, inputs: Mapping[str, Any] | None = None, **params: Any
 ) -> dict[str, Any]:
-    """Execute a graph; return the execution."""
-    response = await client.post(
-        f"/api/graphs/{graph_id}/execute", json={"inputs": dict(inputs or {})}, params=params
-    )
+    """Execute a graph; return the execution. A Temporal that another test has killed may need a moment to be there."""
+    answers: list[httpx.Response] = []
+
+    async def is_answered() -> bool:
+        path = f"/api/graphs/{graph_id}/execute"
+        answers.append(await client.post(path, json={"inputs": dict(inputs or {})}, params=params))
+        return answers[-1].status_code != 503
+
+    await eventually(is_answered)
+    response = answers[-1]
     assert response.status_code == 200, response.text
     execution: dict[str, Any] = response.json()
     return execution

@@ -9,9 +9,11 @@ from random import Random
 from typing import Any
 
 from tests.e2e.rest import TERMINAL
-from tests.fault.harness.clients import Client
+from tests.fault.harness.clients import LAST_EVENTS, Client
 from tests.fault.harness.evidence import Witness
+from tests.stack import eventually
 
+SETTLED_SECONDS = 120.0
 LOOK_SECONDS = 0.4
 
 
@@ -99,6 +101,12 @@ async def _watch(client: Client, path: str, witness: Witness) -> None:
         if witness.case.has_reviews:
             await _approve(client, path)
         await asyncio.sleep(LOOK_SECONDS)
+    # Where Temporal alone knows of the end, the API says so at once, and its record is settled a moment later.
+    await eventually(lambda: _is_settled(client, path), timeout_seconds=SETTLED_SECONDS)
+
+
+async def _is_settled(client: Client, path: str) -> bool:
+    return bool({event["type"] for event in await client.read_all(f"{path}/events")} & LAST_EVENTS)
 
 
 async def _approve(client: Client, path: str) -> None:

@@ -19,8 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 
-from app.database import Sessions, driver_url, make_engine, migrate
+from app.database import Sessions, driver_url, make_engine
 from app.errors import NotFound
+from app.migrating import migrate
 from app.models.reviews import require_linked_review
 from app.models.tables.executions import Execution
 from app.tenants import NOBODY, TENANT_ROLE, make_tenant_engine, working_for

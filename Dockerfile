@@ -13,8 +13,9 @@ COPY --from=build /opt/perdure /opt/perdure
 WORKDIR /srv/perdure
 COPY LICENSE server.py worker.py ./
 COPY app app
+COPY perdure perdure
 # Read-only for the user that runs it; compiled here because it cannot be compiled there.
-RUN /opt/perdure/bin/python -m compileall -q app server.py worker.py \
+RUN /opt/perdure/bin/python -m compileall -q app perdure server.py worker.py \
     && printf '#!/bin/sh\nexec /opt/perdure/bin/python -c "from app.cli.main import main; main()" "$@"\n' > /usr/local/bin/perdure \
     && chmod 0755 /usr/local/bin/perdure
 ENV PATH=/opt/perdure/bin:$PATH \

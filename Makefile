@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LOCK := requirements/dev.txt
 STAMP := $(VENV)/.setup-checksum
 
-CHECKED := app tests examples benchmarks server.py worker.py
+CHECKED := app perdure tests examples benchmarks server.py worker.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test up check format docs bench lock clean

@@ -1,0 +1,168 @@
+"""The client: one connection pool, one user, and what may be tried again is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self, cast
+
+import httpx2 as httpx
+
+from perdure._async.accounts import AsyncCredits, AsyncKeys
+from perdure._async.blocks import AsyncBlocks
+from perdure._async.executions import AsyncExecutions
+from perdure._async.graphs import AsyncGraphs
+from perdure._async.pausing import pause
+from perdure.calls import Call, Target, pause_seconds, read_answer, unreachable
+
+MAX_PAGE = 200
+
+
+class AsyncClient:
+    """Calls the API for whoever the key is of.
+
+    Every call that changes something carries an `Idempotency-Key` of its own, so that trying it again after a lost
+    connection does nothing twice. Whatever comes to nothing raises `ApiError`.
+    """
+
+    graphs: AsyncGraphs
+    executions: AsyncExecutions
+    blocks: AsyncBlocks
+    credits: AsyncCredits
+    keys: AsyncKeys
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        retries: int = 3,
+        patience_seconds: float = 60.0,
+    ) -> None:
+        """Take where the API is and who asks; without them `PERDURE_API_URL` and `PERDURE_API_KEY` say it.
+
+        Args:
+            url: Such as `https://perdure.example.org`.
+            key: An API key or a token.
+            timeout_seconds: How long the API may take for one attempt.
+            retries: How often a call is made again when nobody answers, or the answer is a passing refusal.
+            patience_seconds: How long events are waited for while nobody answers.
+
+        Raises:
+            ValueError: That is no URL, or no key.
+        """
+        self._target = Target.of(url, key)
+        self._timeout_seconds = timeout_seconds
+        self._retries = retries
+        self.patience_seconds = patience_seconds
+        self._http = httpx.AsyncClient(
+            base_url=self._target.url, headers=self._target.headers, timeout=timeout_seconds
+        )
+        self.graphs = AsyncGraphs(self)
+        self.executions = AsyncExecutions(self)
+        self.blocks = AsyncBlocks(self)
+        self.credits = AsyncCredits(self)
+        self.keys = AsyncKeys(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return self._target.url
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        key: str | None = None,
+        extra_seconds: float = 0.0,
+    ) -> Any:
+        """Make a call that no method is there for; return the JSON of its answer.
+
+        Args:
+            method: In capital letters.
+            path: With its leading slash.
+            params: The query; what is None is left out.
+            body: JSON; None for no body.
+            key: An `Idempotency-Key`, to repeat the call of an earlier process; one is made when left out.
+            extra_seconds: How long the server itself may take on purpose.
+
+        Raises:
+            ApiError: It was refused, or nobody answered.
+        """
+        call = Call(method, path, params or {}, body, key, extra_seconds).prepared()
+        arguments = call.request_arguments(self._timeout_seconds)
+        attempt = 0
+        while True:
+            attempt += 1
+            response: httpx.Response | None = None
+            try:
+                response = await self._http.request(**arguments)
+            except httpx.TransportError as error:
+                if attempt > self._retries:
+                    raise unreachable(self.url, error) from error
+            rest_seconds = pause_seconds(attempt, response)
+            if response is not None and (rest_seconds is None or attempt > self._retries):
+                return read_answer(response)
+            await pause(rest_seconds or 0.0)
+
+    async def items(
+        self, path: str, *, params: Mapping[str, Any] | None = None, limit: int | None = None
+    ) -> AsyncIterator[Any]:
+        """Give the items of a list, page after page.
+
+        Args:
+            path: Of the list.
+            params: The query.
+            limit: The most to give; all of them when left out.
+
+        Raises:
+            ApiError: A page was refused, or nobody answered.
+        """
+        left = limit
+        cursor = None
+        while left is None or left > 0:
+            size = MAX_PAGE if left is None else min(left, MAX_PAGE)
+            page = await self.call("GET", path, params={**(params or {}), "limit": size, "cursor": cursor})
+            for item in page["items"][:left]:
+                yield item
+            left = None if left is None else left - len(page["items"])
+            cursor = cast("str | None", page["next_cursor"])
+            if cursor is None:
+                return
+
+    async def lines(
+        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> AsyncGenerator[str]:
+        """Give the lines of a stream until the connection ends.
+
+        Raises:
+            ApiError: It was refused, or the connection was lost.
+        """
+        try:
+            async with self._http.stream("GET", path, params=params, headers=headers) as response:
+                if not response.is_success:
+                    await response.aread()
+                    read_answer(response)
+                async for line in response.aiter_lines():
+                    yield line
+        except httpx.TransportError as error:
+            raise unreachable(self.url, error) from error

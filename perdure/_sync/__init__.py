@@ -1,0 +1,1 @@
+"""The clients without asyncio: made of `perdure._async` by `python -m tests.sync_client`."""

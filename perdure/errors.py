@@ -1,0 +1,48 @@
+"""What a call can come to instead of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+UNREACHABLE = "UNREACHABLE"
+"""The code of an API that did not answer."""
+UNREADABLE = "UNREADABLE"
+"""The code of an answer that is none of this API."""
+
+
+class ApiError(Exception):
+    """The API has refused a call, or has not answered it."""
+
+    code: str
+    """Stable: `NOT_FOUND`, `GRAPH_VALIDATION_ERROR`, …; `UNREACHABLE` when nobody answered."""
+    message: str
+    """For people."""
+    details: Mapping[str, Any]
+    """What the code brings along, such as `node_errors`."""
+    status: int | None
+    """Of HTTP; None when there was no answer."""
+    request_id: str | None
+    """Under which the server has logged the call."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(f"{code} ({status}): {message}" if status is not None else f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.details = details or {}
+        self.status = status
+        self.request_id = request_id
+
+    @property
+    def node_errors(self) -> Mapping[str, Mapping[str, str]]:
+        """What is wrong with a graph or with the inputs of an execution: `{node_id: {field: message}}`."""
+        errors = self.details.get("node_errors")
+        return errors if isinstance(errors, Mapping) else {}

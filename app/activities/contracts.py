@@ -105,6 +105,10 @@ class ExecutionStart:
     """Set when the execution reuses what another one has done."""
     credentials: dict[str, str] = field(default_factory=dict)
     """Ids of the credentials that were chosen, by the key of the credentials schema. Nested executions get the same."""
+    trigger_id: str | None = None
+    """Of the schedule or webhook that has started it."""
+    preset_id: str | None = None
+    """Of the preset that its inputs were taken from."""
     state: StoredState | None = None
     """Where to go on: the state that the run before this one of the same execution has left. None for the first run."""
 

@@ -16,6 +16,7 @@ from app.api.config import ApiConfig
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
+from app.api.metrics import ApiMetrics, MetricsAccess
 from app.api.rate_limits import RateLimits
 from app.api.review_links import LinkSigner
 from app.api.selling import Selling, make_selling
@@ -26,18 +27,17 @@ from app.api.services.audit_log import AuditLog
 from app.api.services.bulk_rerun import BulkRerunning
 from app.api.services.bulk_stop import BulkStopping
 from app.api.services.catalogue import Catalogue
-from app.api.services.choosing import Choosing
 from app.api.services.codec import Codec
 from app.api.services.control import Control
 from app.api.services.credentials import CredentialsStore
 from app.api.services.credits import Credits
+from app.api.services.facts import Facts
 from app.api.services.files import Files
 from app.api.services.funding import Funding
 from app.api.services.graphs import Graphs
 from app.api.services.health import Health
 from app.api.services.launching import Launching
 from app.api.services.memories import Memories
-from app.api.services.nesting import Nesting
 from app.api.services.oauth_logins import OAuthLogins
 from app.api.services.oversight import Oversight
 from app.api.services.planning import Planning
@@ -48,7 +48,6 @@ from app.api.services.starting import Starting
 from app.api.services.trials import Trials
 from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
-from app.api.services.values import Values
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
 from app.api.streams import OpenStreams
@@ -62,6 +61,11 @@ from app.outbound.http import OutboundHttp
 from app.outbound.oauth import OAuthClient
 from app.pools import queue_of
 from app.proxies import TrustedProxies
+from app.starting.choosing import Choosing
+from app.starting.deciding import Deciding
+from app.starting.limits import LimitPolicy
+from app.starting.nesting import Nesting
+from app.starting.values import Values
 from app.tenants import make_tenant_engine
 
 SYSTEM_CONNECTIONS = 5
@@ -95,6 +99,7 @@ class Resources:
     oauth_logins: OAuthLogins
     http: OutboundHttp
     starting: Starting
+    deciding: Deciding
     rerunning: Rerunning
     bulk_rerunning: BulkRerunning
     records: ExecutionRecords
@@ -115,6 +120,9 @@ class Resources:
     selling: Selling
     codec: Codec
     health: Health
+    metrics: ApiMetrics
+    metrics_access: MetricsAccess
+    facts: Facts
     upkeep: Upkeep
 
     @asynccontextmanager
@@ -171,7 +179,10 @@ def make_resources(
     credentials = CredentialsStore(sessions, encryption, system_sessions=system_sessions)
     nesting = Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth)
     choosing = Choosing(sessions, nesting)
-    rerunning = Rerunning(sessions, registry, records, values, choosing, launching)
+    deciding = Deciding(sessions, registry, values, choosing, _limit_policy(config))
+    rerunning = Rerunning(sessions, registry, records, values, choosing, launching, _limit_policy(config))
+    streams = OpenStreams(per_user=config.streams_per_user)
+    health = Health(system_sessions, engine)
     return Resources(
         tenants=tenants,
         system=system,
@@ -181,7 +192,7 @@ def make_resources(
         models=config.models,
         rate_limits=RateLimits(config.rates),
         trusted_proxies=config.trusted_proxies,
-        streams=OpenStreams(per_user=config.streams_per_user),
+        streams=streams,
         callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
         audit_trail=AuditTrail(system_sessions),
         audit_log=AuditLog(sessions, system_sessions),
@@ -201,7 +212,8 @@ def make_resources(
         credentials=credentials,
         oauth_logins=OAuthLogins(sessions, encryption, oauth, credentials),
         http=http,
-        starting=Starting(sessions, registry, values, choosing, launching),
+        starting=Starting(deciding, launching),
+        deciding=deciding,
         rerunning=rerunning,
         bulk_rerunning=BulkRerunning(sessions, rerunning, calls),
         records=records,
@@ -223,7 +235,10 @@ def make_resources(
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
-        health=Health(system_sessions, engine),
+        health=health,
+        metrics=ApiMetrics(open_streams=streams.count_all),
+        metrics_access=config.metrics_access,
+        facts=Facts(system_sessions, health),
         upkeep=Upkeep(engine, task_queue=config.task_queue, every_seconds=config.reconcile_seconds),
     )
 
@@ -236,7 +251,13 @@ def _make_launching(
         engine,
         records,
         task_queue=config.task_queue,
-        limits=config.limits,
+        limits=_limit_policy(config),
+    )
+
+
+def _limit_policy(config: ApiConfig) -> LimitPolicy:
+    return LimitPolicy(
+        config.limits,
         most_node_executions=config.most_node_executions,
         timeout_margin_seconds=config.timeout_margin_seconds,
     )

@@ -23,10 +23,11 @@ from app.models.value_uses import add_uses, hashes_of
 _INSERT = """
 INSERT INTO executions (
     id, user_id, graph_id, graph_version, plan_hash, status, trigger, parent_id, inputs, outputs, fingerprint,
-    budget, cost, retries, event_seq, created_at, parent_node, parent_n, credentials, root_id, on_insufficient_credits
+    budget, cost, retries, event_seq, created_at, parent_node, parent_n, credentials, root_id, on_insufficient_credits,
+    trigger_id, preset_id
 ) VALUES (
     $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8::text::json, '{}', $9, $10, 0, 0, 0, $11, $12, $13, $14::text::json,
-    $15, $16
+    $15, $16, $17, $18
 )
 ON CONFLICT (id) DO NOTHING
 """
@@ -57,7 +58,8 @@ FROM (
     FROM node_executions n WHERE n.execution_id = $1
 ) AS totals
 WHERE executions.id = $1 AND executions.user_id = $6
-RETURNING reserved, pg_notify($7, executions.id || ':' || executions.status)
+RETURNING reserved, trigger, extract(epoch FROM ended_at - started_at)::float8 AS seconds,
+    pg_notify($7, executions.id || ':' || executions.status)
 """
 
 # What is nested in it has mostly ended by now, and what that has cost it has cost its parent too.
@@ -91,6 +93,9 @@ class NewExecution:
     budget: int | None = None
     root_id: str | None = None
     on_insufficient_credits: str = "pause"
+    trigger_id: str | None = None
+    """Of the schedule or webhook that has started it."""
+    preset_id: str | None = None
     credentials: Mapping[str, str] = field(default_factory=dict)
     """Ids of the credentials that were chosen, by key."""
 
@@ -103,6 +108,16 @@ class Closing:
     error: Mapping[str, Any] | None
     outputs: Mapping[str, Sequence[Envelope]]
     report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An execution that has ended, as it is counted."""
+
+    status: Status
+    trigger: str
+    seconds: float
+    """From its begin to its end."""
 
 
 async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecution) -> None:
@@ -130,6 +145,8 @@ async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecutio
         json.dumps(dict(new.credentials)),
         new.root_id,
         new.on_insufficient_credits,
+        new.trigger_id,
+        new.preset_id,
     )
 
 
@@ -214,7 +231,7 @@ async def close_execution(
     changes: Changes,
     *,
     owner: str,
-) -> None:
+) -> Closed:
     """Write an execution's end within a transaction that holds its lock. Open node executions become CANCELLED."""
     cancelled = (
         [] if closing.status is Status.COMPLETED else await connection.fetch(_CANCEL_OPEN_NODES, execution_id)
@@ -234,7 +251,7 @@ async def close_execution(
     ending = {"status": closing.status, "error": closing.error, **closing.report}
     changes.events.append(EventRecord("end", OF_EXECUTION[closing.status], json.dumps(ending)))
     await record(connection, execution_id, changes, owner=owner)
-    reserved = await connection.fetchval(
+    row = await connection.fetchrow(
         _CLOSE,
         execution_id,
         closing.status,
@@ -244,8 +261,10 @@ async def close_execution(
         owner,
         CHANNEL,
     )
-    if reserved:
+    assert row is not None
+    if row["reserved"]:
         await release_open(connection, execution_id, owner=owner)
+    return Closed(closing.status, row["trigger"], row["seconds"])
 
 
 async def list_results(

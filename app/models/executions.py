@@ -32,6 +32,8 @@ class ExecutionFilter:
     graph_id: uuid.UUID | None = None
     status: Status | None = None
     trigger: str | None = None
+    trigger_id: uuid.UUID | None = None
+    """Of a schedule or webhook."""
     parent_id: uuid.UUID | None = None
     """Those that come from this one. Nested ones are left out unless this or a trigger is asked for."""
 
@@ -69,6 +71,8 @@ async def insert_queued(session: AsyncSession, execution: Execution) -> None:
             "plan_hash": execution.plan_hash,
             "status": Status.QUEUED,
             "trigger": execution.trigger,
+            "trigger_id": execution.trigger_id,
+            "preset_id": execution.preset_id,
             "parent_id": execution.parent_id,
             "parent_node": execution.parent_node,
             "parent_n": execution.parent_n,
@@ -131,6 +135,8 @@ async def list_executions(
         conditions.append(col(Execution.status) == wanted.status)
     if wanted.trigger is not None:
         conditions.append(col(Execution.trigger) == wanted.trigger)
+    if wanted.trigger_id is not None:
+        conditions.append(col(Execution.trigger_id) == wanted.trigger_id)
     if wanted.parent_id is not None:
         conditions.append(col(Execution.parent_id) == wanted.parent_id)
     if wanted.trigger is None and wanted.parent_id is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
@@ -21,10 +22,12 @@ from app.api.streams import EVENT_STREAM, EventStream
 from app.graph.status import Status
 from app.models.executions import ExecutionFilter
 from app.models.page import DEFAULT_LIMIT, MAX_NUMBER
+from app.starting.deciding import Wanted
 
 router = APIRouter(tags=["executions"], route_class=ApiRoute)
 
 MAX_WAIT_SECONDS = 300.0
+API_TRIGGER = "api"
 
 Wait = Annotated[
     float, Query(ge=0, description="Answer when it has ended, or after these seconds (300 at most).")
@@ -55,8 +58,8 @@ async def execute_graph(
     Repeating the request with the same `Idempotency-Key` answers with the first execution and the header
     `Idempotent-Replayed: true`; another request under that key is refused.
     """
-    request = StartRequest(caller.user_id, graph_id, None, body, idempotency_key)
-    return await _execute(request, api, response, wait)
+    request = make_request(caller.user_id, graph_id, None, body, idempotency_key)
+    return await execute(request, api, response, wait)
 
 
 @router.post("/graphs/{graph_id}/execute/{version}", responses=responses(400, 402, 404, 413))
@@ -71,17 +74,18 @@ async def execute_version(
     wait: Wait = 0.0,
 ) -> ExecutionView:
     """Start an execution of a version of a graph."""
-    request = StartRequest(caller.user_id, graph_id, version, body, idempotency_key)
-    return await _execute(request, api, response, wait)
+    request = make_request(caller.user_id, graph_id, version, body, idempotency_key)
+    return await execute(request, api, response, wait)
 
 
 def _read_filter(
     graph_id: Annotated[Id | None, Query()] = None,
     status: Annotated[Status | None, Query()] = None,
     trigger: Annotated[str | None, Query(max_length=40)] = None,
+    trigger_id: Annotated[Id | None, Query(description="A schedule or webhook.")] = None,
     parent_id: Annotated[Id | None, Query()] = None,
 ) -> ExecutionFilter:
-    return ExecutionFilter(graph_id, status, trigger, parent_id)
+    return ExecutionFilter(graph_id, status, trigger, trigger_id, parent_id)
 
 
 @router.get("/executions", responses=responses())
@@ -228,13 +232,29 @@ async def resume_execution(execution_id: Id, caller: CallerDep, api: ResourcesDe
     return await api.views.view_done(await api.control.resume(caller.user_id, execution_id))
 
 
-async def _execute(
-    request: StartRequest, api: ResourcesDep, response: Response, wait: float
-) -> ExecutionView:
+def make_request(
+    owner: str, graph_id: UUID, version: int | None, body: ExecuteBody, idempotency_key: str | None
+) -> StartRequest:
+    """Return what a caller asks for who starts an execution by hand."""
+    wanted = Wanted(owner=owner, graph_id=graph_id, version=version, trigger=API_TRIGGER, **body.model_dump())
+    return StartRequest(wanted, idempotency_key)
+
+
+async def execute(request: StartRequest, api: ResourcesDep, response: Response, wait: float) -> ExecutionView:
+    """Start an execution and answer with it, at once or when it has ended.
+
+    Args:
+        request: What is asked for.
+        api: What it is served from.
+        response: Gets the header that tells of a replay.
+        wait: How many seconds to wait for the end; 0 for none.
+    """
     started = await api.starting.start(request)
     execution = started.execution
     if started.is_replayed:
         response.headers["Idempotent-Replayed"] = "true"
     if wait:
-        execution = await api.waiting.until_ended(request.owner, execution.id, min(wait, MAX_WAIT_SECONDS))
+        execution = await api.waiting.until_ended(
+            request.wanted.owner, execution.id, min(wait, MAX_WAIT_SECONDS)
+        )
     return await api.views.view_done(execution)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from app.api.schemas.graphs import JsonObject
 from app.graph.status import Status
@@ -23,7 +23,8 @@ class ExecuteBody(BaseModel):
     credentials_inputs: JsonObject = Field(default_factory=dict)
     """Which credentials to use, by the keys of the graph's `credentials_input_schema`: `{id, provider, type}`, or the
     id alone."""
-    preset_id: Annotated[str, Field(max_length=100)] | None = None
+    preset_id: Annotated[UUID, Strict(False)] | None = None
+    """What inputs and credentials are taken from that are not given here."""
     budget: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """The most credits that it may cost, with all that is nested in it. When they are used up, it fails."""
     on_insufficient_credits: Literal["pause", "fail"] = "pause"
@@ -76,6 +77,9 @@ class ExecutionView(BaseModel):
     status: Status
     trigger: str
     """What started it: `api`, `schedule`, `webhook`, `rerun` or `subgraph`."""
+    trigger_id: UUID | None
+    """The schedule or webhook that has started it."""
+    preset_id: UUID | None
     parent_id: UUID | None
     inputs: Any
     outputs: Mapping[str, Sequence[Any]]

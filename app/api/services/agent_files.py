@@ -13,7 +13,6 @@ from typing import Any
 from app.api.idempotency import note_done
 from app.api.schemas.texts import DESCRIPTION_LENGTH, NAME_LENGTH, clean
 from app.api.services.graphs import make_version
-from app.api.services.nesting import Nesting
 from app.api.services.preparation import PreparedGraph, prepare_graph
 from app.autogpt.exporting import SavedAgent, write_agent
 from app.autogpt.importing import ImportedAgent, ImportedGraph, read_agent
@@ -31,6 +30,7 @@ from app.llm.models import find_provider
 from app.models import graphs
 from app.models.graphs import SavedGraph, read_nests
 from app.models.tables.graphs import Graph, GraphVersion
+from app.starting.nesting import Nesting
 
 MAX_EXPORT_BYTES = 32 * 1024 * 1024
 """Of the definitions that go into one file."""

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from app.api.idempotency import note_done
 from app.api.schemas.graphs import GraphBody, ValidationView
-from app.api.services.nesting import Nesting
 from app.api.services.preparation import PreparedGraph, prepare_graph
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
@@ -22,6 +21,7 @@ from app.models import graphs, memories
 from app.models.graphs import SavedGraph
 from app.models.page import Page
 from app.models.tables.graphs import Graph, GraphVersion
+from app.starting.nesting import Nesting
 
 
 class Graphs:

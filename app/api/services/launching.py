@@ -13,31 +13,24 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
-from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart, Rerun
+from app.activities.contracts import WORKFLOW_NAME, ExecutionStart
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.idempotency import note_done
 from app.api.services.identity import execution_id_of, make_execution_id
-from app.api.services.limits import limits_for, net_below
 from app.api.services.records import ExecutionRecords
 from app.database import Sessions
 from app.errors import InvalidRequest, NotFound
 from app.fairness import make_priority
-from app.graph.status import Status
 from app.models import executions
 from app.models.tables.executions import Execution
+from app.starting.launches import Launch, make_memo, make_search_attributes, make_start, make_summary
+from app.starting.limits import LimitPolicy
 
 log = structlog.get_logger(__name__)
 
-SUMMARY_LIMIT = 120
 START_TIMEOUT_SECONDS = 10.0
 """Longer than one call: the client tries again when it was refused."""
 
@@ -51,16 +44,6 @@ class Started:
     """Whether an earlier request under the same key had started it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What is known of an execution beside its row."""
-
-    graph_name: str
-    limits: ExecutionLimits
-    priority: int | None = None
-    rerun: Rerun | None = None
-
-
 class Launching:
     """Starts the workflows of executions, each once."""
 
@@ -71,9 +54,7 @@ class Launching:
         records: ExecutionRecords,
         *,
         task_queue: str,
-        limits: ExecutionLimits,
-        most_node_executions: int,
-        timeout_margin_seconds: float,
+        limits: LimitPolicy,
     ) -> None:
         """Take what launching needs.
 
@@ -82,32 +63,13 @@ class Launching:
             engine: Where executions are started.
             records: Finds the execution of an earlier request.
             task_queue: Where workers wait.
-            limits: Bounds of an execution that asks for none of its own.
-            most_node_executions: The most that it may ask for.
-            timeout_margin_seconds: How long after its time is up Temporal ends what has not ended by itself.
+            limits: How much an execution may take.
         """
         self._sessions = sessions
         self._engine = engine
         self._records = records
         self._task_queue = task_queue
         self._limits = limits
-        self._most_node_executions = most_node_executions
-        self._timeout_margin_seconds = timeout_margin_seconds
-
-    def limits_for(
-        self, *, timeout_seconds: float | None, max_node_executions: int | None
-    ) -> ExecutionLimits:
-        """Return the limits of an execution that asks for these.
-
-        Raises:
-            InvalidRequest: More is asked for than is allowed.
-        """
-        return limits_for(
-            self._limits,
-            timeout_seconds=timeout_seconds,
-            max_node_executions=max_node_executions,
-            most_node_executions=self._most_node_executions,
-        )
 
     async def find_earlier(
         self, owner: str, idempotency_key: str | None, *, fingerprint: str
@@ -163,17 +125,12 @@ class Launching:
             start,
             id=str(execution_id),
             task_queue=self._task_queue,
-            execution_timeout=net_below(start.limits, margin_seconds=self._timeout_margin_seconds),
+            execution_timeout=self._limits.net_below(start.limits),
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            memo={
-                "user_id": start.user_id,
-                "graph_id": start.graph_id,
-                "graph_version": start.graph_version,
-                "fingerprint": start.fingerprint,
-            },
-            search_attributes=_search_attributes(start),
-            static_summary=f"{start.graph_name} v{start.graph_version} ({start.trigger})"[:SUMMARY_LIMIT],
+            memo=make_memo(start),
+            search_attributes=make_search_attributes(start),
+            static_summary=make_summary(start),
             priority=make_priority(start.user_id, priority),
             rpc_timeout=RPC_TIMEOUT,
         )
@@ -187,46 +144,6 @@ class Launching:
         except (OSError, SQLAlchemyError):
             # It runs: the answer is yes. The workflow's first activity writes the row as soon as it can be written.
             log.exception("execution_not_listed", execution_id=str(execution.id))
-
-
-def make_start(execution: Execution, launch: Launch) -> ExecutionStart:
-    """Return the input of the workflow that an execution is."""
-    return ExecutionStart(
-        user_id=execution.user_id,
-        graph_id=str(execution.graph_id),
-        graph_version=execution.graph_version,
-        graph_name=launch.graph_name,
-        plan_hash=execution.plan_hash,
-        inputs=execution.inputs,
-        trigger=execution.trigger,
-        created_at=execution.created_at.isoformat(),
-        parent_id=str(execution.parent_id) if execution.parent_id else None,
-        budget=execution.budget,
-        on_insufficient_credits=execution.on_insufficient_credits,
-        fingerprint=execution.fingerprint,
-        limits=launch.limits,
-        rerun=launch.rerun,
-        credentials=execution.credentials,
-    )
-
-
-def _search_attributes(start: ExecutionStart) -> TypedSearchAttributes:
-    words = {
-        "GraphId": start.graph_id,
-        "UserId": start.user_id,
-        "Trigger": start.trigger,
-        "GraphStatus": Status.QUEUED.value,
-    }
-    version = SearchAttributeKey.for_int("GraphVersion")
-    return TypedSearchAttributes(
-        [
-            *(
-                SearchAttributePair(SearchAttributeKey.for_keyword(name), word)
-                for name, word in words.items()
-            ),
-            SearchAttributePair(version, start.graph_version),
-        ]
-    )
 
 
 def _replay(earlier: Execution, fingerprint: str) -> Started:

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from app.activities.contracts import ExecutionLimits
-from app.api.services.choosing import Choosing
-from app.api.services.nesting import Nesting
 from app.api.services.prices import find_prices
-from app.api.services.starting import require_valid_inputs
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.graph.analysis import Analysis
@@ -25,6 +22,9 @@ from app.graph.signature import Kind
 from app.graph.suggestions import Suggestion, suggest
 from app.models import graphs, pace
 from app.models.graphs import SavedGraph, read_nests
+from app.starting.choosing import Choosing
+from app.starting.deciding import require_valid_inputs
+from app.starting.nesting import Nesting
 
 MAX_NESTED_BYTES = 32 * 1024 * 1024
 """Of the definitions of all nested graphs that are looked at."""

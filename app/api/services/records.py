@@ -195,6 +195,8 @@ def _row_of(execution_id: uuid.UUID, start: ExecutionStart, run_id: str) -> Exec
         budget=start.budget,
         root_id=uuid.UUID(start.root_id) if start.root_id else None,
         on_insufficient_credits=start.on_insufficient_credits,
+        trigger_id=uuid.UUID(start.trigger_id) if start.trigger_id else None,
+        preset_id=uuid.UUID(start.preset_id) if start.preset_id else None,
         credentials=start.credentials,
         created_at=datetime.fromisoformat(start.created_at),
     )

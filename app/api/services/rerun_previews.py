@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.activities.feeding import Offered, feed
-from app.api.services.values import Values
 from app.blocks.base import Block
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
@@ -22,6 +21,7 @@ from app.graph.status import Status
 from app.models import originals
 from app.models.reused import CalledRow, RecordedRow
 from app.models.tables.executions import Execution
+from app.starting.values import Values
 
 
 @dataclass(frozen=True, slots=True)

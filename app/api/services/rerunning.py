@@ -13,13 +13,10 @@ from typing import Any
 
 from app.activities.contracts import Rerun
 from app.api.schemas.reruns import RerunBody
-from app.api.services.choosing import Choosing
 from app.api.services.identity import fingerprint_of
-from app.api.services.launching import Launch, Launching, Started
+from app.api.services.launching import Launching, Started
 from app.api.services.records import ExecutionRecords, is_ended
 from app.api.services.rerun_previews import Preview, Previews, Wish
-from app.api.services.starting import require_valid_inputs
-from app.api.services.values import Values
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import Conflict, GraphInvalid, InsufficientCredits
@@ -28,7 +25,11 @@ from app.graph.status import Status
 from app.models import graphs, users
 from app.models.graphs import SavedGraph
 from app.models.tables.executions import Execution
-from app.models.values import open_with
+from app.starting.choosing import Choosing
+from app.starting.deciding import require_valid_inputs
+from app.starting.launches import Launch
+from app.starting.limits import LimitPolicy
+from app.starting.values import Values
 
 RERUN_TRIGGER = "rerun"
 
@@ -74,6 +75,7 @@ class Rerunning:
         values: Values,
         choosing: Choosing,
         launching: Launching,
+        limits: LimitPolicy,
     ) -> None:
         """Take what running again needs.
 
@@ -84,6 +86,7 @@ class Rerunning:
             values: Stores large inputs.
             choosing: Checks which credentials are to be used.
             launching: Starts what has been decided.
+            limits: How much an execution may take.
         """
         self._sessions = sessions
         self._registry = registry
@@ -91,6 +94,7 @@ class Rerunning:
         self._values = values
         self._choosing = choosing
         self._launching = launching
+        self._limits = limits
         self._previews = Previews(sessions, values, registry)
 
     async def preview(self, request: RerunRequest) -> Preview:
@@ -152,7 +156,7 @@ class Rerunning:
             raise Conflict(
                 f"The execution is {original.status}; it can be run again when it has ended or was stopped"
             )
-        limits = self._launching.limits_for(
+        limits = self._limits.of(
             timeout_seconds=body.timeout_seconds, max_node_executions=body.max_node_executions
         )
         async with self._sessions() as session:
@@ -185,8 +189,7 @@ class Rerunning:
         return _Draft(original, saved, wish, launch, preview, credentials, problems)
 
     async def _open_inputs(self, original: Execution) -> dict[str, Any]:
-        found = await self._values.find(original.user_id, [original.inputs])
-        inputs: dict[str, Any] = open_with(found)(original.inputs)
+        inputs: dict[str, Any] = await self._values.open(original.user_id, original.inputs)
         return inputs
 
     async def _require_credits(self, owner: str) -> None:

@@ -24,7 +24,6 @@ from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.idempotency import note_done
 from app.api.review_links import LinkSigner, ReviewLink
 from app.api.schemas.reviews import AnswerBody, QuestionView, ReviewView
-from app.api.services.values import Values
 from app.blocks.json_schemas import problem_with
 from app.database import Sessions
 from app.errors import BlockLimitExceeded, Conflict, InvalidRequest, NotFound, PayloadTooLarge
@@ -34,6 +33,7 @@ from app.models.page import Page
 from app.models.review_writes import ReviewStatus
 from app.models.reviews import Listed, ReviewFilter, data_of, hash_of, status_of
 from app.models.tables.reviews import Review
+from app.starting.values import Values
 from app.tenants import work_for
 
 log = structlog.get_logger(__name__)

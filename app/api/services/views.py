@@ -17,7 +17,6 @@ from app.api.schemas.executions import (
     TemporalView,
 )
 from app.api.schemas.page import PageView
-from app.api.services.values import Values
 from app.database import Sessions
 from app.errors import PayloadTooLarge
 from app.graph.envelope import Envelope
@@ -27,6 +26,7 @@ from app.models.executions import ExecutionFilter, NodeCounts
 from app.models.page import Page
 from app.models.tables.executions import Execution, NodeExecution
 from app.models.values import Opener, count_referenced_bytes, open_with, show_reference
+from app.starting.values import Values
 from app.temporal import workflow_web_url
 
 MAX_OPENED_BYTES = 32 * 1024 * 1024
@@ -168,6 +168,8 @@ class Views:
             user_id=row.user_id,
             status=Status(row.status),
             trigger=row.trigger,
+            trigger_id=row.trigger_id,
+            preset_id=row.preset_id,
             parent_id=row.parent_id,
             inputs=opener(row.inputs),
             outputs=_outputs(row, opener),

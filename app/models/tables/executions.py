@@ -20,6 +20,12 @@ class Execution(SQLModel, table=True):
         Index("executions_of_user", "user_id", "created_at", "id"),
         Index("executions_of_graph", "graph_id", "created_at"),
         Index("executions_by_age", "created_at", "id"),
+        Index(
+            "executions_of_trigger",
+            "trigger_id",
+            "created_at",
+            postgresql_where=text("trigger_id IS NOT NULL"),
+        ),
         Index("executions_open", "id", postgresql_where=text("ended_at IS NULL")),
         Index("executions_nested", "parent_id", postgresql_where=text("parent_node IS NOT NULL")),
         Index(
@@ -44,6 +50,10 @@ class Execution(SQLModel, table=True):
     plan_hash: str
     status: str
     trigger: str = "api"
+    trigger_id: uuid.UUID | None = None
+    """Of the schedule or webhook that has started it."""
+    preset_id: uuid.UUID | None = None
+    """Of the preset that its inputs were taken from."""
     parent_id: uuid.UUID | None = None
     parent_node: int | None = None
     """Of a nested execution: the number of the parent's node that it is one firing of."""
@@ -138,7 +148,17 @@ class ExecutionEvent(SQLModel, table=True):
     """One thing that happened in an execution."""
 
     __tablename__ = "execution_events"
-    __table_args__ = (UniqueConstraint("execution_id", "key", name="execution_events_once"),)
+    __table_args__ = (
+        UniqueConstraint("execution_id", "key", name="execution_events_once"),
+        Index(
+            "execution_events_of_executions",
+            "transaction",
+            "execution_id",
+            "seq",
+            # Node executions have most of the events; who follows many executions is told of these as wholes.
+            postgresql_where=text("type NOT LIKE 'node\\_%'"),
+        ),
+    )
 
     execution_id: uuid.UUID = Field(primary_key=True)
     seq: int = Field(sa_column=Column(BigInteger, primary_key=True))
@@ -148,3 +168,11 @@ class ExecutionEvent(SQLModel, table=True):
     type: str
     data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     at: datetime = Field(sa_column=moment(is_now=True))
+    transaction: int = Field(
+        default=0,
+        sa_column=Column(
+            BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint")
+        ),
+    )
+    """The database's number of the transaction that wrote it: what streams of many executions go by. Everything below
+    the oldest number still under way has been written, and nothing will come in between."""

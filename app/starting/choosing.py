@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from app.api.services.nesting import Nesting
 from app.database import Sessions
 from app.errors import GraphInvalid
 from app.graph.credential_choices import (
@@ -21,6 +20,7 @@ from app.graph.problems import NodeErrors
 from app.models import credentials
 from app.models.graphs import SavedGraph
 from app.models.tables.credentials import StoredCredentials
+from app.starting.nesting import Nesting
 
 
 class Choosing:

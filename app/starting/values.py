@@ -11,6 +11,7 @@ from app.database import Sessions
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, make_inline, make_reference
 from app.models import values
 from app.models.value_bodies import Body, make_object_name, pack, read_texts
+from app.models.values import open_with
 from app.objects import ObjectStore
 
 
@@ -56,6 +57,15 @@ class Values:
             bodies = await values.find_bodies(session, owner, envelopes)
         texts = await read_texts(bodies, self._objects)
         return {sha256: json.loads(text) for sha256, text in texts.items()}
+
+    async def open(self, owner: str, envelope: Envelope) -> Any:
+        """Return the value in an envelope.
+
+        Raises:
+            ValueLost: The owner has not the value that it refers to.
+            ObjectsAway: It cannot be read now.
+        """
+        return open_with(await self.find(owner, [envelope]))(envelope)
 
     async def require_text(self, owner: str, execution_id: uuid.UUID, sha256: str) -> bytes:
         """Return the JSON text of a value that an owner's execution refers to.

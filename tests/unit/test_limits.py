@@ -7,19 +7,15 @@ from datetime import timedelta
 import pytest
 
 from app.activities.contracts import ExecutionLimits
-from app.api.services.limits import limits_for, net_below
 from app.errors import InvalidRequest
+from app.starting.limits import LimitPolicy
 
 ALLOWED = ExecutionLimits(timeout_seconds=3600, max_node_executions=100)
+POLICY = LimitPolicy(ALLOWED, most_node_executions=1_000)
 
 
 def asked(timeout_seconds: float | None = None, max_node_executions: int | None = None) -> ExecutionLimits:
-    return limits_for(
-        ALLOWED,
-        timeout_seconds=timeout_seconds,
-        max_node_executions=max_node_executions,
-        most_node_executions=1_000,
-    )
+    return POLICY.of(timeout_seconds=timeout_seconds, max_node_executions=max_node_executions)
 
 
 def test_who_asks_for_nothing_gets_what_the_server_gives() -> None:
@@ -40,5 +36,5 @@ def test_more_than_the_server_allows_is_refused(wish: dict[str, int]) -> None:
 
 
 def test_temporal_ends_it_a_moment_after_its_own_time_out() -> None:
-    assert net_below(asked(timeout_seconds=10), margin_seconds=60) == timedelta(seconds=70)
-    assert net_below(ExecutionLimits(), margin_seconds=60) is None
+    assert POLICY.net_below(asked(timeout_seconds=10)) == timedelta(seconds=70)
+    assert POLICY.net_below(ExecutionLimits()) is None

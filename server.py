@@ -26,6 +26,7 @@ from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimit
 from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
+from app.api.metrics import MetricsAccess
 from app.api.rate_limits import RateRules
 from app.api.services.top_ups import Sale
 from app.api.web_ui import codec_endpoint, make_capability
@@ -196,6 +197,7 @@ def make_api_config(
         cors_origins=parse_origins(settings.cors_origins),
         is_https=settings.https,
         streams_per_user=settings.streams_per_user,
+        metrics_access=MetricsAccess(settings.metrics_open, reveal(settings.metrics_token)),
         stop_deadline_seconds=settings.stop_deadline_seconds,
         reconcile_seconds=settings.reconcile_seconds,
     )

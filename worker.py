@@ -21,6 +21,7 @@ if __name__ == "__main__":
 
 import structlog
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.worker import Worker
 
 from app.blocks.registry import make_registry
@@ -31,9 +32,11 @@ from app.patience import patiently
 from app.pools import choose_pools, share_out
 from app.roots import block_choice, file_limits, object_store, own_services, run_root, temporal_target
 from app.settings.settings import Settings, SettingsRefused, reveal
+from app.telemetry.tallies import Tallies
 from app.temporal import connect
 from app.workers.builds import list_builds, make_current
 from app.workers.config import CONCURRENCY, WorkerConfig
+from app.workers.metrics import metrics_page
 from app.workers.opening import make_workers
 from app.workers.tuning import CPU_SHARE, MEMORY_SHARE, Targets
 
@@ -82,10 +85,16 @@ async def run(settings: Settings, *, given: argparse.Namespace) -> None:
     settings = with_embedded_stack(settings) if settings.is_embedded else settings
     settings.require_worker_secrets()
     config = make_config(settings, given)
-    client = await _connect(settings)
+    tallies = Tallies()
     async with contextlib.AsyncExitStack() as resources:
+        page = None
+        if settings.worker_metrics_port is not None:
+            page = resources.enter_context(
+                metrics_page(tallies, host=settings.host, port=settings.worker_metrics_port)
+            )
+        client = await _connect(settings, runtime=page and page.runtime)
         workers = await patiently(
-            lambda: resources.enter_async_context(make_workers(client, config)),
+            lambda: resources.enter_async_context(make_workers(client, config, tallies=tallies)),
             service="postgres",
             away=AWAY,
         )
@@ -102,9 +111,9 @@ async def tend_builds(settings: Settings, *, current: str | None) -> None:
         print(f"{build.build_id}\t{build.status}")  # noqa: T201 - what was asked for
 
 
-async def _connect(settings: Settings) -> Client:
+async def _connect(settings: Settings, *, runtime: Runtime | None = None) -> Client:
     target = temporal_target(settings)
-    return await patiently(lambda: connect(target), service="temporal", away=(RuntimeError,))
+    return await patiently(lambda: connect(target, runtime=runtime), service="temporal", away=(RuntimeError,))
 
 
 async def serve(workers: Sequence[Worker]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.client import Client, TLSConfig
+from temporalio.client import Client, Interceptor, TLSConfig
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
+from temporalio.runtime import Runtime
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from app.encryption.keys import EncryptionKey
@@ -68,8 +69,15 @@ def make_data_converter(encryption_keys: Sequence[EncryptionKey] = ()) -> DataCo
     )
 
 
-async def connect(target: TemporalTarget) -> Client:
+async def connect(
+    target: TemporalTarget, *, interceptors: Sequence[Interceptor] = (), runtime: Runtime | None = None
+) -> Client:
     """Connect to Temporal.
+
+    Args:
+        target: Where it is.
+        interceptors: What goes along with every call; those for workers too go along with their work.
+        runtime: Of the SDK; that of the process unless said otherwise.
 
     Raises:
         RuntimeError: Temporal cannot be reached.
@@ -80,6 +88,8 @@ async def connect(target: TemporalTarget) -> Client:
         data_converter=make_data_converter(target.encryption_keys),
         tls=target.tls if target.tls is not None else target.api_key is not None,
         api_key=target.api_key,
+        interceptors=interceptors,
+        runtime=runtime,
         # Compressing costs more than it saves where no network lies between: a twentieth of the CPU of a remote call.
         grpc_compression=GrpcCompression.NONE
         if _is_on_this_machine(target.address)

@@ -6,12 +6,15 @@ A completion that was recorded is never run again: a later attempt returns what 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from app.activities.attempts import counted_attempt
 from app.activities.contexts import CallRef, Contexts
@@ -27,10 +30,17 @@ from app.activities.values import Shelf, ValueCache
 from app.blocks.base import RemoteBlock, ToolCallingBlock
 from app.graph.envelope import Envelope
 from app.graph.signature import Kind
+from app.graph.status import Status
 from app.models import execution_writes
 from app.secrecy import keeping_secrets
+from app.telemetry.series import BLOCK_CALLS, BLOCK_RETRIES, BLOCK_SECONDS
+from app.telemetry.tallies import Tallies
 
 HEARTBEAT_EVERY_SECONDS = 1.0
+RETRYING = "RETRYING"
+"""How an attempt is counted that failed and is followed by another."""
+CALLING = "CALLING"
+"""How a turn is counted that ended with calls of tools."""
 
 
 class BlockCalls:
@@ -43,6 +53,7 @@ class BlockCalls:
         plans: PlanCache,
         values: ValueCache,
         contexts: Contexts,
+        tallies: Tallies,
     ) -> None:
         """Take what all calls in this process share."""
         self._pool = pool
@@ -50,6 +61,7 @@ class BlockCalls:
         self._plans = plans
         self._values = values
         self._contexts = contexts
+        self._tallies = tallies
 
     def activity_for(self, block: RemoteBlock) -> Callable[[NodeCall], Awaitable[NodeResult]]:
         """Return the activity that runs a block."""
@@ -72,13 +84,36 @@ class BlockCalls:
             with (
                 keeping_secrets(),
                 structlog.contextvars.bound_contextvars(
-                    execution_id=run.execution_id, node_id=run.node.id, attempt=run.attempt
+                    execution_id=run.execution_id,
+                    node_id=run.node.id,
+                    node_execution_id=run.id,
+                    attempt=run.attempt,
                 ),
             ):
                 recorded = None if _is_first(call) else await wait_out(attempt.find_recorded)
                 if recorded is None and number > attempt.limit:
                     await attempt.give_up()
-                return recorded or await attempt.perform()
+                return recorded or await self._count(run, attempt.perform())
+
+    async def _count(self, run: NodeRun, performing: Awaitable[NodeResult]) -> NodeResult:
+        """Have an attempt performed, and count it with what became of it."""
+        block, began = run.node.block.name, time.monotonic()
+        if run.attempt > 1:
+            self._tallies.count(BLOCK_RETRIES, block)
+        status: str = Status.FAILED
+        try:
+            result = await performing
+            status = CALLING if result.calls else Status.COMPLETED
+            return result
+        except asyncio.CancelledError:
+            status = Status.CANCELLED
+            raise
+        except ApplicationError as error:
+            status = Status.FAILED if error.non_retryable else RETRYING
+            raise
+        finally:
+            self._tallies.count(BLOCK_CALLS, block, status)
+            self._tallies.observe(BLOCK_SECONDS, block, seconds=time.monotonic() - began)
 
     async def _prepare(self, call: NodeCall, attempt_number: int) -> Attempt:
         info = activity.info()

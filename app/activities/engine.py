@@ -33,6 +33,7 @@ from app.activities.parents import release_parent
 from app.activities.plans import PlanCache
 from app.activities.queue import Queue
 from app.activities.seeding import Seeding
+from app.activities.settling import count_end
 from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
 from app.activities.waves import Wave
@@ -42,6 +43,8 @@ from app.graph.packing import count_parts, pack, part_of
 from app.models import execution_writes
 from app.models.execution_writes import NewExecution
 from app.models.recording import Changes, ValueCollected
+from app.telemetry.series import BLOCK_CALLS
+from app.telemetry.tallies import Tallies
 
 RUN_INPUTS_KEPT = 512
 
@@ -62,6 +65,7 @@ class PostgresEngineActivities(EngineActivities):
         holds: Mapping[type[Block], Hold],
         seeding: Seeding,
         queue: Queue,
+        tallies: Tallies,
     ) -> None:
         """Take what all executions share in this process.
 
@@ -74,6 +78,7 @@ class PostgresEngineActivities(EngineActivities):
             holds: What waits for something outside, by class of block.
             seeding: Prepares reruns.
             queue: Of executions that wait for their turn.
+            tallies: Where what has happened is counted.
         """
         self._client = client
         self._pool = pool
@@ -83,6 +88,7 @@ class PostgresEngineActivities(EngineActivities):
         self._holds = holds
         self._seeding = seeding
         self._queue = queue
+        self._tallies = tallies
         self._run_inputs: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
 
     @activity.defn(name="begin")
@@ -148,6 +154,8 @@ class PostgresEngineActivities(EngineActivities):
         wave = Wave(request, plan, run_inputs=run_inputs, shelf=shelf, holds=self._holds)
         result = await wave.walk()
         await self._record(execution.execution_id, wave.changes, execution.user_id)
+        for (block, status), number in wave.ended.items():
+            self._tallies.count(BLOCK_CALLS, block, status, by=number)
         if request.marks and request.depth == 0:
             # What is paused or waits for a person gives its place away.
             await self._queue.call_next(execution.user_id)
@@ -160,7 +168,9 @@ class PostgresEngineActivities(EngineActivities):
         shelf = Shelf(request.start.user_id, self._values)
         async with self._pool.acquire() as connection:
             new = new_execution(request.execution_id, request.start)
-            await finish_execution(connection, request, new, plan, shelf=shelf)
+            closed = await finish_execution(connection, request, new, plan, shelf=shelf)
+        if closed is not None:
+            count_end(self._tallies, closed)
         self._run_inputs.pop(request.execution_id, None)
         if request.start.parent_node is None:
             await self._queue.call_next(request.start.user_id)
@@ -207,5 +217,7 @@ def new_execution(execution_id: str, start: ExecutionStart) -> NewExecution:
         budget=start.budget,
         root_id=start.root_id,
         on_insufficient_credits=start.on_insufficient_credits,
+        trigger_id=start.trigger_id,
+        preset_id=start.preset_id,
         credentials=start.credentials,
     )

@@ -17,7 +17,7 @@ from app.graph.signature import Kind
 from app.graph.status import Status
 from app.graph.tools import is_tool_pin
 from app.models import execution_writes
-from app.models.execution_writes import Closing, NewExecution
+from app.models.execution_writes import Closed, Closing, NewExecution
 from app.models.recording import Changes, ValueCollected
 
 NAMED_AT_MOST = 100
@@ -31,8 +31,8 @@ async def finish_execution(
     plan: LoadedPlan | None,
     *,
     shelf: Shelf,
-) -> None:
-    """Close an execution's record, unless it is closed.
+) -> Closed | None:
+    """Close an execution's record, unless it is closed; return how, if it was this.
 
     Args:
         connection: Not in a transaction.
@@ -47,7 +47,7 @@ async def finish_execution(
             await _insert(connection, new)
             is_open = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
         if not is_open:
-            return
+            return None
         changes = Changes()
         outputs: dict[str, list[Envelope]] = {}
         report: dict[str, Any] = {}
@@ -63,7 +63,9 @@ async def finish_execution(
             outputs = gather_outputs(plan, results)
             report = _report(request, plan, fired={node for node, _, _ in results})
         closing = Closing(Status(request.status), _error_of(request.error, plan), outputs, report)
-        await execution_writes.close_execution(connection, new.id, closing, changes, owner=new.user_id)
+        return await execution_writes.close_execution(
+            connection, new.id, closing, changes, owner=new.user_id
+        )
 
 
 async def _insert(connection: asyncpg.Connection[Any], new: NewExecution) -> None:

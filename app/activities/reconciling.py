@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -39,6 +40,8 @@ from app.models.sweeps import QuietExecution, Waiter
 from app.models.trial_spending import release_lost_trials
 from app.models.value_collection import collect_values
 from app.objects import ObjectsAway, ObjectStore
+from app.telemetry.series import FINDINGS, RECONCILIATIONS
+from app.telemetry.tallies import Tallies
 
 PAGE_SIZE = 200
 AT_ONCE = 8
@@ -68,6 +71,7 @@ class Reconciling(ReconciliationActivities):
         queue: Queue,
         *,
         task_queue: str,
+        tallies: Tallies,
         objects: ObjectStore | None = None,
         execution_files_kept: timedelta = timedelta(days=30),
     ) -> None:
@@ -79,6 +83,7 @@ class Reconciling(ReconciliationActivities):
             settling: Closes records.
             queue: Of executions that wait for their turn.
             task_queue: The common queue of our executions; a namespace may hold others'.
+            tallies: Where what was found is counted.
             objects: Where large values are kept besides the database, if anywhere.
             execution_files_kept: How long files of an execution are kept after its end.
         """
@@ -87,6 +92,7 @@ class Reconciling(ReconciliationActivities):
         self._settling = settling
         self._queue = queue
         self._task_queue = task_queue
+        self._tallies = tallies
         self._objects = objects
         self._execution_files_kept = execution_files_kept
 
@@ -108,7 +114,7 @@ class Reconciling(ReconciliationActivities):
         told = (await put_each_right(waiters, self._release)).plus(await put_each_right(payable, self._fund))
         told = told.plus(await put_each_right(uncalled, self._call))
         last = page[-1].id if len(page) == PAGE_SIZE else None
-        return SweepResult(found.plus(told), last)
+        return SweepResult(self._count(found.plus(told)), last)
 
     @activity.defn(name="adopt_unrecorded")
     async def adopt_unrecorded(self, request: AdoptRequest) -> Found:
@@ -127,7 +133,7 @@ class Reconciling(ReconciliationActivities):
                 unrecorded += await self._find_unrecorded(ids)
                 ids = []
         unrecorded += await self._find_unrecorded(ids)
-        return await put_each_right(unrecorded, self._adopt)
+        return self._count(await put_each_right(unrecorded, self._adopt))
 
     @activity.defn(name="collect_values")
     async def collect(self) -> Found:
@@ -145,7 +151,15 @@ class Reconciling(ReconciliationActivities):
                     break
         except ObjectsAway as error:
             log.warning("values_not_collected", reason=str(error))
-        return Found(values=values)
+        # The last step of a reconciliation: it went through.
+        self._tallies.count(RECONCILIATIONS)
+        return self._count(Found(values=values))
+
+    def _count(self, found: Found) -> Found:
+        for kind, number in asdict(found).items():
+            if number:
+                self._tallies.count(FINDINGS, kind, by=number)
+        return found
 
     @property
     def _open(self) -> str:

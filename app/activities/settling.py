@@ -20,8 +20,10 @@ from app.activities.parents import release_parent
 from app.activities.queue import Queue
 from app.graph.status import Status
 from app.models import execution_writes, sweeps
-from app.models.execution_writes import Closing
+from app.models.execution_writes import Closed, Closing
 from app.models.recording import Changes
+from app.telemetry.series import EXECUTION_SECONDS, EXECUTIONS
+from app.telemetry.tallies import Tallies
 
 STOP_REASON = "stop:"
 """How the reason begins when a stop had to terminate."""
@@ -37,11 +39,12 @@ Verdict = tuple[Status, dict[str, Any] | None]
 class Settling:
     """Writes truthful ends."""
 
-    def __init__(self, client: Client, pool: asyncpg.Pool[Any], queue: Queue) -> None:
-        """Take the judge, the record, and the queues in which others wait for the end."""
+    def __init__(self, client: Client, pool: asyncpg.Pool[Any], queue: Queue, tallies: Tallies) -> None:
+        """Take the judge, the record, the queues in which others wait for the end, and where ends are counted."""
         self._client = client
         self._pool = pool
         self._queue = queue
+        self._tallies = tallies
 
     @activity.defn(name=SETTLE_ACTIVITY)
     async def settle_execution(self, request: SettleRequest) -> None:
@@ -79,7 +82,10 @@ class Settling:
             if not is_open:
                 return
             closing = Closing(status, error, {}, {})
-            await execution_writes.close_execution(connection, execution_id, closing, Changes(), owner=owner)
+            closed = await execution_writes.close_execution(
+                connection, execution_id, closing, Changes(), owner=owner
+            )
+        count_end(self._tallies, closed)
         log.info("execution_settled", execution_id=execution_id, status=status)
 
     async def _pass_on(self, execution_id: str) -> None:
@@ -91,6 +97,12 @@ class Settling:
             await cancel_execution(self._client, nested_id)
         if parent is not None:
             await release_parent(self._client, *parent)
+
+
+def count_end(tallies: Tallies, closed: Closed) -> None:
+    """Count that an execution has ended."""
+    tallies.count(EXECUTIONS, closed.status, closed.trigger)
+    tallies.observe(EXECUTION_SECONDS, closed.status, seconds=closed.seconds)
 
 
 async def cancel_execution(client: Client, execution_id: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -81,6 +82,8 @@ class Wave:
         self._record_bytes = 0
         self.changes = Changes()
         """What is to be written."""
+        self.ended: Counter[tuple[str, str]] = Counter()
+        """How many node executions have ended, by block and status."""
 
     async def walk(self) -> WaveResult:
         """Walk until nothing pure is ready or a bound is reached."""
@@ -220,6 +223,7 @@ class Wave:
         self, run: NodeRun, status: Status, began: datetime | None, error: tuple[str, str] | None = None
     ) -> None:
         ended = datetime.now(UTC)
+        self.ended[run.node.block.name, status] += 1
         run.write(self.changes, status, started_at=began, ended_at=ended, error=error)
         self._record_bytes += sum(map(size_of, run.given.values())) + 200
 

@@ -14,6 +14,7 @@ from app.api.cross_origin import AllowOrigins
 from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
+from app.api.metrics import MeasureRequests
 from app.api.resources import make_resources
 from app.api.route import PREFIX
 from app.api.routers import (
@@ -30,6 +31,7 @@ from app.api.routers import (
     health,
     ledger,
     memories,
+    metrics,
     models,
     reruns,
     reviews,
@@ -75,6 +77,7 @@ def _make_routes() -> list[BaseRoute]:
     for router in ROUTERS:
         api.include_router(router, prefix=PREFIX)
     api.include_router(health.router)
+    api.include_router(metrics.router)
     api.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     return api.routes
 
@@ -118,4 +121,5 @@ def make_application(
         application.add_middleware(AllowOrigins, origins=config.cors_origins)
     application.add_middleware(WebUiAccess, web_ui_url=config.temporal_ui_url)
     application.add_middleware(Edge, is_https=config.is_https)
+    application.add_middleware(MeasureRequests, metrics=resources.metrics)
     return application

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.activities.contracts import ExecutionLimits
+from app.api.metrics import MetricsAccess
 from app.api.rate_limits import RateRules
-from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.top_ups import Sale
 from app.blocks.choice import BlockChoice
 from app.encryption.keys import EncryptionKey
@@ -17,6 +17,7 @@ from app.objects import ObjectStore
 from app.outbound.oauth_providers import OAuthProvider
 from app.payments.payments import PaymentService
 from app.proxies import TrustedProxies
+from app.starting.limits import MOST_NODE_EXECUTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,8 @@ class ApiConfig:
     """Whether people reach the API by https alone."""
     streams_per_user: int = 100
     """Event streams that a user may have open."""
+    metrics_access: MetricsAccess = field(default_factory=MetricsAccess)
+    """Who may read metrics."""
     timeout_margin_seconds: float = 60.0
     """How long after an execution's time is up Temporal ends it, should it not have ended by itself."""
     stop_deadline_seconds: float = 4.0

@@ -137,6 +137,8 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ),
     ("GET", "/admin/overview"): Policy(S.ADMIN, "admin.overview_read", is_for_admins=True),
     ("GET", "/admin/audit"): Policy(S.ADMIN, "admin.audit_read", is_for_admins=True),
+    # At the root, without the prefix. By setting it is open, or for whoever holds a token of its own.
+    ("GET", "/metrics"): Policy(S.ADMIN, is_for_admins=True),
     ("GET", "/user"): Policy(S.USER_READ),
     ("PUT", "/user"): Policy(S.USER_WRITE, "user.update"),
     ("GET", "/user/audit"): Policy(S.AUDIT_READ),

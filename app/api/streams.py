@@ -23,6 +23,10 @@ class OpenStreams:
         self._per_user = per_user
         self._open: Counter[str] = Counter()
 
+    def count_all(self) -> int:
+        """Return how many are open, of all users."""
+        return self._open.total()
+
     @contextmanager
     def held(self, user_id: str) -> Iterator[None]:
         """Count a stream for as long as it is open.

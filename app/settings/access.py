@@ -35,9 +35,6 @@ class AccessSettings(BaseModel):
     initial_credits: int = Field(default=1000, ge=0)
     """Credits granted to a user on first sight."""
 
-    metrics_open: bool = False
-    """Answer `/metrics` without a token."""
-
     @field_validator("encryption_key")
     @classmethod
     def _of_keys(cls, keys: SecretStr | None) -> SecretStr | None:

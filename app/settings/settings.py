@@ -18,6 +18,7 @@ from app.settings.edge import EdgeSettings
 from app.settings.executions import ExecutionSettings
 from app.settings.language_models import LanguageModelSettings
 from app.settings.payments import PaymentSettings
+from app.settings.watching import WatchingSettings
 
 PREFIX = "PERDURE_"
 
@@ -32,6 +33,7 @@ class SettingsRefused(PerdureError):
 
 # The last of these is read first, and defaults of the others may depend on it.
 class Settings(
+    WatchingSettings,
     PaymentSettings,
     LanguageModelSettings,
     ExecutionSettings,

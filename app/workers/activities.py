@@ -30,6 +30,7 @@ from app.blocks.holds import NestedGraphBlock, ReviewBlock
 from app.blocks.registry import BlockRegistry
 from app.encryption.credentials import CredentialsEncryption
 from app.outbound.oauth import OAuthClient
+from app.telemetry.tallies import Tallies
 from app.workers.clients import Clients
 from app.workers.config import WorkerConfig
 
@@ -45,7 +46,7 @@ class Activities:
 
 
 def make_activities(
-    client: Client, clients: Clients, config: WorkerConfig, registry: BlockRegistry
+    client: Client, clients: Clients, config: WorkerConfig, registry: BlockRegistry, tallies: Tallies
 ) -> Activities:
     """Return the activities, which share what they remember.
 
@@ -54,22 +55,31 @@ def make_activities(
         clients: What they reach the world with.
         config: Of the workers.
         registry: The blocks to be served.
+        tallies: Where they count.
     """
     pool = clients.pool
     origins, plans = Origins(pool), PlanCache(pool, registry)
     values = ValueCache(ValueStore(pool, config.objects))
     contexts = _make_contexts(clients, config, values)
-    calls = BlockCalls(pool, origins, plans, values, contexts)
+    calls = BlockCalls(pool, origins, plans, values, contexts, tallies)
     trials = BlockTrials(registry, contexts, pool)
     queue = Queue(client, pool, most_running=config.running_per_user)
-    settling = Settling(client, pool, queue)
+    settling = Settling(client, pool, queue, tallies)
     holds: dict[type[Block], Hold] = {
         ReviewBlock: Reviews(pool),
         NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
     }
     seeding = Seeding(pool, values, registry.signatures)
     engine = PostgresEngineActivities(
-        client, pool, origins, plans, values, holds=holds, seeding=seeding, queue=queue
+        client,
+        pool,
+        origins,
+        plans,
+        values,
+        holds=holds,
+        seeding=seeding,
+        queue=queue,
+        tallies=tallies,
     )
     reconciling = Reconciling(
         client,
@@ -77,6 +87,7 @@ def make_activities(
         settling,
         queue,
         task_queue=config.task_queue,
+        tallies=tallies,
         objects=config.objects,
         execution_files_kept=timedelta(days=config.execution_file_days),
     )

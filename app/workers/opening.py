@@ -12,6 +12,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from app.blocks.registry import BlockRegistry, make_registry
 from app.pools import COMMON_POOL, choose_pools, queue_of
+from app.telemetry.tallies import Tallies
 from app.workers.activities import make_activities
 from app.workers.builds import make_deployment
 from app.workers.clients import open_clients
@@ -33,6 +34,7 @@ async def make_workers(
     *,
     runner: WorkflowRunner | None = None,
     registry: BlockRegistry | None = None,
+    tallies: Tallies | None = None,
 ) -> AsyncIterator[list[Worker]]:
     """Make the workers of this process, one per pool, the common one first; close what they use afterwards.
 
@@ -42,6 +44,7 @@ async def make_workers(
         runner: How workflow code is run; unsandboxed unless said otherwise. The import contracts keep it pure, and
             the tests run it in the sandbox.
         registry: The blocks it serves; those of the configuration unless said otherwise.
+        tallies: Where what happens is counted, for whoever shows it; the database gets it anyway.
 
     Raises:
         PoolUnknown: It is to serve a pool that no block names.
@@ -50,8 +53,9 @@ async def make_workers(
     """
     registry = registry or make_registry(config.blocks)
     pools = choose_pools(registry.pools, config.pools)
-    async with open_clients(config) as clients:
-        activities = make_activities(client, clients, config, registry)
+    tallies = tallies or Tallies()
+    async with open_clients(config) as clients, tallies.written(clients.pool):
+        activities = make_activities(client, clients, config, registry, tallies)
         yield [
             _make_worker(
                 client,

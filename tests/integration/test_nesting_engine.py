@@ -22,6 +22,7 @@ from app.blocks.holds import NestedGraphBlock
 from app.graph.definition import GraphDefinition
 from app.graph.plan import plan_from_json
 from app.graph.scheduler import Scheduler
+from app.telemetry.tallies import Tallies
 from tests.engine import OWNER, Engine, Record, limited, make_graph, refuses
 from tests.stack import eventually
 
@@ -355,11 +356,19 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
     pool, signatures = engine.pool, engine.registry.signatures
     origins, plans, values = Origins(pool), PlanCache(pool, engine.registry), ValueCache(ValueStore(pool))
     queue = Queue(engine.client, pool, most_running=0)
-    nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool, queue), signatures)
+    nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool, queue, Tallies()), signatures)
     seeding = Seeding(pool, values, signatures)
     holds: dict[type[Block], Hold] = {NestedGraphBlock: nested}
     return PostgresEngineActivities(
-        engine.client, pool, origins, plans, values, holds=holds, seeding=seeding, queue=queue
+        engine.client,
+        pool,
+        origins,
+        plans,
+        values,
+        holds=holds,
+        seeding=seeding,
+        queue=queue,
+        tallies=Tallies(),
     )
 
 

@@ -2,66 +2,62 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, ApiKey, ApiUrl, AsJson
+from app.cli.given import Limit
+from app.cli.shell import Shell, callback, command
 
-PATH = "/api/user/credits"
-MAX_PAGE = 200
+if TYPE_CHECKING:
+    from perdure.types import Balance, HistoryItem
 
 credits_commands = typer.Typer(
     help="Your credits: `perdure credits` says how you stand.", invoke_without_command=True
 )
 
 
-@credits_commands.callback()
-def show_balance(
-    context: typer.Context, as_json: AsJson = False, api_url: ApiUrl = DEFAULT_URL, api_key: ApiKey = ""
-) -> None:
+@callback(credits_commands)
+def show_balance(shell: Shell, context: typer.Context) -> None:
     """Say how you stand."""
     if context.invoked_subcommand is not None:
         return
-    standing = ApiClient(api_url, api_key).call("GET", PATH)
-    if as_json:
-        print(json.dumps(standing, indent=2))
-        return
-    low = "  (low)" if standing["low_balance"] else ""
-    print(f"{standing['credits']} credits, {standing['reserved']} reserved{low}")
-    print(f"spent today: {_of(standing['spent_today'], standing['daily_budget'])}")
-    print(f"spent: {_of(standing['spent'], standing['total_budget'])}")
+    with shell.api() as api:
+        balance = api.credits.get()
+    shell.answer(balance, _described(balance))
 
 
-@credits_commands.command("history")
+@command(credits_commands, "history")
 def show_history(
+    shell: Shell,
     kind: Annotated[
         str | None, typer.Option(help="EXECUTION, BLOCK, GRANT, TOP_UP, REFUND or ADJUST alone.")
     ] = None,
     execution_id: Annotated[
         str | None, typer.Option("--execution", metavar="ID", help="What this execution has cost alone.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="How many, newest first.")] = 20,
-    as_json: AsJson = False,
-    api_url: ApiUrl = DEFAULT_URL,
-    api_key: ApiKey = "",
+    limit: Limit = 20,
 ) -> None:
     """List what your credits went for and where they came from, newest first."""
-    params = {"kind": kind, "execution_id": execution_id, "limit": limit}
-    answer = ApiClient(api_url, api_key).call("GET", f"{PATH}/history", params=params)
-    if as_json:
-        print(json.dumps(answer, indent=2))
-        return
-    for item in answer["items"]:
-        print(f"{item['at']}  {item['amount']:+8d}  {item['kind']:9}  {_described(item)}".rstrip())
+    with shell.api() as api:
+        found = list(api.credits.history(kind=kind, execution_id=execution_id, limit=limit))
+    shell.answer(found, map(_line_of, found))
+
+
+def _described(balance: Balance) -> Iterator[str]:
+    low = "  (low)" if balance["low_balance"] else ""
+    yield f"{balance['credits']} credits, {balance['reserved']} reserved{low}"
+    yield f"spent today: {_of(balance['spent_today'], balance['daily_budget'])}"
+    yield f"spent: {_of(balance['spent'], balance['total_budget'])}"
 
 
 def _of(spent: int, budget: int | None) -> str:
     return f"{spent}" if budget is None else f"{spent} of {budget}"
 
 
-def _described(item: dict[str, Any]) -> str:
-    if item["execution_id"] is None:
-        return str(item["reason"] or "")
-    return f"{item['graph_name'] or ''}  {item['execution_id']}  {item['status'] or ''}"
+def _line_of(item: HistoryItem) -> str:
+    what = item["reason"] or ""
+    if item["execution_id"] is not None:
+        what = f"{item['graph_name'] or ''}  {item['execution_id']}  {item['status'] or ''}"
+    return f"{item['at']}  {item['amount']:+8d}  {item['kind']:9}  {what}".rstrip()

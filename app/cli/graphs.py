@@ -1,86 +1,156 @@
-"""`perdure graphs`: agent files in and out, and what executing a graph would be like."""
+"""`perdure graphs`: saved, looked at, checked, taken in and given out."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import quote
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, ApiKey, ApiUrl, AsJson, fail
+from app.cli.given import GraphRef, JsonFile, Limit, Output, Version, find_graph, read_object, write_document
 from app.cli.planning import analysis, estimate
+from app.cli.shell import ExitCode, Shell, command
+from app.cli.texts import in_columns
+
+if TYPE_CHECKING:
+    from perdure.types import Graph, Imported
 
 graphs = typer.Typer(help="Graphs of yours.", no_args_is_help=True)
-graphs.command()(analysis)
-graphs.command()(estimate)
+command(graphs)(analysis)
+command(graphs)(estimate)
+
+AUTHORED = ("name", "description", "nodes", "links")
+"""What a graph's author writes; everything else follows from it."""
 
 
-@graphs.command("import")
+@command(graphs, "list")
+def list_graphs(shell: Shell, limit: Limit = 50) -> None:
+    """List your graphs, newest first."""
+    with shell.api() as api:
+        found = list(api.graphs.list(limit=limit))
+    rows = (
+        (graph["id"], graph["name"], f"version {graph['version']}", graph["created_at"]) for graph in found
+    )
+    shell.answer(found, in_columns(rows))
+
+
+@command(graphs, "get")
+def get_graph(shell: Shell, graph: GraphRef, version: Version = None) -> None:
+    """Show one graph: its nodes, its links, what it takes and what it gives."""
+    with shell.api() as api:
+        found = api.graphs.get(find_graph(api, graph), version=version)
+    shell.answer(found, _described(found))
+
+
+@command(graphs, "push")
+def push_graph(
+    shell: Shell,
+    file: JsonFile,
+    graph: Annotated[
+        str | None, typer.Option(metavar="GRAPH", help="Make it a new version of this graph.")
+    ] = None,
+    is_new: Annotated[bool, typer.Option("--new", help="Make it a graph of its own in any case.")] = False,
+) -> None:
+    """Save a graph. A file that was pulled becomes a new version of its graph, any other one a new graph."""
+    document = read_object(file)
+    body = {name: document[name] for name in AUTHORED if name in document}
+    with shell.api() as api:
+        ref = graph or (None if is_new else document.get("id"))
+        graph_id = None if ref is None else find_graph(api, str(ref))
+        saved = api.graphs.create(body) if graph_id is None else api.graphs.update(graph_id, body)
+    shell.answer(saved, [f"{saved['id']}  {saved['name']} (version {saved['version']})"])
+
+
+@command(graphs, "pull")
+def pull_graph(shell: Shell, graph: GraphRef, version: Version = None, output: Output = None) -> None:
+    """Write a graph as its author would, to be changed and pushed again."""
+    with shell.api() as api:
+        found = api.graphs.get(find_graph(api, graph), version=version)
+    document = {"id": found["id"], **{name: found[name] for name in AUTHORED}}  # type: ignore[literal-required]
+    _give_out(shell, output, document, found["version"])
+
+
+@command(graphs, "validate")
+def validate_graph(shell: Shell, file: JsonFile) -> None:
+    """Say what is wrong with a graph, by node and field, without saving it."""
+    document = read_object(file)
+    with shell.api() as api:
+        found = api.graphs.validate({name: document[name] for name in AUTHORED if name in document})
+    problems = [
+        f"{node_id}.{field}: {message}"
+        for node_id, fields in found["node_errors"].items()
+        for field, message in fields.items()
+    ]
+    shell.answer(found, problems or ["valid"])
+    if not found["valid"]:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@command(graphs, "delete")
+def delete_graph(shell: Shell, graph: GraphRef) -> None:
+    """Delete a graph with all its versions. What runs goes on."""
+    with shell.api() as api:
+        graph_id = find_graph(api, graph)
+        api.graphs.delete(graph_id)
+    shell.answer({"deleted": graph_id}, [f"{graph_id}  deleted"])
+
+
+@command(graphs, "import")
 def import_agent(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported agent file.")],
+    shell: Shell,
+    file: JsonFile,
     name: Annotated[str | None, typer.Option(help="What the graph is to be called.")] = None,
-    as_json: AsJson = False,
-    api_url: ApiUrl = DEFAULT_URL,
-    api_key: ApiKey = "",
 ) -> None:
     """Take in an exported agent file as it is, and say what was changed and what is missing."""
-    document = _read(file)
+    document = read_object(file)
     if name is not None:
         document["name"] = name
-    answer = ApiClient(api_url, api_key).call("POST", "/api/graphs/import", body=document)
-    if as_json:
-        print(json.dumps(answer, indent=2))
+    with shell.api() as api:
+        imported = api.graphs.import_agent(document)
+    shell.answer(imported, _reported(imported))
+
+
+@command(graphs, "export")
+def export_agent(shell: Shell, graph: GraphRef, version: Version = None, output: Output = None) -> None:
+    """Write a graph, with all that is nested in it, as an agent file. No secret is in it."""
+    with shell.api() as api:
+        document = api.graphs.export(find_graph(api, graph), version=version)
+    _give_out(shell, output, document, document["version"])
+
+
+def _give_out(shell: Shell, output: Any, document: dict[str, Any], version: int) -> None:
+    if output is None:
+        Shell(True, None, None, None).answer(document, [])
         return
-    graph, report = answer["graph"], answer["report"]
-    print(f"{graph['id']}  {graph['name']}")
+    write_document(output, document)
+    written = {"file": str(output), "name": document["name"], "version": version}
+    shell.answer(written, [f"{output}  {document['name']} (version {version})"])
+
+
+def _described(graph: Graph) -> Iterator[str]:
+    active = "" if graph["is_active"] else ", not the active one"
+    yield f"{graph['id']}  {graph['name']} (version {graph['version']}{active})"
+    if graph["description"]:
+        yield graph["description"]
+    for schema, word in ((graph["input_schema"], "input"), (graph["output_schema"], "output")):
+        required = schema.get("required", []) if word == "input" else []
+        for name, pin in schema.get("properties", {}).items():
+            mark = "*" if name in required else ""
+            yield f"  {word} {name}{mark}: {pin.get('type', 'any')}"
+    for node in graph["nodes"]:
+        yield f"  node {node['id']}: {node['metadata'].get('title') or node['block_id']}"
+    for link in graph["links"]:
+        arrow = "=>" if link["is_static"] else "->"
+        yield f"  link {link['source_id']}.{link['source_name']} {arrow} {link['sink_id']}.{link['sink_name']}"
+
+
+def _reported(imported: Imported) -> Iterator[str]:
+    graph, report = imported["graph"], imported["report"]
+    yield f"{graph['id']}  {graph['name']}"
     for nested in graph["sub_graphs"]:
-        print(f"  nested: {nested['id']}  {nested['name']}")
+        yield f"  nested: {nested['id']}  {nested['name']}"
     for change in report["changes"]:
         place = f" ({change['node_id']})" if change["node_id"] else ""
-        print(f"  {change['code']}{place}: {change['message']}")
-    needed = report["credentials"].get("required") or []
-    if needed:
-        print(f"  credentials to choose: {', '.join(needed)}")
-
-
-@graphs.command("export")
-def export_agent(
-    graph_id: Annotated[str, typer.Argument(metavar="ID", help="A graph.")],
-    version: Annotated[
-        int | None, typer.Option(min=1, help="Which version; the active one if left out.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write; else it is printed."),
-    ] = None,
-    as_json: AsJson = False,
-    api_url: ApiUrl = DEFAULT_URL,
-    api_key: ApiKey = "",
-) -> None:
-    """Write a graph, with all that is nested in it, as an agent file. No secret is in it."""
-    path = f"/api/graphs/{quote(graph_id, safe='')}/export"
-    document = ApiClient(api_url, api_key).call("GET", path, params={"version": version})
-    text = json.dumps(document, indent=2)
-    if output is None:
-        print(text)
-        return
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        fail(f"{output} cannot be written: {error.strerror}")
-    written = {"file": str(output), "name": document["name"], "version": document["version"]}
-    print(json.dumps(written) if as_json else f"{output}  {document['name']} (version {document['version']})")
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        fail(f"{file} cannot be read: {error.strerror}")
-    except (ValueError, RecursionError):
-        fail(f"{file} is no JSON")
-    if not isinstance(document, dict):
-        fail(f"{file} is no agent file: it holds no object")
-    return document
+        yield f"  {change['code']}{place}: {change['message']}"
+    if needed := report["credentials"].get("required"):
+        yield f"  credentials to choose: {', '.join(needed)}"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, ApiKey, ApiUrl, AsJson
+from app.cli.shell import Shell, command
 
-PATH = "/api/user/api-keys"
-PAGE = 200
+if TYPE_CHECKING:
+    from perdure.types import ApiKey
 
 keys = typer.Typer(help="API keys of yours.", no_args_is_help=True)
 
 
-@keys.command("create")
+@command(keys, "create")
 def create_key(
+    shell: Shell,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
     scopes: Annotated[
         list[str],
@@ -35,38 +34,30 @@ def create_key(
             "--address", metavar="NETWORK", help="From where it may be used, e.g. 10.0.0.0/8; repeatable."
         ),
     ] = None,
-    as_json: AsJson = False,
-    api_url: ApiUrl = DEFAULT_URL,
-    api_key: ApiKey = "",
 ) -> None:
     """Make an API key, and print it this once."""
-    body: dict[str, Any] = {"name": name, "scopes": scopes, "addresses": addresses or []}
-    if expires_at is not None:
-        body["expires_at"] = expires_at
-    made = ApiClient(api_url, api_key).call("POST", PATH, body=body)
-    print(json.dumps(made, indent=2) if as_json else made["key"])
+    with shell.api() as api:
+        made = api.keys.create(name, scopes, expires_at=expires_at, addresses=addresses or [])
+    shell.answer(made, [made["key"] or ""])
 
 
-@keys.command("list")
-def list_keys(as_json: AsJson = False, api_url: ApiUrl = DEFAULT_URL, api_key: ApiKey = "") -> None:
+@command(keys, "list")
+def list_keys(shell: Shell) -> None:
     """List your API keys without their secrets, newest first."""
-    found = ApiClient(api_url, api_key).call("GET", PATH, params={"limit": PAGE})["items"]
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    for key in found:
-        until = f"  until {key['expires_at']}" if key["expires_at"] else ""
-        state = "  suspended" if key["suspended"] else until
-        print(f"{key['id']}  prd_{key['prefix']}_  {key['name']}  {' '.join(key['scopes'])}{state}")
+    with shell.api() as api:
+        found = list(api.keys.list())
+    shell.answer(found, map(_described, found))
 
 
-@keys.command("revoke")
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="A key.")],
-    as_json: AsJson = False,
-    api_url: ApiUrl = DEFAULT_URL,
-    api_key: ApiKey = "",
-) -> None:
+@command(keys, "revoke")
+def revoke_key(shell: Shell, key_id: Annotated[str, typer.Argument(metavar="ID", help="A key.")]) -> None:
     """Revoke an API key, for ever."""
-    ApiClient(api_url, api_key).call("DELETE", f"{PATH}/{quote(key_id, safe='')}")
-    print(json.dumps({"revoked": key_id}) if as_json else f"{key_id}  revoked")
+    with shell.api() as api:
+        api.keys.revoke(key_id)
+    shell.answer({"revoked": key_id}, [f"{key_id}  revoked"])
+
+
+def _described(key: ApiKey) -> str:
+    until = f"  until {key['expires_at']}" if key["expires_at"] else ""
+    state = "  suspended" if key["suspended"] else until
+    return f"{key['id']}  prd_{key['prefix']}_  {key['name']}  {' '.join(key['scopes'])}{state}"

@@ -6,18 +6,28 @@ import typer
 
 from app.cli.blocks import blocks
 from app.cli.credits import credits_commands
+from app.cli.executions import executions
 from app.cli.graphs import graphs
 from app.cli.keys import keys
+from app.cli.run import run
+from app.cli.shell import command
 from app.cli.token import token
 
+# Without rich: help would wait for it, and an error of ours is no page of frames.
 application = typer.Typer(
-    name="perdure", help="The command line of Perdure.", no_args_is_help=True, add_completion=False
+    name="perdure",
+    help="The command line of Perdure.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 application.command()(token)
+command(application)(run)
 application.add_typer(graphs, name="graphs")
+application.add_typer(executions, name="executions")
 application.add_typer(blocks, name="blocks")
-application.add_typer(keys, name="keys")
 application.add_typer(credits_commands, name="credits")
+application.add_typer(keys, name="keys")
 
 
 @application.callback()

@@ -10,6 +10,9 @@ from tests.processes import ServerProcess
 from tests.unit.autogpt.agents import FIXTURES
 
 
+NO_GRAPH = "00000000-0000-4000-8000-000000000000"
+
+
 async def test_an_agent_comes_in_and_goes_out_by_command(server: ServerProcess, tmp_path: Path) -> None:
     api = {"PERDURE_API_URL": server.run_info.api_url, "PERDURE_API_KEY": server.token("cli@example.org")}
     file = FIXTURES / "nested_agents.json"
@@ -44,10 +47,11 @@ def test_what_comes_to_nothing_is_said_on_standard_error(server: ServerProcess, 
         (["import", str(no_json)], api, 1, "is no JSON"),
         (["import", str(tmp_path / "none.json")], api, 1, "cannot be read"),
         (["import", str(tmp_path)], api, 1, "cannot be read"),
-        (["export", "../../api/user"], api, 1, "404"),
+        (["export", "../../api/user"], api, 1, "no graph"),
         (["export", "x", "--version", "0"], api, 2, "--version"),
-        (["export", "x"], api | {"PERDURE_API_KEY": "wrong"}, 1, "PERDURE_API_KEY"),
-        (["export", "x"], {"PERDURE_API_URL": "http://127.0.0.1:9"}, 3, "cannot be reached"),
+        (["export", NO_GRAPH], api, 1, "NOT_FOUND (404)"),
+        (["export", NO_GRAPH], api | {"PERDURE_API_KEY": "wrong"}, 1, "PERDURE_API_KEY"),
+        (["export", NO_GRAPH], {"PERDURE_API_URL": "http://127.0.0.1:9"}, 3, "cannot be reached"),
     ):
         code, out, err = invoke("graphs", *arguments, **environment)
         assert (code, out) == (expected, ""), err

@@ -20,6 +20,6 @@ async def test_balance_and_history_are_shown_by_command(server: ServerProcess) -
     code, out, _ = await perdure("credits", "history", "--kind", "GRANT", **api)
     assert (code, out.split()[1:]) == (0, ["+1000", "GRANT"])
     code, out, _ = await perdure("credits", "history", "--json", **api)
-    assert [item["kind"] for item in json.loads(out)["items"]] == ["GRANT"]
+    assert [item["kind"] for item in json.loads(out)] == ["GRANT"]
     code, _, err = await perdure("credits", "history", "--kind", "NOTHING", **api)
     assert (code, "INVALID_REQUEST (422)" in err) == (1, True)

@@ -9,7 +9,6 @@ from tests.e2e.commands import invoke, perdure
 from tests.processes import ServerProcess
 from tests.unit.autogpt.agents import FIXTURES
 
-
 NO_GRAPH = "00000000-0000-4000-8000-000000000000"
 
 

@@ -1,0 +1,89 @@
+"""How far an execution has come, put together from its events."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from app.cli.progress import Progress
+from app.cli.texts import harmless, in_columns, one_line
+from perdure.types import Event, Graph
+
+AT = "2026-01-01T00:00:{:02}Z"
+
+
+def a_graph(*links: str, nodes: str = "abcd") -> Graph:
+    ends = [link.split(">") for link in links]
+    return cast(
+        Graph,
+        {
+            "nodes": [{"id": name, "metadata": {}} for name in nodes],
+            "links": [{"source_id": source, "sink_id": sink} for source, sink in ends],
+        },
+    )
+
+
+def event(seq: int, type: str, node: str = "a", **data: Any) -> Event:
+    told = {"node_id": node, "node_execution_id": f"{node}1", "n": 1, "attempt": 1, **data}
+    return Event(seq=seq, type=type, data=told, at=AT.format(seq))
+
+
+def test_branches_stand_below_what_they_follow_and_chains_do_not() -> None:
+    diamond = Progress(a_graph("a>b", "a>c", "b>d", "c>d"))
+    assert [(node.id, node.depth) for node in diamond.nodes.values()] == [
+        ("a", 0),
+        ("b", 1),
+        ("d", 1),
+        ("c", 1),
+    ]
+    loop = Progress(a_graph("a>b", "b>c", "c>a", "d>d"))
+    assert [(node.id, node.depth) for node in loop.nodes.values()] == [
+        ("d", 0),
+        ("a", 0),
+        ("b", 0),
+        ("c", 0),
+    ]
+
+
+def test_attempts_failures_and_times_are_told_by_node() -> None:
+    progress = Progress(a_graph())
+    progress.take(event(1, "node_started"))
+    progress.take(event(2, "node_retrying", error={"code": "X", "message": "503"}))
+    node = progress.nodes["a"]
+    assert (node.status, node.note, node.is_open) == ("RETRYING", "503", True)
+    progress.take(event(3, "node_started", attempt=2))
+    progress.take(event(5, "node_completed", attempt=2))
+    assert (node.status, node.note, node.attempt, node.seconds) == ("COMPLETED", "", 2, 4.0)
+    assert (progress.begun, progress.done, progress.seq) == (1, 1, 5)
+
+
+def test_a_node_that_still_works_elsewhere_is_not_done() -> None:
+    progress = Progress(a_graph())
+    progress.take(event(1, "node_started"))
+    progress.take(event(2, "node_started", node_execution_id="a2", n=2))
+    progress.take(event(3, "node_completed"))
+    assert progress.nodes["a"].status == "RUNNING"
+    assert progress.done == 0
+
+
+def test_what_matters_now_is_shown_when_there_is_no_room_for_all() -> None:
+    progress = Progress(a_graph())
+    progress.take(event(1, "node_completed", "a"))
+    progress.take(event(2, "node_failed", "c"))
+    progress.take(event(3, "node_started", "d"))
+    assert [node.id for node in progress.choose(2)] == ["c", "d"]
+    assert [node.id for node in progress.choose(4)] == ["a", "b", "c", "d"]
+
+
+def test_what_a_model_writes_is_kept_until_the_next_attempt() -> None:
+    progress = Progress(a_graph())
+    for text in ("one ", "two"):
+        progress.take(Event(seq=None, type="token", data={"node_id": "a", "text": text}, at=None))
+    assert progress.nodes["a"].text == "one two"
+    progress.take(event(1, "node_started"))
+    assert progress.nodes["a"].text == ""
+
+
+def test_what_strangers_wrote_cannot_steer_the_terminal() -> None:
+    assert harmless("a\x1b[2J\x07\x9bb\r\n\tc") == "a\ufffd[2J\ufffd\ufffdb\ufffd\n\tc"
+    assert one_line("a\n b\x1b", 4) == "a b\ufffd"
+    assert list(in_columns([("a", "long"), ("longer", None)])) == ["a       long", "longer"]

@@ -9,9 +9,10 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     # What is made while modules load stays; `run_root` lets the search for garbage begin after it.
@@ -20,13 +21,13 @@ if __name__ == "__main__":
 import asyncpg
 import structlog
 from pydantic import SecretStr
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 
 from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
 from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
-from app.api.metrics import MetricsAccess
+from app.api.metrics import MetricsAccess, route_of
 from app.api.rate_limits import RateRules
 from app.api.services.top_ups import Sale
 from app.api.web_ui import codec_endpoint, make_capability
@@ -45,11 +46,15 @@ from app.roots import (
     payment_service,
     run_root,
     temporal_target,
+    traced,
 )
 from app.serving import serving, url_of
 from app.settings.settings import Settings, reveal
 from app.temporal import connect, register_search_attributes
 from app.web_origins import parse_origins
+
+if TYPE_CHECKING:
+    from app.telemetry.tracing import Tracing
 
 DEVELOPER = "developer@localhost"
 TOKEN_LIFETIME_SECONDS = 30 * 86_400
@@ -81,10 +86,11 @@ async def run(settings: Settings) -> None:
         if settings.is_embedded:
             taken.enter_context(home.held())
         listening = taken.enter_context(bind(settings.host, settings.port, setting="PERDURE_PORT"))
+        tracing = taken.enter_context(traced(settings, process="server"))
         surroundings = (
-            embedded(settings, home, api_url=url_of(listening))
+            embedded(settings, home, api_url=url_of(listening), tracing=tracing)
             if settings.is_embedded
-            else external(settings, home)
+            else external(settings, home, tracing=tracing)
         )
         async with (
             surroundings as around,
@@ -97,7 +103,9 @@ async def run(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def embedded(settings: Settings, home: Home, *, api_url: str) -> AsyncIterator[Surroundings]:
+async def embedded(
+    settings: Settings, home: Home, *, api_url: str, tracing: Tracing | None
+) -> AsyncIterator[Surroundings]:
     """Run Postgres, Temporal and workers of our own."""
     key = settings.encryption_key or SecretStr(home.secrets().encryption_key)
     settings = settings.model_copy(update={"encryption_key": key})
@@ -114,12 +122,14 @@ async def embedded(settings: Settings, home: Home, *, api_url: str) -> AsyncIter
             temporal_ui_url=deployment.stack.temporal_ui_url,
             made_jwt_secret=home.secrets().jwt_secret,
             codec_capability=capability,
+            tracing=tracing,
         )
-        yield Surroundings(config, deployment.stack.connect, deployment.announce)
+        stack, interceptors = deployment.stack, interceptors_of(tracing)
+        yield Surroundings(config, lambda: stack.connect(interceptors=interceptors), deployment.announce)
 
 
 @contextlib.asynccontextmanager
-async def external(settings: Settings, home: Home) -> AsyncIterator[Surroundings]:
+async def external(settings: Settings, home: Home, *, tracing: Tracing | None) -> AsyncIterator[Surroundings]:
     """Use a Postgres and a Temporal that somebody else runs; workers are started apart."""
     settings.require_api_secrets()
     database_url, temporal_address = settings.database_url, settings.temporal_address
@@ -130,7 +140,7 @@ async def external(settings: Settings, home: Home) -> AsyncIterator[Surroundings
     )
 
     async def connect_and_register() -> Client:
-        client = await connect(temporal_target(settings))
+        client = await connect(temporal_target(settings), interceptors=interceptors_of(tracing))
         await register_search_attributes(client)
         return client
 
@@ -150,11 +160,17 @@ async def external(settings: Settings, home: Home) -> AsyncIterator[Surroundings
         settings,
         database_url=database_url,
         temporal_ui_url=settings.temporal_ui_url,
+        tracing=tracing,
     )
     try:
         yield Surroundings(config, connect_and_register, announce)
     finally:
         home.remove_run_info()
+
+
+def interceptors_of(tracing: Tracing | None) -> Sequence[Interceptor]:
+    """Return what goes along with every call to Temporal."""
+    return [tracing.interceptor] if tracing else []
 
 
 def make_api_config(
@@ -164,6 +180,7 @@ def make_api_config(
     temporal_ui_url: str | None,
     made_jwt_secret: str | None = None,
     codec_capability: str | None = None,
+    tracing: Tracing | None = None,
 ) -> ApiConfig:
     """Return what the API needs to know."""
     jwt_secret = reveal(settings.jwt_secret) or (None if settings.jwt_jwks_url else made_jwt_secret)
@@ -197,6 +214,7 @@ def make_api_config(
         cors_origins=parse_origins(settings.cors_origins),
         is_https=settings.https,
         streams_per_user=settings.streams_per_user,
+        request_tracing=tracing.requests_of(route_of) if tracing else None,
         metrics_access=MetricsAccess(settings.metrics_open, reveal(settings.metrics_token)),
         stop_deadline_seconds=settings.stop_deadline_seconds,
         reconcile_seconds=settings.reconcile_seconds,

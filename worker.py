@@ -13,7 +13,7 @@ import functools
 import gc
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
     # What is made while modules load stays; `run_root` lets the search for garbage begin after it.
@@ -30,7 +30,15 @@ from app.embedded.home import Home
 from app.outbound.services import WebServices
 from app.patience import patiently
 from app.pools import choose_pools, share_out
-from app.roots import block_choice, file_limits, object_store, own_services, run_root, temporal_target
+from app.roots import (
+    block_choice,
+    file_limits,
+    object_store,
+    own_services,
+    run_root,
+    temporal_target,
+    traced,
+)
 from app.settings.settings import Settings, SettingsRefused, reveal
 from app.telemetry.tallies import Tallies
 from app.temporal import connect
@@ -39,6 +47,9 @@ from app.workers.config import CONCURRENCY, WorkerConfig
 from app.workers.metrics import metrics_page
 from app.workers.opening import make_workers
 from app.workers.tuning import CPU_SHARE, MEMORY_SHARE, Targets
+
+if TYPE_CHECKING:
+    from app.telemetry.tracing import Tracing
 
 log = structlog.get_logger("app.worker")
 
@@ -92,7 +103,8 @@ async def run(settings: Settings, *, given: argparse.Namespace) -> None:
             page = resources.enter_context(
                 metrics_page(tallies, host=settings.host, port=settings.worker_metrics_port)
             )
-        client = await _connect(settings, runtime=page and page.runtime)
+        tracing = resources.enter_context(traced(settings, process="worker"))
+        client = await _connect(settings, runtime=page and page.runtime, tracing=tracing)
         workers = await patiently(
             lambda: resources.enter_async_context(make_workers(client, config, tallies=tallies)),
             service="postgres",
@@ -111,9 +123,16 @@ async def tend_builds(settings: Settings, *, current: str | None) -> None:
         print(f"{build.build_id}\t{build.status}")  # noqa: T201 - what was asked for
 
 
-async def _connect(settings: Settings, *, runtime: Runtime | None = None) -> Client:
+async def _connect(
+    settings: Settings, *, runtime: Runtime | None = None, tracing: Tracing | None = None
+) -> Client:
     target = temporal_target(settings)
-    return await patiently(lambda: connect(target, runtime=runtime), service="temporal", away=(RuntimeError,))
+    interceptors = [tracing.interceptor] if tracing else []
+    return await patiently(
+        lambda: connect(target, interceptors=interceptors, runtime=runtime),
+        service="temporal",
+        away=(RuntimeError,),
+    )
 
 
 async def serve(workers: Sequence[Worker]) -> None:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+from temporalio import activity, workflow
 
+from app.activities.contracts import SHARD_NAME, WORKFLOW_NAME
 from app.secrecy import HIDDEN, scrub
 
+EXECUTING = frozenset({WORKFLOW_NAME, SHARD_NAME})
+"""Workflows whose id is that of an execution, or begins with it."""
 _SECRET_WORDS = frozenset({"secret", "password", "authorization", "token", "cookie", "jwt", "apikey"})
 _SECRET_ENDINGS = ("api_key", "encryption_key")
 
@@ -31,6 +36,8 @@ def configure_log(form: Literal["console", "json"], *, process: str, level: int 
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _name_work,
+        _name_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         _add_process(process),
         _hide_secrets,
@@ -46,6 +53,9 @@ def configure_log(form: Literal["console", "json"], *, process: str, level: int 
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    # Said in fields of their own instead.
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
     logging.config.dictConfig(_standard_logging(form, shared, level))
 
 
@@ -97,6 +107,33 @@ def _add_process(process: str) -> Processor:
         return line
 
     return add
+
+
+def _name_work(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """Say which execution a line of a workflow or an activity is about."""
+    given = line.pop("temporal_workflow", None)
+    line.pop("temporal_activity", None)
+    if given is not None:
+        # A shard's id is its execution's and more.
+        line.setdefault("execution_id", given["workflow_id"].partition("/")[0])
+        line.setdefault("run_id", given["run_id"])
+    elif activity.in_activity():
+        info = activity.info()
+        if info.workflow_type in EXECUTING:
+            line.setdefault("execution_id", str(info.workflow_id).partition("/")[0])
+        line.setdefault("activity", info.activity_type)
+    return line
+
+
+def _name_trace(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """Say which trace a line belongs to, in a process that has traces."""
+    tracing = sys.modules.get("opentelemetry.trace")
+    if tracing is not None:
+        context = tracing.get_current_span().get_span_context()
+        if context.is_valid:
+            line["trace_id"] = format(context.trace_id, "032x")
+            line["span_id"] = format(context.span_id, "016x")
+    return line
 
 
 def _scrub(_: WrappedLogger, __: str, line: Any) -> Any:

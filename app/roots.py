@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,6 +25,9 @@ from app.payments.payments import PaymentService
 from app.settings.connections import POSTGRES
 from app.settings.settings import Settings, read_settings, reveal
 from app.temporal import TemporalTarget, make_tls
+
+if TYPE_CHECKING:
+    from app.telemetry.tracing import Tracing
 
 MEGABYTE = 1024 * 1024
 
@@ -82,6 +86,21 @@ async def _until_asked_to_stop(work: Coroutine[Any, Any, None], *, is_patient: b
         if not is_stopping:
             raise
     log.info("process_stopped")
+
+
+@contextlib.contextmanager
+def traced(settings: Settings, *, process: str) -> Iterator[Tracing | None]:
+    """Give what traces a process, or None when nobody is to be told."""
+    if settings.otlp_endpoint is None:
+        yield None
+        return
+    from app.telemetry.tracing import make_tracing  # noqa: PLC0415 - as below
+
+    tracing = make_tracing(settings.otlp_endpoint, process=process)
+    try:
+        yield tracing
+    finally:
+        tracing.close()
 
 
 def object_store(settings: Settings) -> ObjectStore | None:

@@ -121,5 +121,7 @@ def make_application(
         application.add_middleware(AllowOrigins, origins=config.cors_origins)
     application.add_middleware(WebUiAccess, web_ui_url=config.temporal_ui_url)
     application.add_middleware(Edge, is_https=config.is_https)
+    if config.request_tracing is not None:
+        application.add_middleware(config.request_tracing)
     application.add_middleware(MeasureRequests, metrics=resources.metrics)
     return application

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from starlette.types import ASGIApp
 
 from app.activities.contracts import ExecutionLimits
 from app.api.metrics import MetricsAccess
@@ -74,6 +76,8 @@ class ApiConfig:
     """Whether people reach the API by https alone."""
     streams_per_user: int = 100
     """Event streams that a user may have open."""
+    request_tracing: Callable[[ASGIApp], ASGIApp] | None = None
+    """Middleware that traces requests, if they are traced."""
     metrics_access: MetricsAccess = field(default_factory=MetricsAccess)
     """Who may read metrics."""
     timeout_margin_seconds: float = 60.0

@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.route import PREFIX as PREFIX_OF_ROUTES
 from app.telemetry.series import PREFIX
 
 UNKNOWN = "unknown"
@@ -100,9 +101,18 @@ class MeasureRequests:
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", UNKNOWN)
                 seconds = time.monotonic() - began
-                self._metrics.note(scope["method"], route, message["status"], seconds=seconds)
+                self._metrics.note(scope["method"], route_of(scope), message["status"], seconds=seconds)
             await send(message)
 
         await self._app(scope, receive, send_counted)
+
+
+def route_of(scope: Scope) -> str:
+    """Return the path of a request with names in place of values: that of its route, when it has found one."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    if path is None:
+        return UNKNOWN
+    # A route does not know the prefix that it was included under.
+    has_prefix = scope["path"].startswith(f"{PREFIX_OF_ROUTES}/") and not path.startswith(PREFIX_OF_ROUTES)
+    return PREFIX_OF_ROUTES + path if has_prefix else path

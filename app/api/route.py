@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar
 
+import structlog
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
@@ -29,6 +31,8 @@ CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 KEY_HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
 KEY_DESCRIPTION = "Repeating a request with the same key gives the first answer, for a day."
+NAMED_IN_LOG = ("execution_id", "node_execution_id")
+_LIKE_AN_ID = re.compile(r"[0-9a-fA-F-]{32,36}")
 _KEY_PARAMETER = {
     "name": KEY_HEADER,
     "in": "header",
@@ -161,9 +165,10 @@ class ApiRoute(APIRoute):
                 strict.release()
 
         async def handle_audited(request: Request) -> Response:
-            answer: Response = await request.app.state.resources.audit_trail.follow(
-                request, self.action, lambda: handle_strictly(request)
-            )
+            with structlog.contextvars.bound_contextvars(**named_in(request.path_params)):
+                answer: Response = await request.app.state.resources.audit_trail.follow(
+                    request, self.action, lambda: handle_strictly(request)
+                )
             return answer
 
         return handle_audited
@@ -190,6 +195,12 @@ class ApiRoute(APIRoute):
     def kept(self, body: bytes) -> bytes:
         """Return what is kept of an answer under its key, for repeats."""
         return body
+
+
+def named_in(path_params: Mapping[str, Any]) -> dict[str, str]:
+    """Return what log lines about a call say: which execution its path names, if it is an id."""
+    given = {name: str(path_params[name]) for name in NAMED_IN_LOG if name in path_params}
+    return {name: value for name, value in given.items() if _LIKE_AN_ID.fullmatch(value)}
 
 
 class SecretRoute(ApiRoute):

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 
 from app.embedded.dev_server import EmbeddedTemporal
 from app.embedded.postgres import EmbeddedPostgres
@@ -98,14 +98,15 @@ class EmbeddedStack:
         """Stop both; nothing happens when they do not run."""
         await asyncio.gather(self.temporal.stop(), self.postgres.stop())
 
-    async def connect(self) -> Client:
-        """Connect to Temporal."""
+    async def connect(self, *, interceptors: Sequence[Interceptor] = ()) -> Client:
+        """Connect to Temporal; interceptors go along with every call."""
         return await connect(
             TemporalTarget(
                 address=self.temporal_address,
                 namespace=self.namespace,
                 encryption_keys=self._encryption_keys,
-            )
+            ),
+            interceptors=interceptors,
         )
 
     async def __aenter__(self) -> Self:

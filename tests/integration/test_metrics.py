@@ -48,7 +48,7 @@ async def test_what_executions_did_is_counted_once_and_shown_by_the_api(
     client: Client, own_database_url: str
 ) -> None:
     graph = make_graph(
-        {"a": ("probe", {"name": "second"}), "s": ("store_value_block", {})}, ["a.out -> s.input"]
+        {"a": ("probe", {"name": "second", "value": 1}), "s": ("store_value_block", {})}, ["a.out -> s.input"]
     )
     async with make_engine(client, own_database_url) as engine:
         engine.probe.functions |= {"second": unavailable_until(2), "refused": refuses}

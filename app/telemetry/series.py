@@ -20,6 +20,8 @@ class Series:
     labels: tuple[str, ...]
     buckets: tuple[float, ...] = ()
     """Upper bounds in seconds, of a histogram; empty for a counter."""
+    known: tuple[tuple[str, ...], ...] = ()
+    """Labels of a counter that are shown from the beginning: what appears with its first event, seems not to grow."""
 
 
 _QUICK = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0)
@@ -34,8 +36,29 @@ BLOCK_SECONDS = Series(
     "block_duration_seconds", "From the begin of an attempt until it is recorded.", ("block",), _QUICK
 )
 BLOCK_RETRIES = Series("block_retries", "Attempts after the first of a node execution.", ("block",))
-RECONCILIATIONS = Series("reconciliations", "Comparisons of the record with Temporal that went through.", ())
-FINDINGS = Series("reconciler_findings", "What the reconciler has found, by what it was.", ("kind",))
+RECONCILIATIONS = Series(
+    "reconciliations", "Comparisons of the record with Temporal that went through.", (), known=((),)
+)
+FINDINGS = Series(
+    "reconciler_findings",
+    "What the reconciler has found, by what it was.",
+    ("kind",),
+    known=tuple(
+        (kind,)
+        for kind in (
+            "checked",
+            "settled",
+            "lost",
+            "orphans",
+            "released",
+            "adopted",
+            "funded",
+            "called",
+            "values",
+            "failed",
+        )
+    ),
+)
 
 COUNTED = (
     EXECUTIONS,

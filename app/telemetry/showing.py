@@ -43,9 +43,8 @@ def show(counts: Mapping[Key, float], *, prefix: str = PREFIX) -> Iterator[Metri
 
 def _counter(series: Series, counts: Mapping[tuple[str, ...], Mapping[str, float]], prefix: str) -> Metric:
     family = CounterMetricFamily(prefix + series.name, series.help, labels=series.labels)
-    if not series.labels and not counts:
-        family.add_metric([], 0)
-    for labels, values in sorted(counts.items()):
+    known: dict[tuple[str, ...], Mapping[str, float]] = {labels: {} for labels in series.known}
+    for labels, values in sorted({**known, **counts}.items()):
         family.add_metric(labels, values.get("", 0))
     return family
 

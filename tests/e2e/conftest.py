@@ -12,7 +12,7 @@ from tests.object_storage import URL, S3Server, run_s3_server
 from tests.packages import NAME, install_package
 from tests.processes import ServerProcess
 from tests.stubs import LanguageModelStub, SearchStub
-from tests.unit.blocks.stub_server import StubServer, running_server
+from tests.unit.blocks.stub_server import Answer, StubServer, running_server
 from tests.walls import can_build_walls
 
 TURNED_OFF = "text_replace_block"
@@ -27,6 +27,8 @@ class Surroundings:
     search: SearchStub
     encyclopedia: StubServer
     s3: S3Server
+    collector: StubServer
+    """Of traces."""
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +39,9 @@ async def surroundings(session_folder: Path) -> AsyncIterator[Surroundings]:
         SearchStub() as search,
         running_server() as encyclopedia,
         run_s3_server(session_folder / "s3.log") as s3,
+        running_server() as collector,
     ):
+        collector.answers["/v1/traces"] = Answer()
         settings = {
             "PERDURE_LLM_BASE_URL": language_model.url,
             "PERDURE_SEARCH_URL": search.url,
@@ -48,9 +52,14 @@ async def surroundings(session_folder: Path) -> AsyncIterator[Surroundings]:
             "PERDURE_BLOCK_PACKAGES": NAME,
             "PERDURE_DISABLED_BLOCKS": TURNED_OFF,
             "PERDURE_CODE_SANDBOX": "bubblewrap" if can_build_walls() else "",
+            "PERDURE_METRICS_OPEN": "true",
+            "PERDURE_WORKER_METRICS_PORT": "0",
+            "PERDURE_OTLP_ENDPOINT": collector.url,
+            # How often traces are sent, in milliseconds: a setting of OpenTelemetry.
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
         server = await ServerProcess(session_folder / "equipped", settings).ready()
-        yield Surroundings(server, language_model, search, encyclopedia, s3)
+        yield Surroundings(server, language_model, search, encyclopedia, s3, collector)
         assert await server.stop() == 0
 
 

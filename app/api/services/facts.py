@@ -19,12 +19,13 @@ from app.errors import EngineUnavailable
 from app.graph.status import TERMINAL, Status
 from app.models import facts, tallies
 from app.models.facts import CreditSums, OpenExecutions
+from app.models.oversight import Stuck, find_stuck
 from app.telemetry.series import PREFIX
 from app.telemetry.showing import keyed, show
-from app.telemetry.tallies import Key
 
 EVERY_SECONDS = 5.0
-CREDITS_EVERY_SECONDS = 60.0
+LOOK_EVERY_SECONDS = 60.0
+"""What takes the database longer is asked less often."""
 TIMEOUT_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -45,9 +46,10 @@ class Facts:
         self._health = health
         self._every_seconds = every_seconds
         self._lock = asyncio.Lock()
-        self._asked_at = self._added_up_at = float("-inf")
+        self._asked_at = self._looked_at = float("-inf")
         self._metrics: Sequence[Metric] = ()
         self._credits = CreditSums(0, 0, 0)
+        self._stuck: Mapping[str, Stuck] = {}
         self._spent = self._given = 0
 
     async def metrics(self) -> Sequence[Metric]:
@@ -63,13 +65,14 @@ class Facts:
             async with asyncio.timeout(TIMEOUT_SECONDS), self._sessions() as session:
                 counts = keyed(await tallies.list_tallies(session))
                 still_open = await facts.list_open(session)
-                if time.monotonic() - self._added_up_at >= CREDITS_EVERY_SECONDS:
+                if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
                     self._credits = await facts.add_up_credits(session)
-                    self._added_up_at = time.monotonic()
+                    self._stuck = await find_stuck(session)
+                    self._looked_at = time.monotonic()
         except (OSError, SQLAlchemyError) as error:
             log.warning("facts_not_read", reason=type(error).__name__)
             return []
-        return [*_of_counts(counts), *_of_open(still_open), *self._of_credits()]
+        return [*show(counts), *_of_open(still_open), *_of_stuck(self._stuck), *self._of_credits()]
 
     async def _reach(self) -> Iterator[Metric]:
         try:
@@ -94,8 +97,13 @@ class Facts:
         )
 
 
-def _of_counts(counts: Mapping[Key, float]) -> Iterator[Metric]:
-    return show(counts)
+def _of_stuck(stuck: Mapping[str, Stuck]) -> Iterator[Metric]:
+    found = GaugeMetricFamily(
+        f"{PREFIX}executions_stuck", "Executions that somebody should look at, by why.", labels=["reason"]
+    )
+    for reason, each in stuck.items():
+        found.add_metric([reason], each.count)
+    yield found
 
 
 def _of_open(still_open: Sequence[OpenExecutions]) -> Iterator[Metric]:

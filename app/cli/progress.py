@@ -22,6 +22,7 @@ _FIRING = {
     "node_skipped": "SKIPPED",
 }
 OPEN = frozenset({"RUNNING", "RETRYING", "WAITING"})
+ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
 
 @dataclass(slots=True)
@@ -88,6 +89,11 @@ class Progress:
             node.cost = 0
         for row in rows:
             self._node(row["node_id"]).cost += row["cost"]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the execution has ended."""
+        return self.status in ENDED
 
     @property
     def begun(self) -> int:

@@ -141,8 +141,10 @@ class LiveView:
     def _heading(self) -> RenderableType:
         progress = self._progress
         line = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(len(progress.nodes), 1), completed=progress.done, width=20)
-        counts = f"{progress.done}/{len(progress.nodes)} nodes"
+        # At the end, what was never needed is not missing.
+        total = progress.begun if progress.is_over else len(progress.nodes)
+        bar = ProgressBar(total=max(total, 1), completed=progress.done, width=20)
+        counts = f"{progress.done}/{total} nodes"
         cost = f"{progress.cost} credits" if progress.cost else ""
         line.add_row(Text(self._title, style="bold"), bar, counts, Text(progress.status, style="bold"), cost)
         return line

@@ -45,3 +45,13 @@ class Page:
             for sample in family.samples
             if label in sample.labels
         }
+
+    def labels(self, prefix: str) -> set[str]:
+        """Return the names of the labels of all series whose names begin so."""
+        return {
+            label
+            for family in self.families.values()
+            if family.name.startswith(prefix)
+            for sample in family.samples
+            for label in sample.labels
+        }

@@ -72,7 +72,7 @@ class TestEveryPage:
             assert re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), name
 
     def test_the_settings_that_it_names_exist(self, page: Path) -> None:
-        clients_own = {"PERDURE_API_URL", "PERDURE_API_KEY"}
+        clients_own = {"PERDURE_API_URL", "PERDURE_API_KEY", "PERDURE_PROFILE"}
         named = set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", page.read_text()))
         assert named <= {PREFIX + name.upper() for name in Settings.model_fields} | clients_own
 

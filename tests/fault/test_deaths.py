@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from app.activities.contracts import ExecutionLimits
+from perdure import AsyncClient
 from tests.e2e.rest import (
     TERMINAL,
     assert_whole_log,
@@ -23,6 +24,7 @@ from tests.e2e.rest import (
     wait,
 )
 from tests.engine import Engine, has_taken_a_completion
+from tests.fault.harness.proxy import Link, Streams
 from tests.fault.mortals import MortalWorker, calling
 from tests.processes import ServerProcess, WorkerProcess
 from tests.stack import Stack, eventually
@@ -50,6 +52,13 @@ async def test_a_worker_killed_in_the_middle_of_a_block_loses_only_that_attempt(
     await assert_whole_log(caller, execution["id"])
 
 
+async def follow(url: str, key: str, execution_id: str, seen: list[int | None]) -> None:
+    """Follow an execution with the Python client to its end, and note the numbers of its events."""
+    async with AsyncClient(url, key, patience_seconds=600) as perdure:
+        async for event in perdure.executions.events(execution_id):
+            seen.append(event["seq"])  # noqa: PERF401 - it is looked at meanwhile
+
+
 async def test_executions_go_on_while_the_api_is_dead(
     api_process: Callable[[], ServerProcess],
     worker_process: Callable[..., WorkerProcess],
@@ -62,17 +71,32 @@ async def test_executions_go_on_while_the_api_is_dead(
         graph_id = await save(client, requests(web.url, "/held", "/echo"))
         started = [await start(client, graph_id) for _ in range(3)]
     await eventually(lambda: len(web.requests) == 3)
-    first.kill()
-    web.let_go.set()
-    for execution in started:
-        assert (await engine.end(engine.client.get_workflow_handle(execution["id"]))).status == "COMPLETED"
+    ports = [first.run_info.api_url.rpartition(":")[2]]
+    seen: list[int | None] = []
 
-    second = await api_process().ready()
-    async with second.client() as client:
+    async def reach() -> Streams:
+        return await asyncio.open_connection("127.0.0.1", int(ports[-1]))
+
+    async with Link("client-api", reach) as link:
+        url = f"http://127.0.0.1:{link.port}"
+        following = asyncio.create_task(follow(url, first.token(), started[0]["id"], seen))
+        await eventually(lambda: bool(seen))
+        first.kill()
+        web.let_go.set()
         for execution in started:
-            ended = await wait(client, execution["id"])
-            assert ended["status"] == "COMPLETED", ended["error"]
-            await assert_whole_log(client, execution["id"])
+            handle = engine.client.get_workflow_handle(execution["id"])
+            assert (await engine.end(handle)).status == "COMPLETED"
+
+        second = await api_process().ready()
+        ports.append(second.run_info.api_url.rpartition(":")[2])
+        async with second.client() as client:
+            for execution in started:
+                ended = await wait(client, execution["id"])
+                assert ended["status"] == "COMPLETED", ended["error"]
+                await assert_whole_log(client, execution["id"])
+            followed = await assert_whole_log(client, started[0]["id"])
+        await following
+    assert seen == [event["seq"] for event in followed]
 
 
 async def test_a_pause_survives_the_death_of_the_worker(

@@ -122,6 +122,7 @@ async def embedded(
             temporal_ui_url=deployment.stack.temporal_ui_url,
             made_jwt_secret=home.secrets().jwt_secret,
             codec_capability=capability,
+            api_url=api_url,
             tracing=tracing,
         )
         stack, interceptors = deployment.stack, interceptors_of(tracing)
@@ -180,6 +181,7 @@ def make_api_config(
     temporal_ui_url: str | None,
     made_jwt_secret: str | None = None,
     codec_capability: str | None = None,
+    api_url: str | None = None,
     tracing: Tracing | None = None,
 ) -> ApiConfig:
     """Return what the API needs to know."""
@@ -188,6 +190,7 @@ def make_api_config(
         database_url=database_url,
         temporal_namespace=settings.temporal_namespace,
         temporal_ui_url=temporal_ui_url,
+        api_url=settings.public_url or api_url,
         task_queue=settings.task_queue,
         jwt_secret=jwt_secret,
         jwt_jwks_url=settings.jwt_jwks_url,

@@ -33,6 +33,8 @@ class ApiConfig:
     task_queue: str = "perdure"
     temporal_ui_url: str | None = None
     """Temporal's Web UI, for links; without it there are none."""
+    api_url: str | None = None
+    """Where people reach the API, for links from the Web UI; without it there are none."""
     jwt_secret: str | None = field(default=None, repr=False)
     """Secret of HS256 tokens."""
     jwt_jwks_url: str | None = None

@@ -252,6 +252,7 @@ def _make_launching(
         records,
         task_queue=config.task_queue,
         limits=_limit_policy(config),
+        api_url=config.api_url,
     )
 
 

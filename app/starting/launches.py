@@ -81,3 +81,21 @@ def make_search_attributes(start: ExecutionStart) -> TypedSearchAttributes:
 def make_summary(start: ExecutionStart) -> str:
     """Return the line that the Web UI shows of an execution."""
     return f"{start.graph_name} v{start.graph_version} ({start.trigger})"[:SUMMARY_LIMIT]
+
+
+def make_details(start: ExecutionStart, execution_id: str, *, api_url: str | None = None) -> str:
+    """Return what the Web UI says of a workflow beside its summary, as Markdown: who asked for it, and where it is.
+
+    Args:
+        start: The input of the workflow.
+        execution_id: Which.
+        api_url: Where people reach the API; without it there is no link.
+    """
+    # Whoever has issued the token has chosen the id: it is text and nothing else.
+    said = [f"Requested by `{start.user_id.replace('`', '')}`"]
+    if start.parent_id:
+        said.append(f"Follows execution `{start.parent_id}`")
+    if api_url:
+        here = f"{api_url}/api/executions/{execution_id}"
+        said.append(f"[Execution]({here}), its [nodes]({here}/nodes) and [events]({here}/events)")
+    return "\n\n".join(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 
 from temporalio import workflow
 
@@ -82,6 +83,10 @@ class RemoteCalls:
             )
             for firing in returned
         ]
+
+    def list_titles(self, limit: int) -> list[str]:
+        """Return the titles of those that have been under way for longest."""
+        return [self._plan.nodes[node].title for node, _ in islice(self._handles, limit)]
 
     def cancel(self) -> None:
         """Have every call cancelled."""

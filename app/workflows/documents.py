@@ -32,7 +32,10 @@ async def _fetch(execution: ExecutionRef, document: Envelope | None, count: int)
     for number in range(count):
         parts.append(
             await workflow.execute_local_activity_method(
-                EngineActivities.fetch_part, PartRequest(execution, document, number), **HELPER
+                EngineActivities.fetch_part,
+                PartRequest(execution, document, number),
+                summary="fetch",
+                **HELPER,
             )
         )
         if number % PARTS_A_TASK == PARTS_A_TASK - 1:

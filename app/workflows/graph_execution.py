@@ -159,7 +159,9 @@ class GraphExecutionWorkflow:
         """Have recorded that the execution has begun, as soon as it may or until its time is up."""
         request = BeginRequest(self._execution.execution_id, self._start)
         while True:
-            begun = await workflow.execute_local_activity_method(EngineActivities.begin, request, **HELPER)
+            begun = await workflow.execute_local_activity_method(
+                EngineActivities.begin, request, summary="begin", **HELPER
+            )
             self._turn.is_awaited = not begun.is_admitted
             if begun.is_admitted or self._walk.is_overdue:
                 return begun
@@ -202,7 +204,9 @@ class GraphExecutionWorkflow:
         if self._start.rerun is None:
             return None
         request = SeedRequest(self._execution, self._start)
-        return await workflow.execute_local_activity_method(EngineActivities.seed, request, **SEEDING)
+        return await workflow.execute_local_activity_method(
+            EngineActivities.seed, request, summary="take over what is reused", **SEEDING
+        )
 
     def _watch_deadline(self) -> None:
         """Set the timer of the execution's longest time; what never waits needs none."""
@@ -220,7 +224,10 @@ class GraphExecutionWorkflow:
         """Hand over to the next run; answer that something came in which has to be looked at first."""
         state = self._dump()
         stored = await workflow.execute_local_activity_method(
-            EngineActivities.store, StoreRequest(self._execution, state), **HELPER
+            EngineActivities.store,
+            StoreRequest(self._execution, state),
+            summary="keep the state for the next run",
+            **HELPER,
         )
         # A handler may wait for a record that only the walk has made.
         await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._walk.is_engaged)
@@ -261,5 +268,7 @@ class GraphExecutionWorkflow:
             starved=self._walk.scheduler.list_starved(),
             unreached=self._walk.scheduler.list_unreached(),
         )
-        await workflow.execute_local_activity_method(EngineActivities.finish, request, **HELPER)
+        await workflow.execute_local_activity_method(
+            EngineActivities.finish, request, summary="end", **HELPER
+        )
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -68,7 +68,10 @@ class GraphShardWorkflow:
             workflow.info().workflow_id.partition("/")[0], self._start.user_id, self._start.plan_hash
         )
         stored = await workflow.execute_local_activity_method(
-            EngineActivities.store, StoreRequest(execution, self._outcomes), **HELPER
+            EngineActivities.store,
+            StoreRequest(execution, self._outcomes),
+            summary="store the outcomes",
+            **HELPER,
         )
         return ShardResult([], undone, stored)
 

@@ -93,7 +93,10 @@ def start_call(node: PlanNode, call: NodeCall, start: ExecutionStart) -> workflo
 async def pack_inputs(execution: ExecutionRef, call: NodeCall) -> NodeCall:
     """Have the inputs of a call stored; return a call that refers to them."""
     stored = await workflow.execute_local_activity_method(
-        EngineActivities.store, StoreRequest(execution, call.inputs), **HELPER
+        EngineActivities.store,
+        StoreRequest(execution, call.inputs),
+        summary="store large inputs",
+        **HELPER,
     )
     return replace(call, inputs=[[PACKED, stored.envelope]])
 

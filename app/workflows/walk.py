@@ -43,6 +43,8 @@ YIELD_AFTER_SECONDS = 1.0
 MAX_WINDOW = 400
 LEAST_ROOM = 1_000
 """Emissions of folded lists are unfolded as long as fewer remote node executions are ready."""
+TITLES_SHOWN = 5
+"""How many of the remote node executions under way are named in the Web UI."""
 CANCEL_GRACE = timedelta(seconds=3)
 """How long a stop waits for running blocks to end."""
 
@@ -219,10 +221,14 @@ class Walk:
 
     def _describe(self) -> None:
         scheduler = self.scheduler
-        state = "Paused. " if self._steering.is_paused else ""
+        state = ""
+        if self._steering.is_paused:
+            reason = self._steering.paused_for
+            state = f"Paused ({reason}). " if reason else "Paused. "
+        running = ", ".join(self._calls.list_titles(TITLES_SHOWN))
         workflow.set_current_details(
             f"{state}{scheduler.settled} of {scheduler.dispatched} node executions done, "
-            f"{scheduler.running_count} running"
+            f"{scheduler.running_count} running{': ' if running else ''}{running}"
         )
 
     # -- remote node executions
@@ -304,7 +310,9 @@ class Walk:
             limits=self._start.limits,
             budget=self._start.budget,
         )
-        result = await workflow.execute_local_activity_method(EngineActivities.wave, request, **HELPER)
+        result = await workflow.execute_local_activity_method(
+            EngineActivities.wave, request, summary="pure blocks, timers and records", **HELPER
+        )
         steering.note_recorded(marks)
         self._unsent_bytes += result.size
         self._unsent_seconds += result.seconds

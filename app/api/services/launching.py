@@ -26,7 +26,14 @@ from app.errors import InvalidRequest, NotFound
 from app.fairness import make_priority
 from app.models import executions
 from app.models.tables.executions import Execution
-from app.starting.launches import Launch, make_memo, make_search_attributes, make_start, make_summary
+from app.starting.launches import (
+    Launch,
+    make_details,
+    make_memo,
+    make_search_attributes,
+    make_start,
+    make_summary,
+)
 from app.starting.limits import LimitPolicy
 
 log = structlog.get_logger(__name__)
@@ -55,6 +62,7 @@ class Launching:
         *,
         task_queue: str,
         limits: LimitPolicy,
+        api_url: str | None = None,
     ) -> None:
         """Take what launching needs.
 
@@ -64,12 +72,14 @@ class Launching:
             records: Finds the execution of an earlier request.
             task_queue: Where workers wait.
             limits: How much an execution may take.
+            api_url: Where people reach the API, for links from Temporal's Web UI.
         """
         self._sessions = sessions
         self._engine = engine
         self._records = records
         self._task_queue = task_queue
         self._limits = limits
+        self._api_url = api_url
 
     async def find_earlier(
         self, owner: str, idempotency_key: str | None, *, fingerprint: str
@@ -131,6 +141,7 @@ class Launching:
             memo=make_memo(start),
             search_attributes=make_search_attributes(start),
             static_summary=make_summary(start),
+            static_details=make_details(start, str(execution_id), api_url=self._api_url),
             priority=make_priority(start.user_id, priority),
             rpc_timeout=RPC_TIMEOUT,
         )

@@ -9,7 +9,9 @@ from app.cli.credits import credits_commands
 from app.cli.executions import executions
 from app.cli.graphs import graphs
 from app.cli.keys import keys
+from app.cli.presets import presets
 from app.cli.run import run
+from app.cli.schedules import schedules
 from app.cli.shell import command
 from app.cli.token import token
 
@@ -25,6 +27,8 @@ application.command()(token)
 command(application)(run)
 application.add_typer(graphs, name="graphs")
 application.add_typer(executions, name="executions")
+application.add_typer(schedules, name="schedules")
+application.add_typer(presets, name="presets")
 application.add_typer(blocks, name="blocks")
 application.add_typer(credits_commands, name="credits")
 application.add_typer(keys, name="keys")

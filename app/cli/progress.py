@@ -34,7 +34,8 @@ class NodeProgress:
     depth: int = 0
     """How far to the right it stands: branches do, chains do not."""
     status: str = ""
-    """Of its last firing; empty while there was none. `RETRYING` between two attempts."""
+    """Of its last firing; empty while there was none. `RETRYING` between two attempts, `REUSED` when a rerun has taken
+    it over."""
     firings: dict[str, str] = field(default_factory=dict)
     """Those that are open, by id."""
     ended: int = 0
@@ -64,6 +65,8 @@ class Progress:
         """Begin with the nodes of a graph; without it they appear as they fire."""
         self.nodes: dict[str, NodeProgress] = {} if graph is None else dict(_in_tree(graph))
         self.status = "QUEUED"
+        self.reason = ""
+        """Why it is paused, when nobody asked for it."""
         self.cost = 0
         self.seq = 0
         """Of the last event."""
@@ -78,8 +81,12 @@ class Progress:
         self.seq = event["seq"]
         if event["type"] in _FIRING and "node_id" in data:
             self._take_firing(self._node(data["node_id"]), _FIRING[event["type"]], data, _moment(event["at"]))
+        elif event["type"] == "execution_reused":
+            for node_id in data.get("nodes", {}):
+                self._node(node_id).status = "REUSED"
         elif event["type"].startswith("execution_"):
             self.status = data.get("status", self.status)
+            self.reason = str(data.get("reason", ""))
         elif event["type"] == "review_requested" and "node_id" in data:
             self._node(data["node_id"]).note = "waits for a review"
 

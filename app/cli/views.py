@@ -30,6 +30,7 @@ MARKS = {
     "FAILED": ("✗", "red"),
     "CANCELLED": ("■", "yellow"),
     "SKIPPED": ("-", "dim"),
+    "REUSED": ("✓", "dim"),
     "RETRYING": ("↻", "yellow"),
     "WAITING": ("…", "cyan"),
 }
@@ -87,6 +88,7 @@ class PlainView:
             line += f" (attempt {data['attempt']})" if data.get("attempt", 1) > 1 else ""
         error = data.get("error") or {}
         line += f": {error['message']}" if error.get("message") else ""
+        line += f" ({data['reason']})" if data.get("reason") else ""
         print(one_line(line, WIDEST_LINE), flush=True)
 
 
@@ -146,7 +148,13 @@ class LiveView:
         bar = ProgressBar(total=max(total, 1), completed=progress.done, width=20)
         counts = f"{progress.done}/{total} nodes"
         cost = f"{progress.cost} credits" if progress.cost else ""
-        line.add_row(Text(self._title, style="bold"), bar, counts, Text(progress.status, style="bold"), cost)
+        line.add_row(
+            Text(self._title, style="bold"),
+            bar,
+            counts,
+            Text(f"{progress.status} {progress.reason}", style="bold"),
+            cost,
+        )
         return line
 
     def _row(self, node: NodeProgress) -> list[RenderableType]:

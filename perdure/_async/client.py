@@ -10,6 +10,7 @@ import httpx2 as httpx
 
 from perdure._async.accounts import AsyncCredits, AsyncKeys
 from perdure._async.blocks import AsyncBlocks
+from perdure._async.driving import AsyncPresets, AsyncSchedules
 from perdure._async.executions import AsyncExecutions
 from perdure._async.graphs import AsyncGraphs
 from perdure._async.pausing import pause
@@ -27,6 +28,8 @@ class AsyncClient:
 
     graphs: AsyncGraphs
     executions: AsyncExecutions
+    schedules: AsyncSchedules
+    presets: AsyncPresets
     blocks: AsyncBlocks
     credits: AsyncCredits
     keys: AsyncKeys
@@ -61,6 +64,8 @@ class AsyncClient:
         )
         self.graphs = AsyncGraphs(self)
         self.executions = AsyncExecutions(self)
+        self.schedules = AsyncSchedules(self)
+        self.presets = AsyncPresets(self)
         self.blocks = AsyncBlocks(self)
         self.credits = AsyncCredits(self)
         self.keys = AsyncKeys(self)
@@ -150,15 +155,17 @@ class AsyncClient:
                 return
 
     async def lines(
-        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str]
+        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str], silence_seconds: float
     ) -> AsyncGenerator[str]:
-        """Give the lines of a stream until the connection ends.
+        """Give the lines of a stream until the connection ends, or nothing has come for so long.
 
         Raises:
             ApiError: It was refused, or the connection was lost.
         """
+        timeout = httpx.Timeout(self._timeout_seconds, read=silence_seconds)
+        call = self._http.stream("GET", path, params=params, headers=headers, timeout=timeout)
         try:
-            async with self._http.stream("GET", path, params=params, headers=headers) as response:
+            async with call as response:
                 if not response.is_success:
                     await response.aread()
                     read_answer(response)

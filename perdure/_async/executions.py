@@ -15,6 +15,8 @@ from perdure.types import ENDED, Event, Execution, NodeExecution, Results
 if TYPE_CHECKING:
     from perdure._async.client import AsyncClient
 
+SILENCE_SECONDS = 60.0
+"""After so long without a sign of life a stream is opened again; there should be one four times as often."""
 _PASSING = frozenset({None, 429, 502, 503, 504})
 """Statuses after which a stream is opened once more; None stands for no answer."""
 
@@ -130,7 +132,7 @@ class AsyncExecutions:
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         execution = await self.get(execution_id, refs=True)
         if execution["status"] not in ENDED:
-            async for _ in self._events(execution_id, after=0, tokens=False):
+            async for _ in self._events(execution_id, after=0, tokens=False, deadline=deadline):
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError(f"{execution_id} has not ended after {timeout_seconds} s")
         return await self.get(execution_id)
@@ -181,18 +183,22 @@ class AsyncExecutions:
     async def _steer(self, execution_id: str, verb: str) -> Execution:
         return cast(Execution, await self._client.call("POST", path("executions", execution_id, verb)))
 
-    async def _events(self, execution_id: str, *, after: int, tokens: bool) -> AsyncGenerator[Event | None]:
-        """Give events, and None for every sign of life in between."""
+    async def _events(
+        self, execution_id: str, *, after: int, tokens: bool, deadline: float | None = None
+    ) -> AsyncGenerator[Event | None]:
+        """Give events, and None for every sign of life in between and at the deadline."""
         log = EventLog(after)
         heard_at = time.monotonic()
         attempt = 0
         while True:
             attempt += 1
             known = log.seq
+            silence_seconds = SILENCE_SECONDS if deadline is None else max(deadline - time.monotonic(), 0.1)
             lines = self._client.lines(
                 path("executions", execution_id, "events"),
                 params={"tokens": tokens},
                 headers=log.connect(),
+                silence_seconds=min(silence_seconds, SILENCE_SECONDS),
             )
             try:
                 async for line in lines:
@@ -208,6 +214,7 @@ class AsyncExecutions:
                     raise
             finally:
                 await lines.aclose()
+            yield None
             await pause(pause_seconds(max(attempt, 1), None) or 0.0)
 
     async def _is_read(self, execution_id: str, seq: int) -> bool:

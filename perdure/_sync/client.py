@@ -11,6 +11,7 @@ import httpx2 as httpx
 
 from perdure._sync.accounts import Credits, Keys
 from perdure._sync.blocks import Blocks
+from perdure._sync.driving import Presets, Schedules
 from perdure._sync.executions import Executions
 from perdure._sync.graphs import Graphs
 from perdure._sync.pausing import pause
@@ -28,6 +29,8 @@ class Client:
 
     graphs: Graphs
     executions: Executions
+    schedules: Schedules
+    presets: Presets
     blocks: Blocks
     credits: Credits
     keys: Keys
@@ -62,6 +65,8 @@ class Client:
         )
         self.graphs = Graphs(self)
         self.executions = Executions(self)
+        self.schedules = Schedules(self)
+        self.presets = Presets(self)
         self.blocks = Blocks(self)
         self.credits = Credits(self)
         self.keys = Keys(self)
@@ -150,14 +155,18 @@ class Client:
             if cursor is None:
                 return
 
-    def lines(self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str]) -> Generator[str]:
-        """Give the lines of a stream until the connection ends.
+    def lines(
+        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str], silence_seconds: float
+    ) -> Generator[str]:
+        """Give the lines of a stream until the connection ends, or nothing has come for so long.
 
         Raises:
             ApiError: It was refused, or the connection was lost.
         """
+        timeout = httpx.Timeout(self._timeout_seconds, read=silence_seconds)
+        call = self._http.stream("GET", path, params=params, headers=headers, timeout=timeout)
         try:
-            with self._http.stream("GET", path, params=params, headers=headers) as response:
+            with call as response:
                 if not response.is_success:
                     response.read()
                     read_answer(response)

@@ -16,6 +16,8 @@ from perdure.types import ENDED, Event, Execution, NodeExecution, Results
 if TYPE_CHECKING:
     from perdure._sync.client import Client
 
+SILENCE_SECONDS = 60.0
+"""After so long without a sign of life a stream is opened again; there should be one four times as often."""
 _PASSING = frozenset({None, 429, 502, 503, 504})
 """Statuses after which a stream is opened once more; None stands for no answer."""
 
@@ -127,7 +129,7 @@ class Executions:
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         execution = self.get(execution_id, refs=True)
         if execution["status"] not in ENDED:
-            for _ in self._events(execution_id, after=0, tokens=False):
+            for _ in self._events(execution_id, after=0, tokens=False, deadline=deadline):
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError(f"{execution_id} has not ended after {timeout_seconds} s")
         return self.get(execution_id)
@@ -178,18 +180,22 @@ class Executions:
     def _steer(self, execution_id: str, verb: str) -> Execution:
         return cast(Execution, self._client.call("POST", path("executions", execution_id, verb)))
 
-    def _events(self, execution_id: str, *, after: int, tokens: bool) -> Generator[Event | None]:
-        """Give events, and None for every sign of life in between."""
+    def _events(
+        self, execution_id: str, *, after: int, tokens: bool, deadline: float | None = None
+    ) -> Generator[Event | None]:
+        """Give events, and None for every sign of life in between and at the deadline."""
         log = EventLog(after)
         heard_at = time.monotonic()
         attempt = 0
         while True:
             attempt += 1
             known = log.seq
+            silence_seconds = SILENCE_SECONDS if deadline is None else max(deadline - time.monotonic(), 0.1)
             lines = self._client.lines(
                 path("executions", execution_id, "events"),
                 params={"tokens": tokens},
                 headers=log.connect(),
+                silence_seconds=min(silence_seconds, SILENCE_SECONDS),
             )
             try:
                 for line in lines:
@@ -205,6 +211,7 @@ class Executions:
                     raise
             finally:
                 lines.close()
+            yield None
             pause(pause_seconds(max(attempt, 1), None) or 0.0)
 
     def _is_read(self, execution_id: str, seq: int) -> bool:

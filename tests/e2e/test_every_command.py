@@ -18,6 +18,9 @@ from tests.processes import ServerProcess
 JSON_LINES = {"executions watch"}
 """Commands that say something for as long as something happens."""
 
+TRIED_ELSEWHERE = {"token", "schedules", "presets"}
+"""A command that needs no server, and groups whose calls are looked at one by one."""
+
 
 def paths_of(group: typer.Typer, *above: str) -> Iterator[str]:
     """Give the words of each command."""
@@ -90,7 +93,8 @@ def test_every_command_answers_with_json(server: ServerProcess, tmp_path: Path) 
     walk("keys revoke", key)
     assert walk("graphs delete", "Taken in")["deleted"]
 
-    assert set(paths_of(application)) - walk.done == {"token"}
+    left = {path for path in paths_of(application) if path.split()[0] not in TRIED_ELSEWHERE}
+    assert left == walk.done
 
 
 def _steered(walk: Walk, folder: Path) -> set[str]:

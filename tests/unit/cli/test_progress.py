@@ -65,6 +65,20 @@ def test_a_node_that_still_works_elsewhere_is_not_done() -> None:
     assert progress.done == 0
 
 
+def test_what_a_rerun_has_taken_over_is_done() -> None:
+    progress = Progress(a_graph())
+    progress.take(event(1, "execution_reused", nodes={"a": 2, "b": 1}))
+    assert (progress.nodes["a"].status, progress.done) == ("REUSED", 2)
+
+
+def test_a_pause_that_nobody_asked_for_says_why() -> None:
+    progress = Progress(a_graph())
+    progress.take(event(1, "execution_paused", status="PAUSED", reason="INSUFFICIENT_CREDITS"))
+    assert (progress.status, progress.reason) == ("PAUSED", "INSUFFICIENT_CREDITS")
+    progress.take(event(2, "execution_resumed", status="RUNNING"))
+    assert (progress.status, progress.reason) == ("RUNNING", "")
+
+
 def test_what_matters_now_is_shown_when_there_is_no_room_for_all() -> None:
     progress = Progress(a_graph())
     progress.take(event(1, "node_completed", "a"))

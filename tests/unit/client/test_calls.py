@@ -117,20 +117,10 @@ async def test_what_stands_in_an_id_stays_in_it(stub: StubServer) -> None:
 
 async def test_events_go_on_where_a_connection_broke_without_hole_or_double(stub: StubServer) -> None:
     half = frames(3)[:-10]
-    bodies = iter(
-        [
-            frames(1, 2) + half,
-            refusal(503),
-            frames(2, 3, 5),
-            frames(4, 5, 6, last=True),
-        ]
-    )
-
-    def stream(_: Asked) -> Answer:
-        body = next(bodies)
-        return body if isinstance(body, Answer) else Answer(200, body, {"content-type": "text/event-stream"})
-
-    stub.answers[EVENTS] = stream
+    bodies = (frames(1, 2) + half, None, frames(2, 3, 5), frames(4, 5, 6, last=True))
+    stream = {"content-type": "text/event-stream"}
+    answers = iter([refusal(503) if body is None else Answer(200, body, stream) for body in bodies])
+    stub.answers[EVENTS] = lambda _: next(answers)
     async with client_of(stub) as client:
         taken = [event["seq"] async for event in client.executions.events("x")]
     assert taken == [1, 2, 3, 4, 5, 6]
@@ -153,6 +143,14 @@ async def test_patience_with_a_silent_stream_ends(stub: StubServer) -> None:
     async with client_of(stub, patience_seconds=0.0) as client:
         with pytest.raises(ApiError, match="ENGINE_UNAVAILABLE"):
             _ = [event async for event in client.executions.events("x")]
+
+
+async def test_waiting_ends_in_time_though_nothing_happens(stub: StubServer) -> None:
+    stub.answers[EVENTS] = Answer(200, frames(1), {"content-type": "text/event-stream"}, hangs=True)
+    stub.answers[EXECUTION] = Answer.of_json({"status": "RUNNING"})
+    async with client_of(stub) as client:
+        with pytest.raises(TimeoutError):
+            await client.executions.wait("x", timeout_seconds=0.2)
 
 
 async def test_a_stream_that_is_left_is_closed(stub: StubServer) -> None:

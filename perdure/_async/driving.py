@@ -1,0 +1,117 @@
+"""What executions are started by, or with: schedules and presets of graphs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from perdure.calls import path
+from perdure.types import Execution, Preset, Schedule
+
+if TYPE_CHECKING:
+    from perdure._async.client import AsyncClient
+
+
+class AsyncSchedules:
+    """Your schedules. Every method raises `ApiError` when the API refuses."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def create(
+        self,
+        graph_id: str,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        inputs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Schedule:
+        """Have a graph executed again and again.
+
+        Args:
+            graph_id: Whose graph.
+            cron: When: five fields.
+            timezone: In whose time they are read, e.g. `Europe/Bern`.
+            inputs: Of each execution.
+            options: `name`, `overlap`, `jitter`, `catchup_window`, …
+        """
+        chosen = {name: value for name, value in options.items() if value is not None}
+        body = {"cron": cron, "timezone": timezone, "inputs": dict(inputs or {}), **chosen}
+        call = self._client.call("POST", path("graphs", graph_id, "schedules"), body=body)
+        return cast(Schedule, await call)
+
+    async def list(self, *, graph_id: str | None = None, limit: int | None = None) -> AsyncIterator[Schedule]:
+        """Give your schedules, newest first; or those of a graph."""
+        place = path("schedules") if graph_id is None else path("graphs", graph_id, "schedules")
+        async for item in self._client.items(place, limit=limit):
+            yield item
+
+    async def get(self, schedule_id: str) -> Schedule:
+        """Return a schedule, with the times at which it fires next."""
+        return cast(Schedule, await self._client.call("GET", path("schedules", schedule_id)))
+
+    async def update(self, schedule_id: str, **changes: Any) -> Schedule:
+        """Change what is named; what is left out stays."""
+        call = self._client.call("PATCH", path("schedules", schedule_id), body=changes)
+        return cast(Schedule, await call)
+
+    async def delete(self, schedule_id: str) -> None:
+        """Delete a schedule. What it has started goes on."""
+        await self._client.call("DELETE", path("schedules", schedule_id))
+
+    async def pause(self, schedule_id: str) -> Schedule:
+        """Let it fire no more for the time being."""
+        return cast(Schedule, await self._client.call("POST", path("schedules", schedule_id, "pause")))
+
+    async def resume(self, schedule_id: str) -> Schedule:
+        """Let it fire again."""
+        return cast(Schedule, await self._client.call("POST", path("schedules", schedule_id, "resume")))
+
+    async def trigger(self, schedule_id: str) -> dict[str, Any]:
+        """Let it fire now."""
+        return cast(
+            "dict[str, Any]", await self._client.call("POST", path("schedules", schedule_id, "trigger"))
+        )
+
+    async def backfill(self, schedule_id: str, **span: Any) -> dict[str, Any]:
+        """Let it fire for times that have passed."""
+        call = self._client.call("POST", path("schedules", schedule_id, "backfill"), body=span)
+        return cast("dict[str, Any]", await call)
+
+
+class AsyncPresets:
+    """Your presets: inputs and credentials of a graph under a name. Every method raises `ApiError` on a refusal."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def create(self, graph_id: str, name: str, inputs: Mapping[str, Any], **options: Any) -> Preset:
+        """Keep inputs of a graph; `options` are `description`, `credentials_inputs`, `graph_version`."""
+        chosen = {name: value for name, value in options.items() if value is not None}
+        body = {"graph_id": graph_id, "name": name, "inputs": dict(inputs), **chosen}
+        return cast(Preset, await self._client.call("POST", path("presets"), body=body))
+
+    async def list(self, *, graph_id: str | None = None, limit: int | None = None) -> AsyncIterator[Preset]:
+        """Give your presets, newest first."""
+        async for item in self._client.items(path("presets"), params={"graph_id": graph_id}, limit=limit):
+            yield item
+
+    async def get(self, preset_id: str) -> Preset:
+        """Return a preset."""
+        return cast(Preset, await self._client.call("GET", path("presets", preset_id)))
+
+    async def update(self, preset_id: str, **changes: Any) -> Preset:
+        """Change what is named; what is left out stays."""
+        return cast(Preset, await self._client.call("PATCH", path("presets", preset_id), body=changes))
+
+    async def delete(self, preset_id: str) -> None:
+        """Delete a preset."""
+        await self._client.call("DELETE", path("presets", preset_id))
+
+    async def execute(self, preset_id: str, inputs: Mapping[str, Any] | None = None) -> Execution:
+        """Execute its graph with what it holds; inputs that are given win."""
+        call = self._client.call(
+            "POST", path("presets", preset_id, "execute"), body={"inputs": dict(inputs or {})}
+        )
+        return cast(Execution, await call)

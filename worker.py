@@ -104,7 +104,7 @@ async def run(settings: Settings, *, given: argparse.Namespace) -> None:
                 metrics_page(tallies, host=settings.host, port=settings.worker_metrics_port)
             )
         tracing = resources.enter_context(traced(settings, process="worker"))
-        client = await _connect(settings, runtime=page and page.runtime, tracing=tracing)
+        client = await _connect(settings, runtime=page.runtime if page else None, tracing=tracing)
         workers = await patiently(
             lambda: resources.enter_async_context(make_workers(client, config, tallies=tallies)),
             service="postgres",

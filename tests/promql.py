@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ import promql_parser as promql
 Labels = frozenset[tuple[str, str]]
 Vector = dict[Labels, float]
 MINUTE = 60.0
+_AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {"sum": math.fsum, "max": max, "min": min}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Series:
 
 def names_in(expression: str) -> set[str]:
     """Return the names of all metrics in an expression."""
-    return {node.name for node in _nodes(promql.parse(expression)) if isinstance(node, promql.VectorSelector)}
+    return {
+        str(node.name) for node in _nodes(promql.parse(expression)) if isinstance(node, promql.VectorSelector)
+    }
 
 
 def _nodes(node: Any) -> Iterator[Any]:
@@ -102,7 +106,7 @@ class Evaluator:
         groups: defaultdict[Labels, list[float]] = defaultdict(list)
         for labels, value in self._value(node.expr).items():
             groups[frozenset(label for label in labels if label[0] in names)].append(value)
-        combine: Callable[[list[float]], float] = {"sum": sum, "max": max, "min": min}[str(node.op)]
+        combine: Callable[[list[float]], float] = _AGGREGATES[str(node.op)]
         return {labels: combine(values) for labels, values in groups.items()}
 
 

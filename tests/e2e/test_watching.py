@@ -67,6 +67,7 @@ async def test_everything_that_dashboard_and_alerts_name_is_shown(
             return page if has_all else None
 
         of_api = await eventually(counted, interval_seconds=0.5)
+        assert of_api is not None
     of_worker = await worker_page(equipped)
 
     rules = yaml.safe_load((FOLDER / "perdure.rules.yml").read_text())["groups"][0]["rules"]

@@ -38,6 +38,7 @@ OF_NOBODY = {
     "/api/credentials/oauth/{provider}/callback",
     "/api/admin/credentials/reencrypt",
     "/api/models",
+    "/metrics",
     "/api/user",
     "/api/reviews/link/{token}",
     "/api/user/credits",

@@ -37,7 +37,9 @@ class Traced:
 
     def client(self, client: Client) -> Client:
         """Return a client whose calls are traced."""
-        return Client(**{**client.config(), "interceptors": [self.tracing.interceptor]})
+        config = client.config()
+        config["interceptors"] = [self.tracing.interceptor]
+        return Client(**config)
 
     def spans(self) -> Sequence[ReadableSpan]:
         """Return what has ended."""

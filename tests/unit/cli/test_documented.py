@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.e2e.test_every_command import application, paths_of
+from app.cli.main import application
+from tests.e2e.test_every_command import paths_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/howto/*.md"))]

@@ -54,7 +54,7 @@ log = structlog.get_logger(__name__)
 class PostgresEngineActivities(EngineActivities):
     """The helper activities over a Postgres pool."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what all executions share, each by name
         self,
         client: Client,
         pool: asyncpg.Pool[Any],

@@ -63,9 +63,7 @@ async def finish_execution(
             outputs = gather_outputs(plan, results)
             report = _report(request, plan, fired={node for node, _, _ in results})
         closing = Closing(Status(request.status), _error_of(request.error, plan), outputs, report)
-        return await execution_writes.close_execution(
-            connection, new.id, closing, changes, owner=new.user_id
-        )
+        return await execution_writes.close_execution(connection, new.id, closing, changes, owner=new.user_id)
 
 
 async def _insert(connection: asyncpg.Connection[Any], new: NewExecution) -> None:

@@ -1,7 +1,7 @@
 """What an operator watches of everybody's executions and credits, as numbers.
 
-For sessions that see everything. What is open is few, however much has ended: an index holds it apart. Balances are added
-up over all users, one row each, which is asked for less often.
+For sessions that see everything. What is open is few, however much has ended: an index holds it apart. Balances are
+added up over all users, one row each, which is asked for less often.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.api.dependencies import ResourcesDep
 from app.api.route import ReadingRoute
+from app.api.schemas.errors import responses
 
 
 class MetricsRoute(ReadingRoute):
@@ -29,7 +30,7 @@ router = APIRouter(tags=["health"], route_class=MetricsRoute)
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **responses(403)},
 )
 async def get_metrics(api: ResourcesDep) -> Response:
     """Return the metrics of this process and of the whole deployment as Prometheus reads them."""

@@ -1,6 +1,7 @@
 """What the database says of the whole deployment, as metrics: asked for now and then, however often they are read.
 
-Every API process says the same. What the database does not say for a while is left out, and that it does not is a metric.
+Every API process says the same. What the database does not say for a while is left out; that it does not, is a metric
+itself.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -184,10 +185,9 @@ def test_every_series_can_be_shown() -> None:
     families = {family.name: family for family in show(tallies.totals())}
 
     for series in COUNTED:
-        samples = {
-            (sample.name, sample.labels.get("le")): sample.value
-            for sample in families[f"perdure_{series.name}"].samples
-        }
+        samples: Counter[tuple[str, str | None]] = Counter()
+        for sample in families[f"perdure_{series.name}"].samples:
+            samples[sample.name, sample.labels.get("le")] += int(sample.value)
         if series.buckets:
             assert samples[f"perdure_{series.name}_bucket", str(series.buckets[0])] == 1
             assert samples[f"perdure_{series.name}_bucket", "+Inf"] == 2

@@ -23,6 +23,13 @@ ONCE_IT_HAS_HAPPENED = {"temporal_workflow_task_execution_failed_total"}
 """Temporal's SDK shows this with the first failure."""
 OF_NOBODY = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}|@|canary")
 CANARY = "canary-71c0a5"
+WHOLE_TRACE = {
+    "POST /api/graphs/{graph_id}/execute",
+    "StartWorkflow:GraphExecution",
+    "RunWorkflow:GraphExecution",
+    "RunActivity:SendWebRequestBlock",
+    "CompleteWorkflow:GraphExecution",
+}
 LABELS = {
     "block",
     "kind",
@@ -87,20 +94,23 @@ async def test_traces_reach_the_collector_and_log_lines_name_them(
 ) -> None:
     server = surroundings.server
     async with server.client("traced@example.com") as client:
-        await start(client, await save(client, requests(web.url, f"/{CANARY}")), wait=60)
+        execution = await start(client, await save(client, requests(web.url, f"/{CANARY}")), wait=60)
 
-    def spans() -> dict[str, set[bytes]] | None:
-        found: dict[str, set[bytes]] = {}
-        for asked in surroundings.collector.asked:
-            for resource in ExportTraceServiceRequest.FromString(asked.body).resource_spans:
-                for scope in resource.scope_spans:
-                    for span in scope.spans:
-                        found.setdefault(span.name, set()).add(span.trace_id)
-        of_this = found.get("POST /api/graphs/{graph_id}/execute", set())
-        complete = found.get("CompleteWorkflow:GraphExecution", set())
-        calls = found.get("RunActivity:SendWebRequestBlock", set())
-        return found if of_this & complete & calls else None
+    lines = [json.loads(line) for line in server.log.splitlines() if execution["id"] in line]
+    [begun] = [line for line in lines if line["action"] == "execution_started"]
+    assert begun["request_id"]
 
-    await eventually(spans)
+    def names() -> set[str]:
+        """Return the names of the spans of the trace that the line names."""
+        return {
+            span.name
+            for asked in surroundings.collector.asked
+            for resource in ExportTraceServiceRequest.FromString(asked.body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+            if span.trace_id.hex() == begun["trace_id"]
+        }
+
+    await eventually(lambda: names() >= WHOLE_TRACE)
     assert not any(CANARY.encode() in asked.body for asked in surroundings.collector.asked)
     assert CANARY not in lines_of(server)

@@ -41,6 +41,7 @@ from app.api.services.memories import Memories
 from app.api.services.oauth_logins import OAuthLogins
 from app.api.services.oversight import Oversight
 from app.api.services.planning import Planning
+from app.api.services.presets import Presets
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
 from app.api.services.reviews import Reviews
@@ -51,6 +52,7 @@ from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
 from app.api.streams import OpenStreams
+from app.api.triggers import Triggers
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption.credentials import CredentialsEncryption
@@ -118,6 +120,7 @@ class Resources:
     funding: Funding
     credits: Credits
     selling: Selling
+    triggers: Triggers
     codec: Codec
     health: Health
     metrics: ApiMetrics
@@ -233,6 +236,7 @@ def make_resources(
         funding=funding,
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
+        triggers=Triggers(presets=Presets(sessions, registry, values, choosing)),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
         health=health,

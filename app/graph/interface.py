@@ -107,10 +107,18 @@ def drop_needless_marks(graph: GraphDefinition, signatures: Signatures) -> Graph
     )
 
 
-def check_run_inputs(graph: GraphDefinition, signatures: Signatures, inputs: Mapping[str, Any]) -> NodeErrors:
+def check_run_inputs(
+    graph: GraphDefinition, signatures: Signatures, inputs: Mapping[str, Any], *, is_partial: bool = False
+) -> NodeErrors:
     """Return what is wrong with the inputs of a run; nothing when it can start.
 
     An input that is missing or does not fit is a problem of its node, a name that no node has one of the graph.
+
+    Args:
+        graph: What is to run.
+        signatures: The blocks there are.
+        inputs: By name.
+        is_partial: Whether others come later, so that none is missing yet.
     """
     problems = Problems()
     ports = list_run_inputs(graph, signatures)
@@ -121,6 +129,8 @@ def check_run_inputs(graph: GraphDefinition, signatures: Signatures, inputs: Map
             if name not in names:
                 problems.add_to_graph(name, f"This graph has no input {quoted(name)}; {known}")
     for port in ports:
+        if is_partial and inputs.get(port.name) is None:
+            continue
         message = _problem_with(port, inputs.get(port.name))
         if message is not None:
             problems.add(port.node_id, port.name, message)

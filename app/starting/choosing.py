@@ -51,6 +51,20 @@ class Choosing:
             raise GraphInvalid(problems)
         return choices
 
+    async def check_part(self, owner: str, saved: SavedGraph, given: Mapping[str, Any]) -> None:
+        """Check a choice that others are added to later.
+
+        Raises:
+            GraphInvalid: What is chosen is not there or does not fit.
+        """
+        own, nested = await self._needs(owner, saved)
+        problems = check_given(given, [*own, *nested])
+        choices = read_choices(given)
+        chosen = [[need for need in needs if need.key in choices] for needs in (own, nested)]
+        problems |= await self._check(owner, chosen[0], chosen[1], choices)
+        if problems:
+            raise GraphInvalid(problems)
+
     async def choose_again(
         self, owner: str, saved: SavedGraph, before: Mapping[str, str], given: Mapping[str, Any]
     ) -> tuple[dict[str, str], NodeErrors]:

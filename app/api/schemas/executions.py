@@ -13,8 +13,8 @@ from app.api.schemas.graphs import JsonObject
 from app.graph.status import Status
 
 
-class ExecuteBody(BaseModel):
-    """What an execution is started with."""
+class StartBody(BaseModel):
+    """What an execution is started with, whatever says which."""
 
     model_config = ConfigDict(strict=True)
 
@@ -23,8 +23,6 @@ class ExecuteBody(BaseModel):
     credentials_inputs: JsonObject = Field(default_factory=dict)
     """Which credentials to use, by the keys of the graph's `credentials_input_schema`: `{id, provider, type}`, or the
     id alone."""
-    preset_id: Annotated[UUID, Strict(False)] | None = None
-    """What inputs and credentials are taken from that are not given here."""
     budget: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """The most credits that it may cost, with all that is nested in it. When they are used up, it fails."""
     on_insufficient_credits: Literal["pause", "fail"] = "pause"
@@ -35,6 +33,13 @@ class ExecuteBody(BaseModel):
     """After how many node executions it fails; 100,000 when left out."""
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
     """1 (first) to 5 (last) among what waits for a worker; 3 when left out."""
+
+
+class ExecuteBody(StartBody):
+    """What an execution is started with."""
+
+    preset_id: Annotated[UUID, Strict(False)] | None = None
+    """What inputs and credentials are taken from that are not given here."""
 
 
 class StatsView(BaseModel):

@@ -17,7 +17,7 @@ from app.errors import GraphInvalid
 from app.graph.credential_needs import needs_to_json
 from app.graph.definition import GraphDefinition, definition_from_json
 from app.graph.nesting import NestedGraph
-from app.models import graphs, memories
+from app.models import graphs, memories, presets
 from app.models.graphs import SavedGraph
 from app.models.page import Page
 from app.models.tables.graphs import Graph, GraphVersion
@@ -138,6 +138,7 @@ class Graphs:
             graph = await graphs.lock_graph(session, owner, graph_id)
             graph.deleted_at = datetime.now(UTC)
             await memories.delete_memories(session, owner, graph_id)
+            await presets.delete_presets_of(session, owner, graph_id)
             await note_done(session)
 
     async def require(self, owner: str, graph_id: uuid.UUID, *, version: int | None = None) -> SavedGraph:

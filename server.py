@@ -23,7 +23,6 @@ import structlog
 from pydantic import SecretStr
 from temporalio.client import Client, Interceptor
 
-from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
 from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
@@ -40,6 +39,7 @@ from app.patience import patiently
 from app.proxies import TrustedProxies
 from app.roots import (
     block_choice,
+    execution_limits,
     file_limits,
     model_routes,
     object_store,
@@ -210,7 +210,7 @@ def make_api_config(
         ),
         objects=object_store(settings),
         file_limits=file_limits(settings),
-        limits=make_limits(settings),
+        limits=execution_limits(settings),
         most_node_executions=settings.max_node_executions,
         rates=rate_rules(settings),
         trusted_proxies=TrustedProxies.parse(settings.trusted_proxies),
@@ -231,18 +231,6 @@ def rate_rules(settings: Settings) -> RateRules:
         starts_per_user=settings.start_rate_limit,
         per_address=settings.address_rate_limit,
         redis_url=reveal(settings.redis_url),
-    )
-
-
-def make_limits(settings: Settings) -> ExecutionLimits:
-    """Return the bounds of an execution that asks for none."""
-    return ExecutionLimits(
-        window=settings.window,
-        heartbeat_seconds=settings.heartbeat_seconds,
-        timeout_seconds=settings.execution_timeout_seconds,
-        max_node_executions=min(settings.max_node_executions, DEFAULT_MAX_NODE_EXECUTIONS),
-        events_per_run=settings.events_per_run,
-        shard_size=settings.shard_size,
     )
 
 

@@ -32,6 +32,7 @@ from app.patience import patiently
 from app.pools import choose_pools, share_out
 from app.roots import (
     block_choice,
+    execution_limits,
     file_limits,
     object_store,
     own_services,
@@ -186,6 +187,8 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         file_limits=file_limits(settings),
         execution_file_days=settings.execution_file_days,
         running_per_user=settings.running_per_user,
+        limits=execution_limits(settings),
+        most_node_executions=settings.max_node_executions,
         graceful_shutdown_seconds=settings.drain_seconds,
         build_id=given.build_id or settings.build_id,
     )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
+from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
 from app.blocks.choice import BlockChoice
 from app.errors import PerdureError
 from app.files.store import FileLimits
@@ -139,6 +140,18 @@ def own_services(settings: Settings) -> tuple[str, ...]:
         f"{each.hostname}:{each.port or usual_ports.get(each.scheme, 7233)}"
         for each in parts
         if each.hostname
+    )
+
+
+def execution_limits(settings: Settings) -> ExecutionLimits:
+    """Return the bounds of an execution that asks for none."""
+    return ExecutionLimits(
+        window=settings.window,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        timeout_seconds=settings.execution_timeout_seconds,
+        max_node_executions=min(settings.max_node_executions, DEFAULT_MAX_NODE_EXECUTIONS),
+        events_per_run=settings.events_per_run,
+        shard_size=settings.shard_size,
     )
 
 

@@ -29,6 +29,7 @@ SEARCH_ATTRIBUTES: Mapping[str, IndexedValueType.ValueType] = {
     "Trigger": KEYWORD,
     "GraphStatus": KEYWORD,
     "ParentExecutionId": KEYWORD,
+    "ScheduleRevision": INT,
 }
 """Attributes by which executions can be found in Temporal's Web UI; a server takes ten keywords and no more."""
 

@@ -33,6 +33,8 @@ class Found:
     """Executions told that it was their turn to begin."""
     values: int = 0
     """Stored values that nobody used any more: deleted."""
+    schedules: int = 0
+    """Schedules that were not as their records say, or had none."""
     failed: int = 0
     """What could not be put right this time; the log says why."""
 
@@ -48,6 +50,7 @@ class Found:
             funded=self.funded + other.funded,
             called=self.called + other.called,
             values=self.values + other.values,
+            schedules=self.schedules + other.schedules,
             failed=self.failed + other.failed,
         )
 
@@ -98,6 +101,13 @@ class AdoptRequest:
     patience: Patience
 
 
+@dataclass(frozen=True)
+class SchedulesRequest:
+    """Asks to bring Temporal's schedules in line with the records of them."""
+
+    patience: Patience
+
+
 class ReconciliationActivities(ABC):
     """The activities as the workflow calls them."""
 
@@ -115,3 +125,12 @@ class ReconciliationActivities(ABC):
     @abstractmethod
     async def collect(self) -> Found:
         """Delete stored values that nobody uses."""
+
+
+class ScheduleReconciliation(ABC):
+    """The activity that sees to schedules, as the workflow calls it."""
+
+    @activity.defn(name="reconcile_schedules")
+    @abstractmethod
+    async def reconcile_schedules(self, request: SchedulesRequest) -> Found:
+        """Compare all schedules with the records of them, and put right what differs."""

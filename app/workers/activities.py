@@ -19,6 +19,8 @@ from app.activities.plans import PlanCache
 from app.activities.queue import Queue
 from app.activities.reconciling import Reconciling
 from app.activities.reviews import Reviews
+from app.activities.schedule_reconciling import ScheduleReconciling
+from app.activities.scheduled_starts import ScheduledStarts
 from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.trials import BlockTrials
@@ -30,6 +32,11 @@ from app.blocks.holds import NestedGraphBlock, ReviewBlock
 from app.blocks.registry import BlockRegistry
 from app.encryption.credentials import CredentialsEncryption
 from app.outbound.oauth import OAuthClient
+from app.starting.choosing import Choosing
+from app.starting.deciding import Deciding
+from app.starting.limits import LimitPolicy
+from app.starting.nesting import Nesting
+from app.starting.values import Values
 from app.telemetry.tallies import Tallies
 from app.workers.clients import Clients
 from app.workers.config import WorkerConfig
@@ -97,7 +104,12 @@ def make_activities(
             trials.execute_block,
             hand_back,
         ],
-        of_engine=[*_of_engine(engine), settling.settle_execution, *_of_reconciler(reconciling)],
+        of_engine=[
+            *_of_engine(engine),
+            settling.settle_execution,
+            *_of_reconciler(reconciling),
+            *_of_schedules(client, clients, config, registry, tallies),
+        ],
     )
 
 
@@ -107,6 +119,19 @@ def _of_engine(engine: PostgresEngineActivities) -> list[Any]:
 
 def _of_reconciler(reconciling: Reconciling) -> list[Any]:
     return [reconciling.reconcile_page, reconciling.adopt_unrecorded, reconciling.collect]
+
+
+def _of_schedules(
+    client: Client, clients: Clients, config: WorkerConfig, registry: BlockRegistry, tallies: Tallies
+) -> list[Any]:
+    sessions = clients.sessions
+    values = Values(sessions, config.objects)
+    choosing = Choosing(sessions, Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth))
+    limits = LimitPolicy(config.limits, most_node_executions=config.most_node_executions)
+    deciding = Deciding(sessions, registry, values, choosing, limits)
+    starts = ScheduledStarts(client, clients.pool, sessions, deciding, values, limits=limits, tallies=tallies)
+    reconciling = ScheduleReconciling(client, sessions, task_queue=config.task_queue)
+    return [starts.decide_fire, reconciling.reconcile_schedules]
 
 
 def _make_contexts(clients: Clients, config: WorkerConfig, values: ValueCache) -> Contexts:

@@ -25,11 +25,13 @@ class Clients:
     """One of each, shared by all activities."""
 
     pool: asyncpg.Pool[Any]
-    """To the database, for all but files."""
+    """To the database, for all that executions do."""
     http: OutboundHttp
     language_models: LanguageModels
     tokens: TokenFeed
     files: FileStore
+    sessions: Sessions
+    """To the database, for files and for what starts executions."""
     sandbox: BubblewrapSandbox | None
     """Where code is executed; None where no code is."""
 
@@ -61,13 +63,14 @@ async def open_clients(config: WorkerConfig) -> AsyncIterator[Clients]:
             allowed_private_hosts=config.allowed_private_hosts, own_services=config.own_services
         )
         opened.push_async_callback(http.aclose)
-        # For files alone, which the API keeps in the same way; it connects when one is first used.
+        # For what the API does in the same way: files, and starting executions. It connects when it is first used.
         database = make_engine(config.database_url, pool_size=2, max_overflow=4)
         opened.push_async_callback(database.dispose)
         tokens = TokenFeed(pool)
         opened.push_async_callback(tokens.aclose)
-        files = FileStore(Sessions(database), config.objects, limits=config.file_limits)
-        yield Clients(pool, http, models, tokens, files, sandbox)
+        sessions = Sessions(database)
+        files = FileStore(sessions, config.objects, limits=config.file_limits)
+        yield Clients(pool, http, models, tokens, files, sessions, sandbox)
 
 
 async def _connect(database_url: str) -> asyncpg.Pool[Any]:

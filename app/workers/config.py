@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from app.activities.contracts import ExecutionLimits
 from app.blocks.choice import BlockChoice
 from app.encryption.keys import EncryptionKey
 from app.files.store import FileLimits
@@ -12,6 +13,7 @@ from app.llm.models import Provider
 from app.objects import ObjectStore
 from app.outbound.oauth_providers import OAuthProvider
 from app.outbound.services import WebServices
+from app.starting.limits import MOST_NODE_EXECUTIONS
 from app.workers.tuning import Targets
 
 CONCURRENCY = 100
@@ -56,6 +58,10 @@ class WorkerConfig:
     """How long files that an execution has made are kept after its end."""
     running_per_user: int = 0
     """Executions of a user that run at once, nested ones not counted; 0 for any number."""
+    limits: ExecutionLimits = field(default_factory=ExecutionLimits)
+    """Bounds of an execution that a schedule starts without saying any."""
+    most_node_executions: int = MOST_NODE_EXECUTIONS
+    """The most node executions that a schedule may ask for."""
     graceful_shutdown_seconds: float = 10.0
     """How long running blocks may go on once the worker is asked to stop."""
     build_id: str | None = None

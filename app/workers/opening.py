@@ -21,8 +21,9 @@ from app.workers.tuning import cached_executions, make_tuner, memory_of_this_mac
 from app.workflows.graph_execution import GraphExecutionWorkflow
 from app.workflows.graph_shard import GraphShardWorkflow
 from app.workflows.reconciliation import ReconciliationWorkflow
+from app.workflows.scheduled_start import ScheduledStartWorkflow
 
-WORKFLOWS = (GraphExecutionWorkflow, GraphShardWorkflow, ReconciliationWorkflow)
+WORKFLOWS = (GraphExecutionWorkflow, GraphShardWorkflow, ReconciliationWorkflow, ScheduledStartWorkflow)
 _NO_BUILD = "perdure"
 """What Temporal notes as the program of a worker without a build. Left out, it is read and hashed from all modules."""
 

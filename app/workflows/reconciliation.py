@@ -19,11 +19,15 @@ with workflow.unsafe.imports_passed_through():
         Found,
         ReconciliationActivities,
         ReconciliationRequest,
+        ScheduleReconciliation,
+        SchedulesRequest,
         SweepRequest,
     )
 
 PAGES_PER_RUN = 100
 """A page takes some six history events; a run ends long before its history is large."""
+SCHEDULES_PATCH = "schedules"
+"""A run that began before there were schedules ends as it began."""
 
 
 class SweepOptions(TypedDict):
@@ -66,5 +70,12 @@ class ReconciliationWorkflow:
         adopted = await workflow.execute_activity_method(
             ReconciliationActivities.adopt_unrecorded, AdoptRequest(request.patience), **SWEEP
         )
+        found = found.plus(adopted)
+        if workflow.patched(SCHEDULES_PATCH):
+            found = found.plus(
+                await workflow.execute_activity_method(
+                    ScheduleReconciliation.reconcile_schedules, SchedulesRequest(request.patience), **SWEEP
+                )
+            )
         collected = await workflow.execute_activity_method(ReconciliationActivities.collect, **SWEEP)
-        return found.plus(adopted).plus(collected)
+        return found.plus(collected)

@@ -1,0 +1,182 @@
+"""Schedules: when graphs are executed by themselves. What Temporal is told of them is decided elsewhere."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from app.errors import NotFound
+from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.tables.executions import Execution
+from app.models.tables.schedules import Schedule
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('schedules of ' || :owner, 0))")
+
+
+async def count_schedules(session: AsyncSession, owner: str) -> int:
+    """Return how many schedules an owner has, of which no other transaction makes one more meanwhile."""
+    await session.execute(_LOCK, {"owner": owner})
+    query = select(func.count()).select_from(Schedule).where(col(Schedule.user_id) == owner)
+    return (await session.execute(query)).scalar_one()
+
+
+async def insert_schedule(session: AsyncSession, schedule: Schedule) -> None:
+    """Write a new schedule."""
+    session.add(schedule)
+    await session.flush()
+
+
+async def get_schedule(session: AsyncSession, owner: str, schedule_id: uuid.UUID) -> Schedule | None:
+    """Return an owner's schedule, or None."""
+    query = select(Schedule).where(col(Schedule.id) == schedule_id, col(Schedule.user_id) == owner)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def require_schedule(session: AsyncSession, owner: str, schedule_id: uuid.UUID) -> Schedule:
+    """Return an owner's schedule.
+
+    Raises:
+        NotFound: The owner has none of this id.
+    """
+    schedule = await get_schedule(session, owner, schedule_id)
+    if schedule is None:
+        raise NotFound
+    return schedule
+
+
+async def lock_schedule(session: AsyncSession, owner: str, schedule_id: uuid.UUID) -> Schedule:
+    """Return an owner's schedule, which nobody else changes until the transaction ends.
+
+    Raises:
+        NotFound: The owner has none of this id.
+    """
+    query = select(Schedule).where(col(Schedule.id) == schedule_id, col(Schedule.user_id) == owner)
+    schedule = (await session.execute(query.with_for_update())).scalar_one_or_none()
+    if schedule is None:
+        raise NotFound
+    return schedule
+
+
+async def list_schedules(
+    session: AsyncSession,
+    owner: str,
+    *,
+    graph_id: uuid.UUID | None = None,
+    cursor: str | None = None,
+    limit: int,
+) -> Page[Schedule]:
+    """Return an owner's schedules, newest first: all of them, or those of a graph."""
+    conditions = [col(Schedule.user_id) == owner]
+    if graph_id is not None:
+        conditions.append(col(Schedule.graph_id) == graph_id)
+    if cursor:
+        key = tuple_(col(Schedule.created_at), col(Schedule.id))
+        conditions.append(key < tuple_(*read_cursor(cursor, dated_key)))
+    query = select(Schedule).where(*conditions)
+    query = query.order_by(col(Schedule.created_at).desc(), col(Schedule.id).desc()).limit(limit + 1)
+    rows = (await session.execute(query)).scalars().all()
+    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id), size=_size)
+
+
+async def delete_schedule(session: AsyncSession, owner: str, schedule_id: uuid.UUID) -> None:
+    """Delete a schedule.
+
+    Raises:
+        NotFound: The owner has none of this id.
+    """
+    gone = await session.execute(
+        delete(Schedule)
+        .where(col(Schedule.id) == schedule_id, col(Schedule.user_id) == owner)
+        .returning(col(Schedule.id))
+        .execution_options(synchronize_session=False)
+    )
+    if not gone.all():
+        raise NotFound
+
+
+async def delete_schedules_of(session: AsyncSession, owner: str, graph_id: uuid.UUID) -> Sequence[uuid.UUID]:
+    """Delete the schedules of a graph; return their ids."""
+    gone = await session.execute(
+        delete(Schedule)
+        .where(col(Schedule.graph_id) == graph_id, col(Schedule.user_id) == owner)
+        .returning(col(Schedule.id))
+        .execution_options(synchronize_session=False)
+    )
+    return gone.scalars().all()
+
+
+async def find_last_executions(
+    session: AsyncSession, owner: str, schedule_ids: Collection[uuid.UUID], *, limit: int
+) -> Mapping[uuid.UUID, Sequence[Execution]]:
+    """Return by schedule the last executions that it has started, newest first."""
+    place = func.row_number().over(
+        partition_by=col(Execution.trigger_id), order_by=(col(Execution.created_at).desc(), col(Execution.id))
+    )
+    ranked = (
+        select(col(Execution.id), place.label("place"))
+        .where(
+            col(Execution.trigger_id).in_(schedule_ids),
+            col(Execution.user_id) == owner,
+            col(Execution.deleted_at).is_(None),
+        )
+        .subquery()
+    )
+    query = (
+        select(Execution)
+        .join(ranked, ranked.c.id == col(Execution.id))
+        .where(ranked.c.place <= limit)
+        .order_by(ranked.c.place)
+    )
+    found: dict[uuid.UUID, list[Execution]] = {}
+    for row in (await session.execute(query)).scalars():
+        assert row.trigger_id is not None
+        found.setdefault(row.trigger_id, []).append(row)
+    return found
+
+
+async def list_quiet_schedules(
+    session: AsyncSession, *, before: datetime, after: uuid.UUID | None, limit: int
+) -> Sequence[Schedule]:
+    """Return schedules of all owners that nobody has changed lately, by id.
+
+    Args:
+        session: One that sees all of them.
+        before: When they were last changed at the latest.
+        after: Id of the last one of the page before.
+        limit: The most that are returned.
+    """
+    query = select(Schedule).where(col(Schedule.updated_at) < before)
+    if after is not None:
+        query = query.where(col(Schedule.id) > after)
+    return (await session.execute(query.order_by(col(Schedule.id)).limit(limit))).scalars().all()
+
+
+async def find_known(session: AsyncSession, schedule_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of some ids that there are schedules of, whosever they are."""
+    query = select(col(Schedule.id)).where(col(Schedule.id).in_(schedule_ids))
+    return set((await session.execute(query)).scalars())
+
+
+async def note_pause(
+    session: AsyncSession, owner: str, schedule_id: uuid.UUID, *, revision: int, is_paused: bool, note: str
+) -> None:
+    """Note that Temporal has paused a schedule by itself, or goes on with it, unless it was changed meanwhile."""
+    await session.execute(
+        update(Schedule)
+        .where(
+            col(Schedule.id) == schedule_id,
+            col(Schedule.user_id) == owner,
+            col(Schedule.revision) == revision,
+        )
+        .values(is_paused=is_paused, note=note)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _size(schedule: Schedule) -> int:
+    return len(str(schedule.inputs))

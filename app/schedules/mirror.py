@@ -1,0 +1,256 @@
+"""Temporal's schedules: each is made of a record of ours, has its id, and says which revision of it it is of."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from temporalio import client as temporal
+from temporalio.client import Client, ScheduleAlreadyRunningError, ScheduleOverlapPolicy, ScheduleRange
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.service import RPCError, RPCStatusCode
+
+from app.activities.scheduling import SCHEDULED_START_WORKFLOW, ScheduledFire
+from app.fairness import make_priority
+from app.models.tables.schedules import Schedule
+from app.schedules.cron import Calendar, parse_calendar, parse_cron
+
+TRIGGER = "schedule"
+OVERLAPS: Mapping[str, ScheduleOverlapPolicy] = {
+    "skip": ScheduleOverlapPolicy.SKIP,
+    "buffer_one": ScheduleOverlapPolicy.BUFFER_ONE,
+    "buffer_all": ScheduleOverlapPolicy.BUFFER_ALL,
+    "cancel_other": ScheduleOverlapPolicy.CANCEL_OTHER,
+    "terminate_other": ScheduleOverlapPolicy.TERMINATE_OTHER,
+    "allow_all": ScheduleOverlapPolicy.ALLOW_ALL,
+}
+RPC_TIMEOUT = timedelta(seconds=5)
+PAGE_SIZE = 500
+SUMMARY_LIMIT = 120
+
+_TASK_QUEUE = "task_queue"
+_REVISION = SearchAttributeKey.for_int("ScheduleRevision")
+_TRIGGER = SearchAttributeKey.for_keyword("Trigger")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What Temporal's list shows of a schedule. It may lag behind for a moment."""
+
+    id: uuid.UUID
+    revision: int | None
+    is_paused: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What Temporal knows of a schedule."""
+
+    revision: int
+    task_queue: str
+    is_paused: bool
+    note: str
+    remaining_actions: int | None
+    """Fires until it rests; None for any number."""
+    next_times: tuple[datetime, ...]
+    missed: int
+    """Fires that were left out because nothing ran at their time, nor in the catch-up window after it."""
+    overlapped: int
+    """Fires that were left out because of an earlier one that went on."""
+    created_at: datetime
+
+
+async def push(client: Client, row: Schedule, *, task_queue: str, counts_anew: bool = False) -> None:
+    """Make Temporal's schedule what the record says, whether there is one or not.
+
+    Args:
+        client: Of Temporal.
+        row: The record.
+        task_queue: Where our workers wait.
+        counts_anew: Whether the number of remaining fires is that of the record; else Temporal goes on counting.
+
+    Raises:
+        RPCError: Temporal is away or refuses it.
+    """
+    schedule, attributes = make_schedule(row, task_queue=task_queue), _attributes(row)
+
+    def update(found: temporal.ScheduleUpdateInput) -> temporal.ScheduleUpdate:
+        state = found.description.schedule.state
+        if not counts_anew:
+            schedule.state.limited_actions = state.limited_actions
+            schedule.state.remaining_actions = state.remaining_actions
+        return temporal.ScheduleUpdate(schedule, attributes)
+
+    handle = client.get_schedule_handle(str(row.id))
+    try:
+        await handle.update(update, rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        await create(client, row, task_queue=task_queue)
+
+
+async def create(client: Client, row: Schedule, *, task_queue: str) -> None:
+    """Make Temporal's schedule of a record.
+
+    Raises:
+        RPCError: Temporal is away or refuses it.
+    """
+    try:
+        await client.create_schedule(
+            str(row.id),
+            make_schedule(row, task_queue=task_queue),
+            memo={_TASK_QUEUE: task_queue},
+            search_attributes=_attributes(row),
+            rpc_timeout=RPC_TIMEOUT,
+        )
+    except ScheduleAlreadyRunningError:
+        # The call was repeated, or somebody was quicker: the reconciler sees to it that it is of this revision.
+        return
+
+
+async def remove(client: Client, schedule_id: uuid.UUID) -> None:
+    """Delete Temporal's schedule, if there is one. What it has started goes on.
+
+    Raises:
+        RPCError: Temporal is away.
+    """
+    try:
+        await client.get_schedule_handle(str(schedule_id)).delete(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+
+
+async def describe(client: Client, schedule_id: uuid.UUID) -> Described | None:
+    """Return what Temporal knows of a schedule; None when it knows none.
+
+    Raises:
+        RPCError: Temporal is away.
+    """
+    try:
+        found = await client.get_schedule_handle(str(schedule_id)).describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    action, state, info = found.schedule.action, found.schedule.state, found.info
+    assert isinstance(action, temporal.ScheduleActionStartWorkflow)
+    fire: ScheduledFire = (await client.data_converter.decode(list(action.args), [ScheduledFire]))[0]
+    return Described(
+        revision=fire.revision,
+        task_queue=action.task_queue,
+        is_paused=state.paused,
+        note=state.note or "",
+        remaining_actions=state.remaining_actions if state.limited_actions else None,
+        next_times=tuple(info.next_action_times),
+        missed=info.num_actions_missed_catchup_window,
+        overlapped=info.num_actions_skipped_overlap,
+        created_at=info.created_at,
+    )
+
+
+async def list_all(client: Client, *, task_queue: str) -> AsyncIterator[Listed]:
+    """Give all schedules that were made of records of ours. A namespace may hold those of other deployments.
+
+    Raises:
+        RPCError: Temporal is away.
+    """
+    found = await client.list_schedules(
+        f"`Trigger` = '{TRIGGER}'", page_size=PAGE_SIZE, rpc_timeout=RPC_TIMEOUT
+    )
+    async for entry in found:
+        if await entry.memo_value(_TASK_QUEUE, None) != task_queue:
+            continue
+        state = entry.schedule.state if entry.schedule else None
+        yield Listed(
+            uuid.UUID(entry.id),
+            entry.typed_search_attributes.get(_REVISION),
+            is_paused=bool(state and state.paused),
+            note=(state.note if state else None) or "",
+        )
+
+
+def make_schedule(row: Schedule, *, task_queue: str) -> temporal.Schedule:
+    """Return what Temporal is told of a schedule."""
+    fire = ScheduledFire(str(row.id), row.user_id, row.revision)
+    return temporal.Schedule(
+        action=temporal.ScheduleActionStartWorkflow(
+            SCHEDULED_START_WORKFLOW,
+            fire,
+            id=str(row.id),
+            task_queue=task_queue,
+            typed_search_attributes=TypedSearchAttributes(_named(row)),
+            static_summary=_summary(row),
+            priority=make_priority(row.user_id, row.priority),
+        ),
+        spec=temporal.ScheduleSpec(
+            calendars=[_calendar(calendar) for calendar in _calendars(row)],
+            intervals=[
+                temporal.ScheduleIntervalSpec(
+                    timedelta(seconds=each["every"]), timedelta(seconds=each["offset"])
+                )
+                for each in row.intervals
+            ],
+            start_at=row.start_at,
+            end_at=row.end_at,
+            jitter=timedelta(seconds=row.jitter) if row.jitter else None,
+            time_zone_name=row.timezone,
+        ),
+        policy=temporal.SchedulePolicy(
+            overlap=OVERLAPS[row.overlap],
+            catchup_window=timedelta(seconds=row.catchup_window),
+            pause_on_failure=row.pause_on_failure,
+        ),
+        state=temporal.ScheduleState(
+            note=row.note or None,
+            paused=row.is_paused,
+            limited_actions=row.remaining_actions is not None,
+            remaining_actions=row.remaining_actions or 0,
+        ),
+    )
+
+
+def _calendars(row: Schedule) -> list[Calendar]:
+    of_cron = [calendar for text in row.cron for calendar in parse_cron(text)]
+    return [*of_cron, *(parse_calendar(fields) for fields in row.calendars)]
+
+
+def _calendar(calendar: Calendar) -> temporal.ScheduleCalendarSpec:
+    return temporal.ScheduleCalendarSpec(
+        minute=_ranges(calendar.minute),
+        hour=_ranges(calendar.hour),
+        day_of_month=_ranges(calendar.day_of_month),
+        month=_ranges(calendar.month),
+        year=_ranges(calendar.year),
+        day_of_week=_ranges(calendar.day_of_week),
+    )
+
+
+def _ranges(numbers: tuple[int, ...]) -> list[ScheduleRange]:
+    """Return numbers as ranges: one if they are equally far from each other, or else one for each."""
+    if len(numbers) > 1:
+        step = numbers[1] - numbers[0]
+        if numbers == tuple(range(numbers[0], numbers[-1] + 1, step)):
+            return [ScheduleRange(numbers[0], numbers[-1], step)]
+    return [ScheduleRange(number) for number in numbers]
+
+
+def _summary(row: Schedule) -> str:
+    when = "; ".join(row.cron) or "by calendar or interval"
+    return f"{row.name or 'schedule'}: {when} ({row.timezone})"[:SUMMARY_LIMIT]
+
+
+def _named(row: Schedule) -> list[SearchAttributePair[str]]:
+    return [
+        SearchAttributePair(SearchAttributeKey.for_keyword("GraphId"), str(row.graph_id)),
+        SearchAttributePair(SearchAttributeKey.for_keyword("UserId"), row.user_id),
+        SearchAttributePair(_TRIGGER, TRIGGER),
+    ]
+
+
+def _attributes(row: Schedule) -> TypedSearchAttributes:
+    return TypedSearchAttributes([*_named(row), SearchAttributePair(_REVISION, row.revision)])

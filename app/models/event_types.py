@@ -10,6 +10,8 @@ from app.graph.status import Status
 class EventType(StrEnum):
     """What happened."""
 
+    EXECUTION_QUEUED = "execution_queued"
+    """It was written down. Stands in no log: told to who follows many executions."""
     EXECUTION_STARTED = "execution_started"
     EXECUTION_REUSED = "execution_reused"
     """A rerun has taken over what another execution did."""
@@ -34,6 +36,9 @@ class EventType(StrEnum):
     REVIEW_ANSWERED = "review_answered"
     REVIEW_TIMED_OUT = "review_timed_out"
 
+
+OF_NODES = "node_"
+"""What the types begin with that tell of one node execution."""
 
 OF_EXECUTION = {
     Status.RUNNING: EventType.EXECUTION_RESUMED,

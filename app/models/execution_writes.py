@@ -15,7 +15,7 @@ from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.admissions import take_place
 from app.models.event_types import OF_EXECUTION, EventType
-from app.models.recording import CHANNEL, Changes, EventRecord, record
+from app.models.recording import CHANNEL, Changes, EventRecord, announcement, record
 from app.models.review_writes import withdraw_reviews
 from app.models.spending import release_open
 from app.models.value_uses import add_uses, hashes_of
@@ -59,7 +59,7 @@ FROM (
 ) AS totals
 WHERE executions.id = $1 AND executions.user_id = $6
 RETURNING reserved, trigger, extract(epoch FROM ended_at - started_at)::float8 AS seconds,
-    pg_notify($7, executions.id || ':' || executions.status)
+    pg_notify($7, $8)
 """
 
 # What is nested in it has mostly ended by now, and what that has cost it has cost its parent too.
@@ -260,6 +260,7 @@ async def close_execution(
         json.dumps(closing.report),
         owner,
         CHANNEL,
+        announcement(execution_id, closing.status, owner),
     )
     assert row is not None
     if row["reserved"]:

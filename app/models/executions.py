@@ -20,6 +20,7 @@ from app.graph.envelope import Envelope
 from app.graph.status import Status
 from app.models import files, values
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
+from app.models.recording import CHANNEL, announcement
 from app.models.tables.executions import Execution, ExecutionEvent, NodeExecution
 from app.models.tables.node_work import ConversationTurn, NodeStep
 from app.models.tables.reviews import Review
@@ -91,6 +92,8 @@ async def insert_queued(session: AsyncSession, execution: Execution) -> None:
             index_elements=[col(Execution.id)],
             set_={"run_id": given.excluded.run_id},
             where=col(Execution.run_id) == "",
+        ).returning(
+            func.pg_notify(CHANNEL, announcement(str(execution.id), Status.QUEUED, execution.user_id))
         )
     )
 

@@ -16,6 +16,7 @@ import asyncpg
 from app.errors import PerdureError
 from app.graph.status import Status
 from app.models.conversations import TurnRecord, insert_turns
+from app.models.event_types import OF_NODES
 from app.models.review_writes import ReviewRecord, insert_reviews
 from app.models.spending import Settlement, release_open, settle
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from app.models.execution_writes import NewExecution
 
 CHANNEL = "perdure_events"
-"""Where it is announced that an execution's log has grown: its id, and `:` and its status when that has changed."""
+"""Where it is announced that an execution's log has grown: its id; and when more than node executions are concerned,
+`:`, its status if that has changed, `:` and its owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +168,19 @@ _VALUES = """, free AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )"""
 
-_EXECUTION = """
+_EXECUTION = (
+    """
 UPDATE executions SET
     event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($21, executions.status),
     started_at = CASE WHEN $21 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END,
     paused_for = CASE WHEN $21 IS NULL THEN paused_for ELSE $23 END
 FROM held
 WHERE id = $1
-RETURNING pg_notify($22, id || coalesce(':' || $21, ''))
+RETURNING pg_notify('"""
+    + CHANNEL
+    + """', $22)
 """
+)
 
 _WRITE = _CHANGES + _EXECUTION
 _WRITE_WITH_VALUES = _CHANGES + _VALUES + _EXECUTION
@@ -250,10 +256,23 @@ def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
         [event.data for event in events],
         *([getattr(node, column) for node in changes.nodes.values()] for column in _NODE_COLUMNS),
         changes.status,
-        CHANNEL,
+        _announcement(execution_id, changes, owner),
         changes.paused_for,
         *(_value_arguments(changes) if changes.values or changes.uses else ()),
     ]
+
+
+def _announcement(execution_id: str, changes: Changes, owner: str) -> str:
+    """Return what is announced of changes. Most are of node executions, which concern nobody but who follows them."""
+    is_of_execution = any(not event.type.startswith(OF_NODES) for event in changes.events)
+    if changes.status is None and not is_of_execution:
+        return execution_id
+    return announcement(execution_id, changes.status, owner)
+
+
+def announcement(execution_id: str, status: Status | None, owner: str) -> str:
+    """Return what announces that an execution, and not only some node execution of it, has changed."""
+    return f"{execution_id}:{status or ''}:{owner}"
 
 
 def _value_arguments(changes: Changes) -> list[Any]:

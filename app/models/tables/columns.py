@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, Integer, Text, func, text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Integer, Text, func, text
 
 
 def moment(*, is_nullable: bool = False, is_now: bool = False) -> Any:
@@ -37,3 +37,8 @@ def json_list() -> Any:
 def json_object() -> Any:
     """Return a column of JSON that begins as an empty object."""
     return Column(JSON, nullable=False, server_default="{}")
+
+
+def transaction_number() -> Any:
+    """Return a column of the number of the transaction that inserts the row."""
+    return Column(BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint"))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from app.models.tables.columns import count, flag, json_object, moment, word
+from app.models.tables.columns import count, flag, json_object, moment, transaction_number, word
 
 
 class Execution(SQLModel, table=True):
@@ -18,6 +18,7 @@ class Execution(SQLModel, table=True):
     __tablename__ = "executions"
     __table_args__ = (
         Index("executions_of_user", "user_id", "created_at", "id"),
+        Index("executions_of_user_as_written", "user_id", "transaction", "id"),
         Index("executions_of_graph", "graph_id", "created_at"),
         Index("executions_by_age", "created_at", "id"),
         Index(
@@ -107,6 +108,9 @@ class Execution(SQLModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
     deleted_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
     """A deleted execution leaves its row, emptied: the id stays taken in Temporal."""
+    transaction: int = Field(default=0, sa_column=transaction_number())
+    """The database's number of the transaction that wrote the row: to streams of many executions this is the event of
+    its start."""
 
 
 class NodeExecution(SQLModel, table=True):
@@ -168,11 +172,6 @@ class ExecutionEvent(SQLModel, table=True):
     type: str
     data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     at: datetime = Field(sa_column=moment(is_now=True))
-    transaction: int = Field(
-        default=0,
-        sa_column=Column(
-            BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint")
-        ),
-    )
+    transaction: int = Field(default=0, sa_column=transaction_number())
     """The database's number of the transaction that wrote it: what streams of many executions go by. Everything below
     the oldest number still under way has been written, and nothing will come in between."""

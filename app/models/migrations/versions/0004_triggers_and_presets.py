@@ -28,13 +28,9 @@ def upgrade() -> None:
         ["trigger_id", "created_at"],
         postgresql_where=sa.text("trigger_id IS NOT NULL"),
     )
-    transaction = sa.Column(
-        "transaction",
-        sa.BigInteger(),
-        nullable=False,
-        server_default=sa.text("(pg_current_xact_id()::text)::bigint"),
-    )
-    op.add_column("execution_events", transaction)
+    op.add_column("execution_events", _transaction())
+    op.add_column("executions", _transaction())
+    op.create_index("executions_of_user_as_written", "executions", ["user_id", "transaction", "id"])
     op.create_index(
         "execution_events_of_executions",
         "execution_events",
@@ -59,10 +55,21 @@ def upgrade() -> None:
     secure("presets", OWN)
 
 
+def _transaction() -> sa.Column[int]:
+    return sa.Column(
+        "transaction",
+        sa.BigInteger(),
+        nullable=False,
+        server_default=sa.text("(pg_current_xact_id()::text)::bigint"),
+    )
+
+
 def downgrade() -> None:
     op.drop_table("presets")
     op.drop_index("execution_events_of_executions", table_name="execution_events")
     op.drop_column("execution_events", "transaction")
+    op.drop_index("executions_of_user_as_written", table_name="executions")
+    op.drop_column("executions", "transaction")
     op.drop_index("executions_of_trigger", table_name="executions")
     op.drop_column("executions", "preset_id")
     op.drop_column("executions", "trigger_id")

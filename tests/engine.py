@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
-from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart
+from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionLimits, ExecutionStart
 from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
 from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry

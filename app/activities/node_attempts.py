@@ -14,7 +14,7 @@ import structlog
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.attempts import end_task
-from app.activities.contracts import NodeResult
+from app.activities.contracts.node_calls import NodeResult
 from app.activities.failures import (
     UNPAID_ERRORS,
     BlockCrashed,

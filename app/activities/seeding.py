@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 import structlog
 
-from app.activities.contracts import ExecutionStart, Rerun, SeedRequest, StoredState
+from app.activities.contracts.engine import SeedRequest
+from app.activities.contracts.execution import ExecutionStart, Rerun, StoredState
 from app.activities.feeding import Offered, OriginalDeleted, feed
 from app.activities.node_runs import dump, node_execution_id
 from app.activities.value_store import ValueMissing

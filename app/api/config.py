@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.activities.contracts import ExecutionLimits
+from app.activities.contracts.execution import ExecutionLimits
 from app.api.rate_limits import RateRules
 from app.api.services.limits import MOST_NODE_EXECUTIONS
 from app.api.services.top_ups import Sale

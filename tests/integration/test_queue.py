@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import ADMIT_SIGNAL
+from app.activities.contracts.messages import ADMIT_SIGNAL
 from app.blocks.context import BlockContext
 from tests.engine import Engine, make_graph
 from tests.stack import eventually

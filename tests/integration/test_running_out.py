@@ -9,8 +9,8 @@ import httpx
 import pytest
 from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import FUND_SIGNAL
-from app.activities.reconciliation import RECONCILIATION_WORKFLOW
+from app.activities.contracts.messages import FUND_SIGNAL
+from app.activities.contracts.reconciliation import RECONCILIATION_WORKFLOW
 from app.api.services.funding import Funding
 from app.blocks.context import BlockContext
 from app.graph.definition import GraphDefinition

@@ -22,7 +22,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart, Rerun
+from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionLimits, ExecutionStart, Rerun
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.idempotency import note_done
 from app.api.services.identity import execution_id_of, make_execution_id

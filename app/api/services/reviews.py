@@ -17,7 +17,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
+from app.activities.contracts.messages import RELEASE_SIGNAL, Decision, Release
 from app.activities.reviews import answer_of
 from app.api.auditing import concern
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors

@@ -13,7 +13,12 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
-from app.activities.contracts import LONGEST_TRIAL_SECONDS, TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
+from app.activities.contracts.trials import (
+    LONGEST_TRIAL_SECONDS,
+    TRIAL_ACTIVITY,
+    BlockTrial,
+    BlockTrialResult,
+)
 from app.api.engine import Engine, engine_errors
 from app.api.errors import BlockRefused
 from app.api.schemas.blocks import TrialView

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.activities.contracts import ExecutionLimits
+from app.activities.contracts.execution import ExecutionLimits
 from app.api.services.limits import limits_for, net_below
 from app.errors import InvalidRequest
 

@@ -20,8 +20,9 @@ from app.graph.changes import Version, Walked, find_cone
 from app.graph.envelope import Envelope
 from app.graph.packing import count_parts, pack
 from app.graph.reuse import Reuse
-from app.graph.scheduler import Failure, Scheduler
+from app.graph.scheduler import Scheduler
 from app.graph.validation import Signatures
+from app.graph.walk_state import Failure
 from app.models import recording, reused
 from app.models.event_types import EventType
 from app.models.recording import Changes, EventRecord

@@ -113,6 +113,18 @@ class IdempotentCalls:
         async with self._sessions.begin() as session:
             await note_done(session)
 
+    async def note_nothing_done(self) -> None:
+        """Take back what was noted at once: it has come out that the call did nothing, so that it takes no key."""
+        claim = _current.get()
+        if claim is None:
+            return
+        try:
+            async with self._sessions() as session:
+                await idempotency.note_undone(session, claim)
+        except (OSError, SQLAlchemyError):
+            # A repeat then gets the refusal again.
+            log.exception("key_not_released")
+
     async def require_same(self, *, owner: str, key: str, fingerprint: str) -> None:
         """Check that a key was not used for another call than this one, which may be repeated as it is.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ MOST_CHARACTERS = 200
 """Of a part of a path that is no id."""
 SAID = frozenset({"version", "provider"})
 """Parts of paths that an entry holds besides ids. Others may be secrets."""
+CALLED_AT_WILL = frozenset({"user_id", "block_id"})
+"""Ids that are any texts."""
 TOO_MANY = "RATE_LIMITED"
 """Code of what is refused without leaving an entry: the table is not to be filled by whoever calls too often."""
 NOBODY_ASKED = 499
@@ -233,12 +236,22 @@ def _log_unwritten(entry: NewEntry) -> None:
 
 def _make_call(request: Request, action: str) -> Call:
     given = {
-        name: _clean(str(value))
+        name: _clean(_one_spelling(name, str(value)))
         for name, value in request.path_params.items()
         if name.endswith("_id") or name in SAID
     }
     object_id = next((given.pop(name) for name in reversed(list(given)) if name.endswith("_id")), "")
     return Call(action, request, object_id=object_id, details=dict(given))
+
+
+def _one_spelling(name: str, text: str) -> str:
+    """Return an id as it is kept: whoever looks for what was done to a thing finds it however the call wrote it."""
+    if name in CALLED_AT_WILL:
+        return text
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return text
 
 
 def _clean(text: str) -> str:

@@ -18,12 +18,14 @@ async def add_user(pool: asyncpg.Pool[Any], balance: int, **budgets: int) -> str
     user_id = f"payer-{uuid.uuid4()}"
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "INSERT INTO users (id, email, credits, daily_budget, total_budget, name, role, timezone) "
-            "VALUES ($1, '', $2, $3, $4, '', 'user', 'UTC')",
+            "INSERT INTO users (id, email, credits, daily_budget, total_budget, daily_limit, total_limit, "
+            "name, role, timezone) VALUES ($1, '', $2, $3, $4, $5, $6, '', 'user', 'UTC')",
             user_id,
             balance,
             budgets.get("daily_budget"),
             budgets.get("total_budget"),
+            budgets.get("daily_limit"),
+            budgets.get("total_limit"),
         )
         await _enter(connection, user_id, "grant:first", balance, balance)
     return user_id

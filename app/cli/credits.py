@@ -30,8 +30,8 @@ def show_balance(
         return
     low = "  (low)" if standing["low_balance"] else ""
     print(f"{standing['credits']} credits, {standing['reserved']} reserved{low}")
-    print(f"spent today: {_of(standing['spent_today'], standing['daily_budget'])}")
-    print(f"spent: {_of(standing['spent'], standing['total_budget'])}")
+    print(f"spent today: {_of(standing['spent_today'], standing['daily_budget'], standing['daily_limit'])}")
+    print(f"spent: {_of(standing['spent'], standing['total_budget'], standing['total_limit'])}")
 
 
 @credits_commands.command("history")
@@ -57,8 +57,9 @@ def show_history(
         print(f"{item['at']}  {item['amount']:+8d}  {item['kind']:9}  {_described(item)}".rstrip())
 
 
-def _of(spent: int, budget: int | None) -> str:
-    return f"{spent}" if budget is None else f"{spent} of {budget}"
+def _of(spent: int, *bounds: int | None) -> str:
+    given = [bound for bound in bounds if bound is not None]
+    return f"{spent} of {min(given)}" if given else f"{spent}"
 
 
 def _described(item: dict[str, Any]) -> str:

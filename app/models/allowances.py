@@ -19,7 +19,8 @@ _LOCK_ROOT = "SELECT budget, committed FROM executions WHERE id = $1 AND user_id
 # No key changes, so whoever only refers to the user need not wait. The day never goes back: a transaction that began
 # before midnight may get the lock after one that began later.
 _LOCK_USER = """
-SELECT credits, reserved, preferences ->> 'low_balance' AS low_balance, daily_budget, total_budget, spent,
+SELECT credits, reserved, preferences ->> 'low_balance' AS low_balance, spent,
+    least(daily_budget, daily_limit) AS daily_budget, least(total_budget, total_limit) AS total_budget,
     greatest(spent_on, (now() AT TIME ZONE 'UTC')::date) AS day,
     CASE WHEN spent_on >= (now() AT TIME ZONE 'UTC')::date THEN spent_today ELSE 0 END AS spent_today
 FROM users WHERE id = $1 FOR NO KEY UPDATE

@@ -96,20 +96,32 @@ async def test_an_admin_suspends_a_user_and_sets_what_they_may_spend(
 ) -> None:
     monkeypatch.setattr(callers, "WELCOME_SECONDS", 0.0)
     user = f"{USERS}/{await id_of(alice)}"
-    answer = await admin.patch(user, json={"suspended": True, "daily_budget": 5, "total_budget": 50})
+    answer = await admin.patch(user, json={"suspended": True, "daily_limit": 5, "total_limit": 50})
     assert answer.status_code == 200, answer.text
-    assert (answer.json()["daily_budget"], answer.json()["total_budget"]) == (5, 50)
+    assert (answer.json()["daily_limit"], answer.json()["total_limit"]) == (5, 50)
     assert (await alice.get("/api/user")).status_code == 403
     suspended = (await admin.get(USERS, params={"suspended": True, "limit": 200})).json()["items"]
     assert answer.json()["id"] in {user["id"] for user in suspended}
-    answer = await admin.patch(user, json={"suspended": False, "daily_budget": None})
-    assert (answer.json()["suspended_at"], answer.json()["daily_budget"]) == (None, None)
-    assert answer.json()["total_budget"] == 50
+    answer = await admin.patch(user, json={"suspended": False, "daily_limit": None})
+    assert (answer.json()["suspended_at"], answer.json()["daily_limit"]) == (None, None)
+    assert answer.json()["total_limit"] == 50
     assert (await alice.get("/api/user")).status_code == 200
-    for wrong in ({"role": "admin"}, {"credits": 5}, {"daily_budget": -1}, {"suspended": "yes"}):
+    for wrong in ({"role": "admin"}, {"credits": 5}, {"daily_limit": -1}, {"suspended": "yes"}):
         assert (await admin.patch(user, json=wrong)).status_code == 422
     own = await admin.patch(f"{USERS}/{await id_of(admin)}", json={"suspended": True})
     assert own.status_code == 409
+
+
+async def test_what_an_admin_lets_a_user_spend_the_user_cannot_lift(
+    admin: httpx.AsyncClient, alice: httpx.AsyncClient
+) -> None:
+    user = f"{USERS}/{await id_of(alice)}"
+    assert (await admin.patch(user, json={"daily_limit": 5, "total_limit": 50})).status_code == 200
+    answer = await alice.put("/api/user/credits/budgets", json={"daily": None, "total": 60})
+    assert (answer.json()["daily_budget"], answer.json()["total_budget"]) == (None, 60)
+    assert (answer.json()["daily_limit"], answer.json()["total_limit"]) == (5, 50)
+    seen = (await admin.get(user)).json()
+    assert [seen[name] for name in ("daily_limit", "total_limit", "total_budget")] == [5, 50, 60]
 
 
 async def test_a_grant_is_given_once_for_each_key_and_takes_no_more_than_there_is(

@@ -13,7 +13,7 @@ import pytest
 from app.database import plain_url
 from app.errors import BudgetExceeded, InsufficientCredits, NotFound, PerdureError, SpendingLimitReached
 from app.graph.status import Status
-from app.models import execution_writes, spending
+from app.models import execution_writes, spending, unpaid
 from app.models.execution_writes import Closing
 from app.models.recording import Changes, record
 from app.models.spending import Spend
@@ -181,7 +181,7 @@ async def test_an_execution_and_all_that_is_nested_in_it_keep_to_one_budget(pool
     assert 90 < await pool.fetchval("SELECT committed FROM executions WHERE id = $1", root) <= 100
 
 
-@pytest.mark.parametrize("limit", ["daily_budget", "total_budget"])
+@pytest.mark.parametrize("limit", ["daily_budget", "total_budget", "daily_limit", "total_limit"])
 async def test_the_limits_of_a_user_hold_over_all_executions(pool: asyncpg.Pool[Any], limit: str) -> None:
     owner = await add_user(pool, 1_000, **{limit: 20})
     executions = [await add_execution(pool, owner) for _ in range(2)]
@@ -193,6 +193,22 @@ async def test_the_limits_of_a_user_hold_over_all_executions(pool: asyncpg.Pool[
     await reserve(pool, executions[1], a_spend(), 6, owner)
 
     assert await require_sound(pool, owner) == 980
+
+
+@pytest.mark.parametrize("scope", ["daily", "total"])
+async def test_of_a_users_own_budget_and_what_an_admin_allows_the_smaller_counts(
+    pool: asyncpg.Pool[Any], scope: str
+) -> None:
+    for budget, limit in ((5, 1_000), (1_000, 5)):
+        owner = await add_user(pool, 1_000, **{f"{scope}_budget": budget, f"{scope}_limit": limit})
+        execution_id = await add_execution(pool, owner)
+        with pytest.raises(SpendingLimitReached):
+            await reserve(pool, execution_id, a_spend(), 6, owner)
+        async with pool.acquire() as connection:
+            await connection.execute(
+                "UPDATE executions SET status = 'PAUSED', paused_for = 'x' WHERE id = $1", execution_id
+            )
+            assert await unpaid.find_payable(connection, [execution_id]) == []
 
 
 async def test_what_was_reserved_yesterday_gives_today_nothing(pool: asyncpg.Pool[Any]) -> None:

@@ -72,6 +72,7 @@ async def test_a_user_says_how_they_are_called_and_where_they_live(alice: httpx.
         {"email": "other@example.org"},
         {"suspended_at": None},
         {"daily_budget": None},
+        {"daily_limit": None},
     ],
 )
 async def test_what_a_user_may_not_be_is_refused(alice: httpx.AsyncClient, wrong: dict[str, Any]) -> None:

@@ -48,7 +48,11 @@ class AdminUserView(BaseModel):
     """What the last token said."""
     credits: int
     daily_budget: int | None
+    """What the user has set."""
     total_budget: int | None
+    daily_limit: int | None
+    """What an admin has set."""
+    total_limit: int | None
     spent: int
     """Credits charged and reserved ever; refunds do not lessen it."""
     reserved: int
@@ -71,10 +75,10 @@ class AdminUserBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     suspended: bool | None = None
-    daily_budget: Budget | None = None
-    """The most credits that may be spent in a day (UTC); null for any."""
-    total_budget: Budget | None = None
-    """The most credits that may be spent at all; null for any."""
+    daily_limit: Budget | None = None
+    """The most credits that may be spent in a day (UTC), whatever budget the user has set; null for any."""
+    total_limit: Budget | None = None
+    """The most credits that may be spent at all, whatever budget the user has set; null for any."""
 
 
 class GrantBody(BaseModel):

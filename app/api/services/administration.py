@@ -22,7 +22,7 @@ from app.models.page import Page
 from app.models.tables.credits import CreditEntry
 from app.models.tables.users import User
 
-BUDGETS = ("daily_budget", "total_budget")
+LIMITS = ("daily_limit", "total_limit")
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ class Administration:
                 if body.suspended and user_id == admin:
                     raise Conflict("Nobody suspends themselves")
                 user.suspended_at = (user.suspended_at or datetime.now(UTC)) if body.suspended else None
-            for name in BUDGETS:
+            for name in LIMITS:
                 if name in given:
                     setattr(user, name, getattr(body, name))
             await session.flush()

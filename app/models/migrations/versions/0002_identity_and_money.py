@@ -46,6 +46,8 @@ def _extend_users() -> None:
         sa.Column("preferences", sa.JSON(), server_default="{}", nullable=False),
         sa.Column("daily_budget", sa.Integer(), nullable=True),
         sa.Column("total_budget", sa.Integer(), nullable=True),
+        sa.Column("daily_limit", sa.Integer(), nullable=True),
+        sa.Column("total_limit", sa.Integer(), nullable=True),
         sa.Column("spent_on", sa.Date(), nullable=True),
         sa.Column("spent_today", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("spent", sa.BigInteger(), server_default="0", nullable=False),

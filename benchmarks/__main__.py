@@ -2,6 +2,7 @@
 
 - `time`: this engine against hand-written Temporal workflows doing the same work, on the same server, interleaved round
   by round. Only ratios within one run mean anything.
+- `costs`: what a node and a request cost, in events of Temporal's and in round trips to Postgres.
 - `scale`: very large graphs, loops and values.
 - `fairness`: a small user beside a flood.
 - `faults`: random graphs under random faults, and how soon work goes on after a worker was killed.
@@ -14,12 +15,13 @@ import asyncio
 import subprocess
 import sys
 
+from benchmarks.costs import measure_costs, print_costs
 from benchmarks.fairness import measure_fairness
 from benchmarks.report import print_report
 from benchmarks.rounds import ROOT, measure
 from benchmarks.scale import measure_resumption, measure_scale, print_scale
 
-GROUPS = ("time", "scale", "fairness", "faults")
+GROUPS = ("time", "costs", "scale", "fairness", "faults")
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds per workload of `time` (%(default)s)")
     parser.add_argument("--fault-rounds", type=int, default=10, help="rounds of `faults` (%(default)s)")
     parser.add_argument(
-        "--only", default="", help="only workloads of `time` and `scale` whose name contains this"
+        "--only", default="", help="only what of `time`, `costs` and `scale` has this in its name"
     )
     options = parser.parse_args()
     if unknown := set(options.groups) - set(GROUPS):
@@ -45,6 +47,8 @@ async def run(groups: list[str], options: argparse.Namespace) -> None:
     """Measure one group after the other."""
     if "time" in groups:
         print_report(await measure(rounds=options.rounds, only=options.only))
+    if "costs" in groups:
+        print_costs(await measure_costs(options.only))
     if "scale" in groups:
         print_scale(await measure_scale(options.only))
     if "fairness" in groups:

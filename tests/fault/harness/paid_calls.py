@@ -1,7 +1,7 @@
 """Executions of paid calls, and what is killed between the reservation of a call and its settlement: not by luck.
 
 Providers hold their answers until they are told to give them, and a lock on the owner's row keeps answers from being
-settled. So each kill comes when calls are paid for in advance, and some are answered, and none of that is in the ledger.
+settled. So each kill comes when calls are reserved, and some of them answered, and none of that is settled.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.activities.outages import wait_out
 from app.database import plain_url
 from app.errors import BudgetExceeded, InsufficientCredits, NotFound, PerdureError, SpendingLimitReached
 from app.graph.status import Status
 from app.models import execution_writes, spending, unpaid
 from app.models.execution_writes import Closing
-from app.models.recording import Changes, record
-from app.models.spending import Spend
+from app.models.recording import Changes, ValueRecord, record
+from app.models.spending import Settlement, Spend
 from tests.engine import use_json
 from tests.ledger import add_execution, add_user, charges, grant, note_end, require_sound
 
@@ -260,6 +261,46 @@ async def test_a_loss_releases_all_that_was_reserved_for_a_node_execution(pool: 
 
     assert await keys(pool, owner) == ["RESERVE"] * 3 + ["SETTLE", "RELEASE"]
     assert await require_sound(pool, owner) == 80
+
+
+async def test_calls_of_one_tree_that_emit_the_same_large_value_never_wait_for_each_other_in_a_ring(
+    pool: asyncpg.Pool[Any],
+) -> None:
+    owner = await add_user(pool, 10_000)
+    root = await add_execution(pool, owner)
+    tree = [root, *[await add_execution(pool, owner, root_id=root) for _ in range(5)]]
+
+    async def spend(execution_id: str, value: ValueRecord) -> None:
+        what = a_spend()
+        await reserve(pool, execution_id, what, 3, owner)
+        changes = Changes(settlements=[Settlement(what, 2)], values=[value])
+        async with pool.acquire() as connection:
+            await record(connection, execution_id, changes, owner=owner)
+
+    for _ in range(8):
+        value = ValueRecord(uuid.uuid4().hex, 1, body=b"x")
+        await asyncio.gather(*(spend(execution_id, value) for execution_id in tree))
+    assert await require_sound(pool, owner) == 10_000 - 8 * 6 * 2
+
+
+async def test_what_has_lost_a_ring_is_written_at_the_next_try(pool: asyncpg.Pool[Any]) -> None:
+    ring = [await add_user(pool, 0) for _ in range(2)]
+    both_hold = asyncio.Barrier(2)
+    tries = 0
+
+    async def write(users: list[str]) -> None:
+        nonlocal tries
+        tries += 1
+        is_first = tries <= 2
+        async with pool.acquire() as connection, connection.transaction():
+            for user_id in users:
+                await connection.execute("UPDATE users SET name = name || 'x' WHERE id = $1", user_id)
+                if is_first and user_id == users[0]:
+                    await both_hold.wait()
+
+    await asyncio.gather(wait_out(lambda: write(ring)), wait_out(lambda: write(ring[::-1])))
+    names = await pool.fetch("SELECT name FROM users WHERE id = ANY($1)", ring)
+    assert (tries, [row["name"] for row in names]) == (3, ["xx", "xx"])
 
 
 async def test_spends_and_ends_at_the_same_moment_never_wait_for_each_other_in_a_ring(

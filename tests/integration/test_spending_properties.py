@@ -226,13 +226,17 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
     await engine.dispose()
 
 
-# Both fixtures only connect: examples share no rows, each has a user of its own. What breaks in one order of things that
-# happen at once may not in the next, so nothing is made smaller.
+# Both fixtures only connect: examples share no rows, each has a user of its own. What breaks in one order of what happens
+# at once may not in the next, so nothing is made smaller.
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
     phases=(Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(turns=st.lists(AT_ONCE, min_size=3, max_size=14))
+async def test_the_ledger_adds_up_whatever_is_done_at_once_and_a_repeat_of_all_changes_nothing(
+    pool: asyncpg.Pool[Any], sessions: Sessions, turns: Sequence[Sequence[Step]]
 ) -> None:
     owner = await add_user(pool, CREDITS)
     root = await add_execution(pool, owner, budget=BUDGET)

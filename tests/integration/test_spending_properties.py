@@ -226,8 +226,8 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
     await engine.dispose()
 
 
-# Both fixtures only connect: examples share no rows, each has a user of its own. What breaks in one order of what happens
-# at once may not in the next, so nothing is made smaller.
+# Both fixtures only connect: examples share no rows, each has a user of its own. What breaks in one order of what
+# happens at once may not in the next, so nothing is made smaller.
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

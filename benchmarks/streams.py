@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ PER_USER = 100
 """As many as a user may have."""
 IDLE_SECONDS = 30.0
 LOOKS = 40
+LOOK_SECONDS = 0.1
+"""Between two looks at an execution that is to wait."""
 TIMEOUT_SECONDS = 300.0
 
 
@@ -46,8 +48,8 @@ class IdleStreams:
         return (
             f"{self.streams:,} idle event streams: {self.mebibytes:.0f} MiB "
             f"({1024 * self.mebibytes / self.streams:.0f} KiB each), {100 * self.busy:.0f} % of a core; a small "
-            f"request takes {1000 * self.beside:.1f} ms beside them, {1000 * self.alone:.1f} ms alone; news is with half "
-            f"of them after {statistics.median(self.news):.2f} s, with all after {max(self.news):.2f} s"
+            f"request takes {1000 * self.beside:.1f} ms beside them, {1000 * self.alone:.1f} ms alone; news is with "
+            f"half of them after {statistics.median(self.news):.2f} s, with all after {max(self.news):.2f} s"
         )
 
 
@@ -69,7 +71,7 @@ async def measure_streams(streams: int = 1_000) -> IdleStreams:
                 for n in range(streams)
             ]
             for _ in tasks:
-                await asyncio.wait_for(opened.get(), TIMEOUT_SECONDS)
+                await _unless_ended(opened.get(), tasks)
             worked = _cpu_seconds(server)
             await asyncio.sleep(IDLE_SECONDS)  # nothing happens, which is what is measured
             busy = (_cpu_seconds(server) - worked) / IDLE_SECONDS
@@ -90,9 +92,11 @@ async def _start_waiting(user: httpx.AsyncClient) -> str:
     started = await user.post(f"/api/graphs/{saved.json()['id']}/execute", json={"inputs": {}})
     started.raise_for_status()
     execution_id: str = started.json()["id"]
-    while (await user.get(f"/api/executions/{execution_id}")).json()["status"] != "WAITING":
-        await asyncio.sleep(0.1)  # between two looks
-    return execution_id
+    for _ in range(round(TIMEOUT_SECONDS / LOOK_SECONDS)):
+        if (await user.get(f"/api/executions/{execution_id}")).json()["status"] == "WAITING":
+            return execution_id
+        await asyncio.sleep(LOOK_SECONDS)
+    raise RuntimeError("the execution does not come to ask")
 
 
 async def _follow(user: httpx.AsyncClient, execution_id: str, opened: asyncio.Queue[None]) -> float:
@@ -104,6 +108,14 @@ async def _follow(user: httpx.AsyncClient, execution_id: str, opened: asyncio.Qu
         async for _ in response.aiter_bytes():
             continue
     return time.perf_counter()
+
+
+async def _unless_ended(opening: Coroutine[Any, Any, None], tasks: list[asyncio.Task[float]]) -> None:
+    waiting = asyncio.ensure_future(opening)
+    done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    if waiting not in done:
+        waiting.cancel()
+        raise RuntimeError(f"a stream ended before all were open: {done.pop().exception()!r}")
 
 
 async def _time_looks(user: httpx.AsyncClient) -> float:

@@ -53,6 +53,8 @@ class Caller:
     """The API key that was used, if one was."""
     expires_at: float | None = field(default=None, compare=False)
     """When the token expires, in seconds since 1970; of a key its row says so."""
+    issued_at: float | None = field(default=None, compare=False)
+    """When the token was issued, if it says so. An older one says nothing new of its user."""
 
 
 class KeySource(Protocol):
@@ -258,7 +260,14 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     user_id, email, role = claims.get("sub"), claims.get("email", ""), claims.get("role", USER)
     if not (is_text(user_id) and user_id) or not is_text(email) or role not in ROLES:
         raise Unauthenticated
-    return Caller(str(user_id), str(email), str(role), expires_at=float(claims["exp"]))
+    issued_at = claims.get("iat")
+    return Caller(
+        str(user_id),
+        str(email),
+        str(role),
+        expires_at=float(claims["exp"]),
+        issued_at=None if issued_at is None else float(issued_at),
+    )
 
 
 def is_text(value: Any) -> bool:

@@ -24,6 +24,8 @@ class User(SQLModel, table=True):
     email: str
     name: str = ""
     role: str = "user"
+    told_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
+    """When the token was issued that e-mail address and role are taken from."""
     timezone: str = "UTC"
     preferences: dict[str, Any] = Field(default_factory=dict, sa_column=json_object())
     credits: int = Field(default=0, sa_column=count(BigInteger))

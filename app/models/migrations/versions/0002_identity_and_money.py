@@ -53,6 +53,7 @@ def _extend_users() -> None:
         sa.Column("spent", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("reserved", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("suspended_at", _MOMENT, nullable=True),
+        sa.Column("told_at", _MOMENT, nullable=True),
     ):
         op.add_column("users", column)
     op.create_check_constraint("users_not_in_debt", "users", "credits >= 0")

@@ -71,7 +71,7 @@ async def settle_trial(connection: asyncpg.Connection[Any], trial_id: str, cost:
         entered = await find_entered(connection, owner, spend)
         if f"reserve:{spend.name}" not in entered:
             return 0
-        await close(connection, held, Settlement(spend, cost), entered)
+        await close(connection, held._replace(entered=entered), Settlement(spend, cost))
         ended = (await find_entered(connection, owner, spend))[f"close:{spend.name}"]
         return int(ended["details"]["charged"])
 

@@ -283,8 +283,14 @@ async def test_the_overview_says_what_is_stuck_and_whether_the_ledger_adds_up(
     ):
         await engine.pool.execute(f"UPDATE executions SET {change} WHERE id = $1", uuid.UUID(execution_id))
     await engine.pool.execute("UPDATE users SET credits = credits + 1 WHERE id = $1", user_id)
+    miscounted = await add_user(engine.pool, 100)
+    await engine.pool.execute("UPDATE users SET credits = 106 WHERE id = $1", miscounted)
+    await engine.pool.execute(
+        "INSERT INTO credit_entries (user_id, key, kind, amount, balance) VALUES ($1, 'k', 'GRANT', 5, 106)",
+        miscounted,
+    )
     after = (await admin.get("/api/admin/overview")).json()
-    assert after["ledger_differences"] == before["ledger_differences"] + 1
+    assert after["ledger_differences"] == before["ledger_differences"] + 2
     for reason, execution_id in (
         ("queued", queued),
         ("running", running),

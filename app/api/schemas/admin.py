@@ -179,6 +179,7 @@ class OverviewView(BaseModel):
     """`queued` for more than 5 minutes, `running` for more than 24 hours, `silent` for an hour though running,
     `reserving` credits with no call under way."""
     ledger_differences: int
-    """Of how many users the ledger does not add up to the balance. Anything but 0 is a fault."""
+    """Of how many users the balance is not what the ledger says, or one of the latest 100,000 entries does not follow
+    from the one before. Anything but 0 is a fault."""
     backlog: Mapping[str, int] | None
     """About how many tasks wait for a worker, by task queue; null while Temporal does not say."""

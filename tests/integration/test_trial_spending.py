@@ -101,6 +101,19 @@ async def test_what_a_dead_worker_had_reserved_is_given_back(pool: asyncpg.Pool[
     assert await require_sound(pool, owner) == 90
 
 
+async def test_what_was_reserved_before_a_long_outage_is_given_back(pool: asyncpg.Pool[Any]) -> None:
+    owner = await add_user(pool, 100)
+    await reserve(pool, "lost", 10, owner)
+    async with pool.acquire() as connection, connection.transaction():
+        # Only so are entries changed at all.
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            "UPDATE credit_entries SET at = now() - interval '40 days' WHERE user_id = $1", owner
+        )
+    await release_lost_trials(pool, older_than=timedelta(hours=1))
+    assert await require_sound(pool, owner) == 100
+
+
 async def test_a_block_that_is_tried_is_charged_and_one_that_fails_is_not(
     engine: Engine, alice: httpx.AsyncClient, worker: None
 ) -> None:

@@ -36,6 +36,8 @@ KEYS_LIVE_SECONDS = 300.0
 KEYS_REST_SECONDS = 10.0
 """An unknown key id has the key set read again, but not more often than this."""
 MAX_KEYS_BYTES = 512 * 1024
+ISSUED_AHEAD_SECONDS = 60.0
+"""Issuers' clocks go ahead a little. A token that says it is of a later moment was not issued in earnest."""
 _OPTIONS = {"require_exp": True, "require_sub": True}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -171,6 +173,7 @@ class TokenReader:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._leeway_seconds = leeway_seconds
         self._options = {
             **_OPTIONS,
             "leeway": leeway_seconds,
@@ -200,6 +203,8 @@ class TokenReader:
             )
         except (JOSEError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise Unauthenticated from error
+        if float(claims.get("iat", 0)) > time.time() + self._leeway_seconds + ISSUED_AHEAD_SECONDS:
+            raise Unauthenticated
         return _caller(claims)
 
 

@@ -59,6 +59,9 @@ FORGED = {
     "an expiry that is NaN": signed(claims(exp=float("nan"))),
     "an expiry that is a list": signed(claims(exp=[1])),
     "not yet valid": signed(claims(nbf=int(time.time()) + 60)),
+    "issued tomorrow": signed(claims(iat=int(time.time()) + 86_400)),
+    "issued at no moment": signed(claims(iat="now")),
+    "issued at an infinite moment": signed(claims(iat=float("inf"))),
     "for an audience": signed(claims(aud="others")),
     "huge claims": signed(claims(groups=["x" * 100] * 80)),
     "a subject twice": signed_texts('{"alg":"HS256"}', '{"sub":"u1","exp":9999999999,"sub":"u2"}'),
@@ -117,7 +120,7 @@ async def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
         assert (await reader.read(signed(claims(**given)))).user_id == "u1"
         with pytest.raises(Unauthenticated):
             await TokenReader(SecretKey(SECRET)).read(signed(claims(**given)))
-    for given in ({"exp": now - 60}, {"nbf": now + 60}):
+    for given in ({"exp": now - 60}, {"nbf": now + 60}, {"iat": now + 200}):
         with pytest.raises(Unauthenticated):
             await reader.read(signed(claims(**given)))
 

@@ -13,7 +13,8 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_USER = "nullif(current_setting('perdure.user_id', true), '')"
+# In a SELECT of its own, so that it is asked for once per statement and not for every row.
+_USER = "(SELECT nullif(current_setting('perdure.user_id', true), ''))"
 _OWN = f"user_id = {_USER}"
 # Not by EXISTS: to answer that for many rows the planner goes through everything that the user has; so it looks at the
 # one that a row belongs to.

@@ -143,6 +143,10 @@ async def test_a_grant_is_given_once_for_each_key_and_takes_no_more_than_there_i
         ("GRANT", 100, 100),
     ]
     assert listed[0]["details"] == {"reason": "sorry"}
+    # The key is of what is done to one user: another one is given credits under it too.
+    await engine.pool.execute("DELETE FROM idempotency_keys WHERE key = $1", key["Idempotency-Key"])
+    other = await add_user(engine.pool, 7)
+    assert (await admin.post(f"{USERS}/{other}/credits", json=body, headers=key)).json()["balance"] == 57
     assert (await admin.get(f"{USERS}/nobody/credits/entries")).status_code == 404
     taken = await admin.post(path, json={"credits": -150, "reason": "fraud"})
     assert taken.json() == {"credits": -150, "balance": 0}
@@ -164,6 +168,10 @@ async def test_refunds_never_give_back_more_than_was_charged(
     first, _ = [await charge(engine, user_id, root, amount) for amount in (10, 20)]
     deepest = await charge(engine, user_id, inner, 40)
     await charge(engine, user_id, middle, 5)
+    # A rerun has a parent too, and is paid for by itself.
+    rerun = await add_execution(engine.pool, user_id)
+    await engine.pool.execute("UPDATE executions SET parent_id = $2 WHERE id = $1", rerun, root)
+    await charge(engine, user_id, rerun, 50)
 
     assert await refund(admin, user_id, node_execution_id=first, credits=11) == (409, 10)
     assert await refund(admin, user_id, node_execution_id=first, credits=4) == (200, 4)
@@ -177,6 +185,7 @@ async def test_refunds_never_give_back_more_than_was_charged(
     assert await refund(admin, user_id, execution_id=root) == (200, 20)
     for named in (root, middle, inner, other):
         assert await refund(admin, user_id, execution_id=named) == (409, 0)
+    assert await refund(admin, user_id, execution_id=rerun) == (200, 50)
     assert await require_sound(engine.pool, user_id) == 1_000
 
 

@@ -93,6 +93,10 @@ async def test_what_a_dead_worker_had_reserved_is_given_back(pool: asyncpg.Pool[
     await reserve(pool, "lost", 10, owner)
     await reserve(pool, "ended", 10, owner)
     await settle(pool, "ended", 10, owner)
+    # Somebody else's trial of the same name has ended.
+    other = await add_user(pool, 100)
+    await reserve(pool, "lost", 10, other)
+    await settle(pool, "lost", 10, other)
     await release_lost_trials(pool, older_than=timedelta(hours=1))
     assert await require_sound(pool, owner) == 80
     await release_lost_trials(pool, older_than=timedelta(0))

@@ -20,6 +20,7 @@ from tests.admin import an_admin, entries_of, id_of, short
 from tests.api_keys import holding, make_key
 from tests.e2e.rest import save, start, sums
 from tests.engine import Engine
+from tests.ledger import drain
 from tests.payments import buy, paid
 from tests.rest_api import RestApi, run_api
 from tests.reviews import asked, asking
@@ -155,6 +156,22 @@ async def test_a_repeat_under_a_key_leaves_no_second_entry(alice: httpx.AsyncCli
     assert started == [200, 200]
     entries = short(await entries_of(alice))
     assert [action for action, _, _ in entries] == ["graph.create", "execution.start"]
+
+
+async def test_a_block_that_was_tried_stands_there_as_it_ended(
+    alice: httpx.AsyncClient, engine: Engine
+) -> None:
+    await drain(engine.pool, await id_of(alice))
+    async with engine.worker():
+        path = "/api/blocks/{}/execute"
+        failed = await alice.post(path.format("calculator_block"), json={"inputs": {"operation": "None"}})
+        unpaid = await alice.post(path.format("ai_text_generator_block"), json={"inputs": {"prompt": "p"}})
+    assert (failed.status_code, unpaid.status_code) == (400, 402)
+    tried = [entry for entry in short(await entries_of(alice)) if entry[0] == "block.execute"]
+    assert [outcome for _, _, outcome in tried] == [
+        failed.json()["error"]["error_code"],
+        "INSUFFICIENT_CREDITS",
+    ]
 
 
 async def test_what_a_holder_of_a_link_answers_is_told_to_the_owner(

@@ -12,7 +12,9 @@ import asyncpg
 
 from app.database import plain_url
 
-_LINE = re.compile(r"\|(?P<transaction>[^|]*)\|LOG:  (?:statement|execute [^:]*): (?P<text>.*)")
+_STATEMENT = re.compile(
+    r"^\|(?P<transaction>[^|]*)\|LOG:  (?:statement|execute [^:]*): \s*(?P<text>.*)", re.MULTILINE
+)
 _SETTINGS = {
     "log_line_prefix": "'|%v|'",
     "log_statement": "'all'",
@@ -92,7 +94,7 @@ class StatementLog:
         writing = await self._next_transaction() - self._transactions_to
         with self._path.open(errors="replace") as log:
             log.seek(self._read_to)
-            found = [match for line in log if (match := _LINE.match(line))]
+            found = list(_STATEMENT.finditer(log.read()))
         transactions = {match["transaction"] for match in found}
         heads = Counter(" ".join(match["text"].split())[:90] for match in found)
         return Count(len(found), len(transactions), writing, heads)

@@ -103,6 +103,33 @@ async def test_a_repeat_of_anything_changes_nothing(pool: asyncpg.Pool[Any]) -> 
     assert await require_sound(pool, owner) == 92
 
 
+async def test_what_is_reserved_stays_so_for_the_next_attempt_when_nothing_is_left(
+    pool: asyncpg.Pool[Any],
+) -> None:
+    owner = await add_user(pool, 10)
+    execution_id, what = await add_execution(pool, owner), a_spend()
+    for _ in range(2):
+        await reserve(pool, execution_id, what, 10, owner)
+
+    assert await keys(pool, owner) == ["RESERVE"]
+    assert not await pool.fetchval("SELECT required FROM executions WHERE id = $1", execution_id)
+    assert await require_sound(pool, owner) == 0
+
+
+async def test_more_than_was_reserved_yesterday_is_spent_today(pool: asyncpg.Pool[Any]) -> None:
+    owner = await add_user(pool, 1_000, daily_budget=20)
+    execution_id, old = await add_execution(pool, owner), a_spend()
+    await pool.execute("UPDATE users SET spent_on = current_date + 1 WHERE id = $1", owner)
+    await reserve(pool, execution_id, old, 5, owner)
+    await pool.execute("UPDATE users SET spent_on = current_date + 2, spent_today = 0 WHERE id = $1", owner)
+    await note_end(pool, execution_id, old, 12, owner=owner)
+
+    with pytest.raises(SpendingLimitReached):
+        await reserve(pool, execution_id, a_spend(), 14, owner)
+    await reserve(pool, execution_id, a_spend(), 13, owner)
+    assert await require_sound(pool, owner) == 1_000 - 12 - 13
+
+
 async def test_what_a_call_costs_beyond_its_reservation_is_charged_as_far_as_it_can_be(
     pool: asyncpg.Pool[Any],
 ) -> None:

@@ -55,12 +55,12 @@ def recorded(**nodes: Recorded) -> History:
 
 
 def test_calls_that_run_at_once_take_the_time_of_one() -> None:
-    calls = recorded(a=Recorded(9.0, 2.0, 0.0), b=Recorded(1.0, None, 0.0))
+    calls = recorded(a=Recorded(9.0, 5.0, 0.0), b=Recorded(1.0, None, 0.0))
     found = guess(node("a", "call"), node("b", "call"), "a.out -> b.input", history=calls)
 
-    assert found.nodes["a"].seconds == 3 * 2.0
+    assert found.nodes["a"].seconds == 3 * 5.0
     assert found.nodes["b"].seconds == REMOTE
-    assert (found.critical_path_seconds, found.seconds) == (3 * 2.0 + REMOTE, 60.0)
+    assert (found.critical_path_seconds, found.seconds) == (3 * 5.0 + REMOTE, 60.0)
 
 
 def test_calls_of_a_loop_follow_one_another() -> None:
@@ -102,6 +102,11 @@ def test_warnings_name_what_they_are_about() -> None:
     assert codes(guess(*waiting, history=recorded())) == {WarningCode.WAITS_FOR_SOMEBODY: ("a",)}
 
 
+def test_only_what_an_execution_begins_with_is_certain_to_cost() -> None:
+    found = guess(node("a"), node("b"), "a.out -> b.input", a=Price(2, 3, 3), b=Price(2, 3, 3))
+    assert (found.least, found.expected, found.most) == (2, 6, 6)
+
+
 def test_a_note_is_no_node_that_is_estimated() -> None:
     assert guess(node("a"), node("n", "note", text="hello")).nodes.keys() == {"a"}
 
@@ -109,6 +114,7 @@ def test_a_note_is_no_node_that_is_estimated() -> None:
 @pytest.mark.parametrize(
     ("parts", "most"),
     [
+        (("i.out -> x.input", "i.out -> x.data", "j.out -> x.data"), 1),
         # Of two inputs that are used up the one that gets less decides.
         (("i.out -> many.input", "many.out -> x.input", "i.out -> x.data"), 1),
         (("i.out -> many.input", "many.out -> x.input"), None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,8 @@ def main() -> int:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="perdure-paid-"))
     began = time.monotonic()
+    # Its pools tell of each Postgres that is gone.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     verdict = asyncio.run(_run(folder, given.kills))
     _show(verdict, seconds=time.monotonic() - began)
     if verdict.wrongs:

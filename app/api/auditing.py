@@ -245,13 +245,16 @@ def _make_call(request: Request, action: str) -> Call:
 
 
 def _one_spelling(name: str, text: str) -> str:
-    """Return an id as it is kept: whoever looks for what was done to a thing finds it however the call wrote it."""
-    if name in CALLED_AT_WILL:
+    """Return an id as it is kept: whoever looks for what was done to a thing finds it however the call wrote it.
+
+    What is no id is not kept. Somebody may have put there what should not stand anywhere, an API key to be revoked.
+    """
+    if not name.endswith("_id") or name in CALLED_AT_WILL:
         return text
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        return text
+        return ""
 
 
 def _clean(text: str) -> str:

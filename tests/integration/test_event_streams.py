@@ -33,7 +33,7 @@ async def test_streams_of_two_users_at_one_process_show_each_what_is_theirs(
     alice: httpx.AsyncClient, bob: httpx.AsyncClient, engine: Engine
 ) -> None:
     """They take turns with the connections of one pool, each of which must be told anew for whom it works."""
-    started = {client: [] for client in (alice, bob)}
+    started: dict[httpx.AsyncClient, list[str]] = {}
     for client in (alice, bob):
         graph_id = await save(client, sums(3))
         started[client] = [(await start(client, graph_id))["id"] for _ in range(EACH)]
@@ -49,9 +49,9 @@ async def test_streams_of_two_users_at_one_process_show_each_what_is_theirs(
             assert theirs not in stream.text
     async with engine.worker():
         await asyncio.gather(*streams.values())
-    for (client, execution_id), stream in streams.items():
+    for (client, execution_id), task in streams.items():
         page = (await client.get(f"/api/executions/{execution_id}/events?limit=200")).json()["items"]
-        seen = stream.result()
+        seen = task.result()
         assert [int(seq) for seq, _ in seen] == [event["seq"] for event in page]
         assert all(f'"type":"{event["type"]}"' in text for event, (_, text) in zip(page, seen, strict=True))
 

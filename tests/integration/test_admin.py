@@ -249,6 +249,18 @@ async def test_an_admin_sees_and_stops_executions_of_anyone_and_the_owner_is_tol
         assert (await admin.get(f"{EXECUTIONS}/{uuid.uuid4()}{call}")).status_code == 404
 
 
+async def test_what_its_owner_has_deleted_an_admin_does_not_see_either(
+    admin: httpx.AsyncClient, engine: Engine
+) -> None:
+    user_id = await add_user(engine.pool, 1)
+    execution_id = await add_execution(engine.pool, user_id)
+    await engine.pool.execute("UPDATE executions SET deleted_at = now() WHERE id = $1", execution_id)
+    assert (await admin.get(EXECUTIONS, params={"user_id": user_id})).json()["items"] == []
+    assert (await admin.get(f"{EXECUTIONS}/{execution_id}")).status_code == 404
+    assert (await admin.post(f"{EXECUTIONS}/{execution_id}/stop")).status_code == 404
+    assert (await admin.get(f"{USERS}/{user_id}")).json()["executions"] == {}
+
+
 @pytest.mark.usefixtures("worker")
 async def test_an_admin_stops_what_runs(admin: httpx.AsyncClient, alice: httpx.AsyncClient) -> None:
     execution = await start(alice, await save(alice, asking({"a": 1})))
@@ -280,18 +292,28 @@ async def test_the_overview_says_what_is_stuck_and_whether_the_ledger_adds_up(
 ) -> None:
     before = (await admin.get("/api/admin/overview")).json()
     user_id = await add_user(engine.pool, 100)
-    queued, running, failed, reserving, roomless = [
-        await add_execution(engine.pool, user_id) for _ in range(5)
+    queued, running, failed, reserving, roomless, old, busy = [
+        await add_execution(engine.pool, user_id) for _ in range(7)
     ]
     for execution_id, change in (
         (queued, "status = 'QUEUED', created_at = now() - interval '6 minutes'"),
         (running, "started_at = now() - interval '25 hours', created_at = now() - interval '25 hours'"),
         (failed, """status = 'FAILED', ended_at = now(), error = '{"code": "OUT_OF_LUCK"}'"""),
+        (
+            old,
+            """status = 'FAILED', ended_at = now() - interval '25 hours', error = '{"code": "OUT_OF_LUCK"}'""",
+        ),
         (reserving, "reserved = 5"),
+        (busy, "reserved = 5, status = 'PAUSED'"),
         (roomless, "status = 'QUEUED', awaits_room = true, created_at = now() - interval '1 hour'"),
     ):
         await engine.pool.execute(f"UPDATE executions SET {change} WHERE id = $1", uuid.UUID(execution_id))
     await engine.pool.execute("UPDATE users SET credits = credits + 1 WHERE id = $1", user_id)
+    await engine.pool.execute(
+        "INSERT INTO node_executions (id, execution_id, node, node_id, block_id, n, status, attempt, inputs, outputs, "
+        "cost, seq) VALUES (gen_random_uuid(), $1, 0, 'a', 'b', 1, 'RUNNING', 1, '{}', '[]', 0, 1)",
+        uuid.UUID(busy),
+    )
     miscounted = await add_user(engine.pool, 100)
     await engine.pool.execute("UPDATE users SET credits = 106 WHERE id = $1", miscounted)
     await engine.pool.execute(

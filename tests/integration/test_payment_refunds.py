@@ -109,6 +109,28 @@ async def test_credits_are_back_when_the_refund_is_refused_or_fails_later(
     assert await balance(alice, engine) == FIRST + 500
 
 
+async def test_credits_and_money_go_together_at_any_price(
+    engine: Engine, client: Client, stripe: StripeStub
+) -> None:
+    async def connect() -> Client:
+        return client
+
+    terms = selling(stripe, every_seconds=3600.0, credit_price_cents=3)
+    async with run_api(engine.database_url, connect, **terms) as api, api.caller() as alice:
+        top_up, intent = await paid(alice, stripe, 500)
+        assert intent["amount"] == 1500
+        # A hundred credits and a third: what is begun of one is taken.
+        await stripe.tell(alice, "refund.created", stripe.refund(intent, 301))
+        assert await balance(alice, engine) == FIRST + 399
+        asked = (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).json()
+        assert (asked["status"], asked["refunded_credits"]) == ("refunded", 500)
+        assert [refund["amount"] for refund in stripe.of("refund")] == [301, 3 * 399]
+        # Nothing is left to be taken.
+        await stripe.tell(alice, "charge.dispute.created", stripe.dispute(intent))
+        assert (await show(alice, top_up))["refunded_credits"] == 500
+        assert await balance(alice, engine) == FIRST
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 async def test_a_dispute_takes_what_the_balance_reaches_and_gives_it_back_when_won(
     alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub, is_late: bool

@@ -5,6 +5,7 @@
 - `costs`: what a node and a request cost, in events of Temporal's and in round trips to Postgres.
 - `scale`: very large graphs, loops and values.
 - `fairness`: a small user beside a flood.
+- `streams`: a thousand idle event streams.
 - `faults`: random graphs under random faults, and how soon work goes on after a worker was killed.
 """
 
@@ -20,8 +21,9 @@ from benchmarks.fairness import measure_fairness
 from benchmarks.report import print_report
 from benchmarks.rounds import ROOT, measure
 from benchmarks.scale import measure_resumption, measure_scale, print_scale
+from benchmarks.streams import measure_streams
 
-GROUPS = ("time", "costs", "scale", "fairness", "faults")
+GROUPS = ("time", "costs", "scale", "fairness", "streams", "faults")
 
 
 def main() -> None:
@@ -53,6 +55,8 @@ async def run(groups: list[str], options: argparse.Namespace) -> None:
         print_scale(await measure_scale(options.only))
     if "fairness" in groups:
         print(f"\nFairness: {await measure_fairness()}")
+    if "streams" in groups:
+        print(f"\nStreams: {await measure_streams()}")
     if "faults" in groups:
         print(f"\nAfter the only worker was killed, work goes on in {await measure_resumption():.1f} s.")
         print("\nRandom graphs under random faults:\n", flush=True)

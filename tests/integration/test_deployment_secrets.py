@@ -104,9 +104,8 @@ async def test_no_secret_of_the_deployment_or_of_its_users_is_written_down(
     log: Log,
 ) -> None:
     made = await make_key(alice, "user:read", "audit:read")
-    stripe.is_away = True
     bought = await alice.post("/api/user/credits/top-ups", json={"credits": 500})
-    assert bought.status_code == 503
+    assert bought.status_code == 201
     asks = graph([node("ask", "ai_text_generator_block", prompt="p")], [])
     async with Telltale() as telltale, holding(api, made) as key, an_admin(api) as admin:
         async with engine.worker(

@@ -70,6 +70,24 @@ async def add_execution(
     return execution_id
 
 
+def end_of(spend: Spend, cost: int, *, status: Status = Status.COMPLETED) -> Changes:
+    """Return what an attempt writes at the end of a node execution."""
+    changes = Changes(settlements=[Settlement(spend, cost)])
+    changes.add_node(
+        NodeRecord(
+            id=spend.node_execution_id,
+            node=spend.node_execution_id.int % 2**31,
+            node_id="node",
+            block_id="block",
+            n=1,
+            status=status,
+            inputs="{}",
+            cost=cost,
+        )
+    )
+    return changes
+
+
 async def note_end(
     pool: asyncpg.Pool[Any],
     execution_id: str,
@@ -81,19 +99,7 @@ async def note_end(
     is_charged: bool = True,
 ) -> bool:
     """Record the end of a node execution together with what it has cost, as an attempt does."""
-    changes = Changes(settlements=[Settlement(spend, cost if is_charged else 0)])
-    changes.add_node(
-        NodeRecord(
-            id=spend.node_execution_id,
-            node=spend.node_execution_id.int % 2**31,
-            node_id="node",
-            block_id="block",
-            n=1,
-            status=status,
-            inputs="{}",
-            cost=cost if is_charged else 0,
-        )
-    )
+    changes = end_of(spend, cost if is_charged else 0, status=status)
     async with pool.acquire() as connection:
         return await record(connection, execution_id, changes, owner=owner)
 

@@ -224,7 +224,8 @@ async def _write_all(
             await connection.execute(_LOCK_TREE, execution_id, owner)
         is_open = await _write(connection, execution_id, changes, owner)
         if is_open:
-            await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
+            if changes.reviews:
+                await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
             await insert_turns(connection, execution_id, changes.turns)
             await settle(connection, execution_id, changes.settlements, owner=owner)
             if changes.unpaid:

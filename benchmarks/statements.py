@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -54,7 +55,7 @@ class Count:
 class StatementLog:
     """The log of a Postgres that writes every statement down."""
 
-    def __init__(self, connection: asyncpg.Connection, path: Path) -> None:  # type: ignore[type-arg]
+    def __init__(self, connection: asyncpg.Connection[Any], path: Path) -> None:
         self._connection = connection
         self._path = path
         self._read_to = 0

@@ -142,7 +142,7 @@ class Callers:
 
 def _told_by(caller: Caller) -> Told:
     now = time.time()
-    # One that says that it is of tomorrow must not silence those of today.
+    # One of a clock that is fast must not silence those that come after it.
     at = now if caller.issued_at is None else max(0.0, min(caller.issued_at, now))
     return Told(caller.email, caller.role, datetime.fromtimestamp(at, UTC))
 

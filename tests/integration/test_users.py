@@ -146,9 +146,9 @@ async def test_what_a_newer_token_says_of_a_user_is_written_down_at_once(
             assert (await client.get("/api/user")).json()["role"] == role
 
 
-@pytest.mark.parametrize("says_when", [True, False])
+@pytest.mark.parametrize("is_on_time", [True, False])
 async def test_an_older_token_makes_nobody_an_administrator_again(
-    api: RestApi, monkeypatch: pytest.MonkeyPatch, says_when: bool
+    api: RestApi, monkeypatch: pytest.MonkeyPatch, is_on_time: bool
 ) -> None:
     monkeypatch.setattr(callers, "WELCOME_SECONDS", 0.0)
     user_id, now = str(uuid.uuid4()), int(time.time())
@@ -157,7 +157,7 @@ async def test_an_older_token_makes_nobody_an_administrator_again(
         given = {"sub": user_id, "email": "a@example.org", "role": role, "exp": now + 600, "iat": issued_at}
         return jwt.encode(given, SECRET, algorithm="HS256")
 
-    old, new = token("admin", now - 60), token("user", now if says_when else 2**40)
+    old, new = token("admin", now - 60), token("user", now if is_on_time else now + 30)
     async with api.caller(token=old) as admin, api.caller(token=new) as user:
         made = await make_key(admin, "admin", "credits:read")
         async with holding(api, made) as key:
@@ -165,7 +165,7 @@ async def test_an_older_token_makes_nobody_an_administrator_again(
             for client in (user, admin):
                 assert (await client.get("/api/user")).json()["role"] == "user"
                 assert (await key.get("/api/admin/users")).status_code == 403
-    # One that says it is of tomorrow keeps none of today from being heard.
+    # One of a clock that is fast keeps none that come later from being heard.
     async with api.caller(token=token("admin", int(time.time()) + 1)) as client:
         assert (await client.get("/api/user")).json()["role"] == "admin"
 

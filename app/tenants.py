@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import asyncpg
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -65,7 +64,6 @@ def _set_user(connection: Any, record: Any, _proxy: object) -> None:
     try:
         # By the driver itself: no transaction has begun, whose end could take it back.
         connection.run_async(lambda driver: driver.fetchval(_SET_USER, user))
-    except (*AWAY, asyncpg.InternalClientError) as error:
-        # The latter from a connection that has just died and does not know it yet.
+    except AWAY as error:
         raise DisconnectionError from error
     record.info["user"] = user

@@ -27,7 +27,7 @@ from starlette.responses import Response
 
 from app.api.auth import Caller
 from app.api.errors import BlockRefused, SystemFault, request_id_of
-from app.database import Sessions
+from app.database import AWAY, Sessions
 from app.errors import EngineUnavailable, InvalidRequest, PerdureError, Unauthenticated
 from app.models import audit
 from app.models.audit import NewEntry
@@ -46,7 +46,7 @@ TOO_MANY = "RATE_LIMITED"
 """Code of what is refused without leaving an entry: the table is not to be filled by whoever calls too often."""
 NOBODY_ASKED = 499
 """Status of the answer to a client that went away in the middle of its request."""
-_AWAY = (OSError, OperationalError, InterfaceError, PoolTimeoutError)
+_AWAY = (*AWAY, OperationalError, InterfaceError, PoolTimeoutError)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 log = structlog.get_logger(__name__)

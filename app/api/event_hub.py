@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from app.database import plain_url
+from app.database import AWAY, plain_url
 from app.models import tokens
 from app.models.recording import CHANNEL
 from app.models.tokens import Token
@@ -139,7 +139,7 @@ class EventHub:
             try:
                 await self._listen()
                 rest_seconds = 0.1
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*AWAY, asyncpg.PostgresError) as error:
                 log.warning("event_hub_disconnected", reason=type(error).__name__)
                 rest_seconds = min(2 * rest_seconds, POLL_SECONDS)
             await asyncio.sleep(rest_seconds)

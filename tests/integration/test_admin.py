@@ -207,6 +207,25 @@ async def test_refunds_at_once_are_one_after_the_other(admin: httpx.AsyncClient,
     assert await require_sound(engine.pool, user_id) == 90 + sum(row["amount"] for row in given)
 
 
+async def test_a_key_is_for_one_refund_of_one_admin(
+    api: RestApi, admin: httpx.AsyncClient, engine: Engine
+) -> None:
+    user_id, key = await add_user(engine.pool, 100), {"Idempotency-Key": str(uuid.uuid4())}
+    execution_id = await add_execution(engine.pool, user_id)
+    first, second = [await charge(engine, user_id, execution_id, 5) for _ in range(2)]
+
+    async def ask(client: httpx.AsyncClient, node: str) -> int:
+        # The answer is forgotten after a day; the ledger forgets nothing.
+        await engine.pool.execute("DELETE FROM idempotency_keys WHERE key = $1", key["Idempotency-Key"])
+        body = {"node_execution_id": node, "credits": 2, "reason": "x"}
+        return (await client.post(f"{USERS}/{user_id}/refunds", json=body, headers=key)).status_code
+
+    async with an_admin(api) as another:
+        asked = [(admin, first), (admin, first), (admin, second), (another, second)]
+        assert [await ask(client, node) for client, node in asked] == [200, 200, 422, 200]
+    assert await require_sound(engine.pool, user_id) == 90 + 2 * 2
+
+
 async def test_a_refund_is_of_what_the_user_has(admin: httpx.AsyncClient, engine: Engine) -> None:
     payer, other = [await add_user(engine.pool, 100) for _ in range(2)]
     execution_id = await add_execution(engine.pool, payer)
@@ -320,8 +339,12 @@ async def test_the_overview_says_what_is_stuck_and_whether_the_ledger_adds_up(
         "INSERT INTO credit_entries (user_id, key, kind, amount, balance) VALUES ($1, 'k', 'GRANT', 5, 106)",
         miscounted,
     )
+    await engine.pool.execute(
+        "INSERT INTO users (id, email, credits, name, role, timezone) VALUES ($1, '', 5, '', 'user', 'UTC')",
+        f"without-entries-{uuid.uuid4()}",
+    )
     after = (await admin.get("/api/admin/overview")).json()
-    assert after["ledger_differences"] == before["ledger_differences"] + 2
+    assert after["ledger_differences"] == before["ledger_differences"] + 3
     for reason, execution_id in (
         ("queued", queued),
         ("running", running),

@@ -2,7 +2,7 @@
 
 A call that changes something leaves one entry. What it changes in Postgres it notes there in the same transaction;
 what it does elsewhere, and that it was refused, is noted before it is answered. Reading leaves none, but for what
-admins read of others.
+administrators read of others.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Scope(StrEnum):
     KEYS_WRITE = "keys:write"
     AUDIT_READ = "audit:read"
     ADMIN = "admin"
-    """What admins do as admins. Of no use in the key of anybody else."""
+    """What administrators do as such. Of no use in the key of anybody else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What admins see of everybody's executions: lists across users, what is stuck, what has failed.
+"""What administrators see of everybody's executions: lists across users, what is stuck, what has failed.
 
 For sessions that see everything. What belongs to one user is read as that user sees it, elsewhere.
 """

@@ -1,4 +1,4 @@
-"""What admins send and see: users, credits that are given, executions of anyone, how it stands with all of it."""
+"""What administrators send and see: users, credits that are given, executions of anyone, how all of it stands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Budget = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 
 
 class AdminUserView(BaseModel):
-    """A user as admins see one."""
+    """A user as administrators see one."""
 
     model_config = ConfigDict(from_attributes=True)
 

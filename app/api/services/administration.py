@@ -1,4 +1,4 @@
-"""What admins do to users: suspend them, set what they may spend, give them credits. Each is entered once."""
+"""What administrators do to users: suspend them, set what they may spend, give them credits. Each is entered once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Account:
 
 
 class Administration:
-    """Users, as admins see and change them."""
+    """Users, as administrators see and change them."""
 
     def __init__(self, sessions: Sessions, funding: Funding) -> None:
         """Take where users of all kinds are kept, and what has executions go on that wait for credits."""

@@ -17,7 +17,7 @@ from app.models.spending import Settlement, Spend, reserve, settle
 from tests.admin import an_admin, entries_of, id_of, short
 from tests.e2e.rest import save, start, sums, wait
 from tests.engine import Engine
-from tests.ledger import add_execution, add_user, require_sound
+from tests.ledger import add_execution, add_user, grant, require_sound
 from tests.rest_api import RestApi
 from tests.reviews import asked, asking
 from tests.stack import eventually
@@ -155,6 +155,18 @@ async def test_a_grant_is_given_once_for_each_key_and_takes_no_more_than_there_i
         assert (await admin.post(path, json=wrong)).status_code == 422
     assert (await admin.post(f"{USERS}/nobody/credits", json=body)).status_code == 404
     assert await require_sound(engine.pool, user_id) == 0
+
+
+async def test_grants_at_once_are_one_after_the_other(admin: httpx.AsyncClient, engine: Engine) -> None:
+    user_id = await add_user(engine.pool, 20)
+    path, key = f"{USERS}/{user_id}/credits", {"Idempotency-Key": str(uuid.uuid4())}
+    answers = await asyncio.gather(
+        *(admin.post(path, json={"credits": 3, "reason": "x"}) for _ in range(6)),
+        *(admin.post(path, json={"credits": -20, "reason": "x"}) for _ in range(3)),
+        *(admin.post(path, json={"credits": 7, "reason": "x"}, headers=key) for _ in range(6)),
+    )
+    taken = sum(answer.status_code == 200 for answer in answers[6:9])
+    assert await require_sound(engine.pool, user_id) == 20 + 6 * 3 + 7 - 20 * taken
 
 
 async def test_refunds_never_give_back_more_than_was_charged(
@@ -339,6 +351,7 @@ async def test_the_overview_says_what_is_stuck_and_whether_the_ledger_adds_up(
         "INSERT INTO credit_entries (user_id, key, kind, amount, balance) VALUES ($1, 'k', 'GRANT', 5, 106)",
         miscounted,
     )
+    await grant(engine.pool, await add_user(engine.pool, 1), 5)
     await engine.pool.execute(
         "INSERT INTO users (id, email, credits, name, role, timezone) VALUES ($1, '', 5, '', 'user', 'UTC')",
         f"without-entries-{uuid.uuid4()}",

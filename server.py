@@ -23,7 +23,7 @@ import structlog
 from pydantic import SecretStr
 from temporalio.client import Client, Interceptor
 
-from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
+from app.activities.contracts.execution import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
 from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig

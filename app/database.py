@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 AWAY = (
     OSError,
     asyncpg.InterfaceError,
+    # Of a connection that Postgres has told of its end, and not closed yet.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -50,6 +52,7 @@ def make_engine(
     pool_timeout_seconds: float = 10.0,
     connect_timeout_seconds: float = 5.0,
     role: str | None = None,
+    pool_use_lifo: bool = False,
 ) -> AsyncEngine:
     """Make an engine with a pool of connections. It connects on first use.
 
@@ -60,6 +63,7 @@ def make_engine(
         pool_timeout_seconds: How long one waits for a connection.
         connect_timeout_seconds: How long connecting takes at most.
         role: Role that connections take on; that of the login unless said otherwise.
+        pool_use_lifo: Take the connection that was given back last, instead of the one that has rested longest.
     """
     engine = create_async_engine(
         driver_url(database_url),
@@ -69,6 +73,7 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=pool_timeout_seconds,
+        pool_use_lifo=pool_use_lifo,
         connect_args={
             "timeout": connect_timeout_seconds,
             # From the start, so that what resets a connection does not give the rights of the login back.

@@ -15,7 +15,8 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 from temporalio import activity, workflow
 
-from app.activities.contracts import SHARD_NAME, WORKFLOW_NAME
+from app.activities.contracts.execution import WORKFLOW_NAME
+from app.activities.contracts.shards import SHARD_NAME
 from app.secrecy import HIDDEN, scrub
 
 EXECUTING = frozenset({WORKFLOW_NAME, SHARD_NAME})

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import asyncpg
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -49,7 +48,8 @@ def make_tenant_engine(database_url: str, **options: Any) -> AsyncEngine:
         database_url: The login role must be allowed to take on `TENANT_ROLE`.
         options: As of `make_engine`.
     """
-    engine = make_engine(database_url, role=TENANT_ROLE, **options)
+    # The connection that was given back last is taken first: within a request it already knows the user.
+    engine = make_engine(database_url, role=TENANT_ROLE, pool_use_lifo=True, **options)
     event.listen(engine.sync_engine, "checkout", _set_user)
     return engine
 
@@ -64,7 +64,6 @@ def _set_user(connection: Any, record: Any, _proxy: object) -> None:
     try:
         # By the driver itself: no transaction has begun, whose end could take it back.
         connection.run_async(lambda driver: driver.fetchval(_SET_USER, user))
-    except (*AWAY, asyncpg.InternalClientError) as error:
-        # The latter from a connection that has just died and does not know it yet.
+    except AWAY as error:
         raise DisconnectionError from error
     record.info["user"] = user

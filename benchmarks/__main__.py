@@ -2,8 +2,10 @@
 
 - `time`: this engine against hand-written Temporal workflows doing the same work, on the same server, interleaved round
   by round. Only ratios within one run mean anything.
+- `costs`: what a node and a request cost, in events of Temporal's and in round trips to Postgres.
 - `scale`: very large graphs, loops and values.
 - `fairness`: a small user beside a flood.
+- `streams`: a thousand idle event streams.
 - `faults`: random graphs under random faults, and how soon work goes on after a worker was killed.
 """
 
@@ -14,12 +16,14 @@ import asyncio
 import subprocess
 import sys
 
+from benchmarks.costs import measure_costs, print_costs
 from benchmarks.fairness import measure_fairness
 from benchmarks.report import print_report
 from benchmarks.rounds import ROOT, measure
 from benchmarks.scale import measure_resumption, measure_scale, print_scale
+from benchmarks.streams import measure_streams
 
-GROUPS = ("time", "scale", "fairness", "faults")
+GROUPS = ("time", "costs", "scale", "fairness", "streams", "faults")
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds per workload of `time` (%(default)s)")
     parser.add_argument("--fault-rounds", type=int, default=10, help="rounds of `faults` (%(default)s)")
     parser.add_argument(
-        "--only", default="", help="only workloads of `time` and `scale` whose name contains this"
+        "--only", default="", help="only what of `time`, `costs` and `scale` has this in its name"
     )
     options = parser.parse_args()
     if unknown := set(options.groups) - set(GROUPS):
@@ -45,10 +49,14 @@ async def run(groups: list[str], options: argparse.Namespace) -> None:
     """Measure one group after the other."""
     if "time" in groups:
         print_report(await measure(rounds=options.rounds, only=options.only))
+    if "costs" in groups:
+        print_costs(await measure_costs(options.only))
     if "scale" in groups:
         print_scale(await measure_scale(options.only))
     if "fairness" in groups:
         print(f"\nFairness: {await measure_fairness()}")
+    if "streams" in groups:
+        print(f"\nStreams: {await measure_streams()}")
     if "faults" in groups:
         print(f"\nAfter the only worker was killed, work goes on in {await measure_resumption():.1f} s.")
         print("\nRandom graphs under random faults:\n", flush=True)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,10 +128,16 @@ def _find_processes(running: dict[str, Any], baseline_pid: int) -> Processes:
 
 
 @contextlib.contextmanager
-def running_server(home: Path) -> Iterator[dict[str, Any]]:
-    """Run a server with everything embedded, and give what its run.json says."""
+def running_server(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    """Run a server with everything embedded, and give what its run.json says.
+
+    Args:
+        home: Its folder.
+        settings: What else is to be in its environment.
+    """
     environment = {
         **os.environ,
+        **(settings or {}),
         "PERDURE_HOME": str(home),
         "PERDURE_PORT": "0",
         "PERDURE_TEMPORAL_PORT": "0",

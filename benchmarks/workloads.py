@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.priced import PricedClockBlock
+
 Graph = dict[str, Any]
 
 WIDTH = 100
@@ -72,6 +74,30 @@ def remote_fan(size: int) -> Graph:
     nodes = [_node(f"n{k}", "get_current_time_block", trigger="start") for k in range(size)]
     nodes.append(_node("join", "combine_texts_block"))
     return _graph(nodes, [_link(f"n{k}.time", f"join.input_$_{k}") for k in range(size)])
+
+
+def priced_chain(size: int) -> Graph:
+    """Return a chain of clocks that have a price."""
+    return _priced(remote_chain(size))
+
+
+def priced_fan(size: int) -> Graph:
+    """Return clocks side by side that have a price, and a join."""
+    return _priced(remote_fan(size))
+
+
+def _priced(graph: Graph) -> Graph:
+    for node in graph["nodes"]:
+        if node["block_id"] == "get_current_time_block":
+            node["block_id"] = PricedClockBlock.id
+    return graph
+
+
+def model_chain(size: int) -> Graph:
+    """Return a chain of questions to a model, each the answer to the one before."""
+    nodes = [_node("n0", "ai_text_generator_block", prompt="start")]
+    nodes += [_node(f"n{k}", "ai_text_generator_block") for k in range(1, size)]
+    return _graph(nodes, [_link(f"n{k}.response", f"n{k + 1}.prompt") for k in range(size - 1)])
 
 
 def pure_layers(size: int) -> Graph:

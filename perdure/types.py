@@ -179,7 +179,9 @@ class Balance(TypedDict):
     spent_today: int
     spent: int
     daily_budget: int | None
+    daily_limit: int | None
     total_budget: int | None
+    total_limit: int | None
     low_balance: bool
 
 

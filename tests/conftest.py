@@ -7,7 +7,7 @@ import gc
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -144,8 +144,13 @@ def server_process(short_folder: Path) -> Iterator[Callable[..., ServerProcess]]
     """Start servers of the test's own: `server_process(home, SETTING="value")`; each on free ports."""
     started: list[ServerProcess] = []
 
-    def start(home: Path | None = None, **settings: str) -> ServerProcess:
-        environment = {f"PERDURE_{name}": value for name, value in settings.items()}
+    def start(
+        home: Path | None = None, environment: Mapping[str, str] | None = None, **settings: str
+    ) -> ServerProcess:
+        environment = {
+            **(environment or {}),
+            **{f"PERDURE_{name}": value for name, value in settings.items()},
+        }
         started.append(ServerProcess(home or short_folder / "home", environment))
         return started[-1]
 

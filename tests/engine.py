@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
-from app.activities.contracts import WORKFLOW_NAME, ExecutionLimits, ExecutionStart
+from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionLimits, ExecutionStart
 from app.blocks.base import BlockInput, BlockOutput, RemoteBlock
 from app.blocks.context import BlockContext
 from app.blocks.registry import BLOCK_CLASSES, BlockRegistry
@@ -29,6 +29,7 @@ from app.graph.compilation import compile_graph
 from app.graph.costs import Cost
 from app.graph.definition import GraphDefinition, Link, Node, definition_to_json, name_links
 from app.graph.signature import RetryPolicy
+from app.llm.models import Provider
 from app.objects import ObjectStore
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers
@@ -157,6 +158,7 @@ class Engine:
         *,
         objects: ObjectStore | None = None,
         llm_base_url: str | None = None,
+        llm_api_keys: Mapping[Provider, str] | None = None,
         running_per_user: int = 0,
     ) -> AsyncIterator[None]:
         """Run a worker; with an object store for large values, and a server of language models, if given."""
@@ -170,6 +172,7 @@ class Engine:
             graceful_shutdown_seconds=0.5,
             objects=objects,
             llm_base_url=llm_base_url,
+            llm_api_keys=llm_api_keys or {},
             running_per_user=running_per_user,
         )
         async with (

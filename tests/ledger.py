@@ -18,12 +18,14 @@ async def add_user(pool: asyncpg.Pool[Any], balance: int, **budgets: int) -> str
     user_id = f"payer-{uuid.uuid4()}"
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "INSERT INTO users (id, email, credits, daily_budget, total_budget, name, role, timezone) "
-            "VALUES ($1, '', $2, $3, $4, '', 'user', 'UTC')",
+            "INSERT INTO users (id, email, credits, daily_budget, total_budget, daily_limit, total_limit, "
+            "name, role, timezone) VALUES ($1, '', $2, $3, $4, $5, $6, '', 'user', 'UTC')",
             user_id,
             balance,
             budgets.get("daily_budget"),
             budgets.get("total_budget"),
+            budgets.get("daily_limit"),
+            budgets.get("total_limit"),
         )
         await _enter(connection, user_id, "grant:first", balance, balance)
     return user_id
@@ -68,6 +70,24 @@ async def add_execution(
     return execution_id
 
 
+def end_of(spend: Spend, cost: int, *, status: Status = Status.COMPLETED) -> Changes:
+    """Return what an attempt writes at the end of a node execution."""
+    changes = Changes(settlements=[Settlement(spend, cost)])
+    changes.add_node(
+        NodeRecord(
+            id=spend.node_execution_id,
+            node=spend.node_execution_id.int % 2**31,
+            node_id="node",
+            block_id="block",
+            n=1,
+            status=status,
+            inputs="{}",
+            cost=cost,
+        )
+    )
+    return changes
+
+
 async def note_end(
     pool: asyncpg.Pool[Any],
     execution_id: str,
@@ -79,19 +99,7 @@ async def note_end(
     is_charged: bool = True,
 ) -> bool:
     """Record the end of a node execution together with what it has cost, as an attempt does."""
-    changes = Changes(settlements=[Settlement(spend, cost if is_charged else 0)])
-    changes.add_node(
-        NodeRecord(
-            id=spend.node_execution_id,
-            node=spend.node_execution_id.int % 2**31,
-            node_id="node",
-            block_id="block",
-            n=1,
-            status=status,
-            inputs="{}",
-            cost=cost if is_charged else 0,
-        )
-    )
+    changes = end_of(spend, cost if is_charged else 0, status=status)
     async with pool.acquire() as connection:
         return await record(connection, execution_id, changes, owner=owner)
 

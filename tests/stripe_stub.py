@@ -58,6 +58,8 @@ class StripeStub(Served):
         self.loses_answers = False
         """Whether what is asked for is done and then not answered."""
         self.refuses_refunds = False
+        self.forgotten: set[str] = set()
+        """Customers whom somebody has deleted there."""
         self.before_answer: Callable[[JsonObject], Awaitable[None]] | None = None
         """Called with what was made, before it is answered."""
         self._answers: dict[str, JsonObject] = {}
@@ -114,7 +116,7 @@ class StripeStub(Served):
         assert response.status_code == 204, response.text
 
     def _keep(self, prefix: str, kind: str, **fields: Any) -> JsonObject:
-        made = {"id": f"{prefix}_{uuid.uuid4().hex}", "object": kind, **fields}
+        made = {"id": f"{prefix}_{uuid.uuid4().hex}", "object": kind, "currency": "usd", **fields}
         self.objects[made["id"]] = made
         return made
 
@@ -141,6 +143,8 @@ class StripeStub(Served):
     def _make(
         self, name: str, parts: list[str], form: JsonObject, query: dict[str, str]
     ) -> JsonObject | Response:
+        if self.forgotten.intersection([form.get("customer"), *parts]):
+            return _error(404, "invalid_request_error", "no such customer", code="resource_missing")
         match name:
             case "checkout/sessions" if form:
                 return self._open(form)

@@ -125,7 +125,12 @@ class LanguageModelStub(_Stub):
         if asked.get("stream"):
             return StreamingResponse(self._stream(asked, message), media_type="text/event-stream")
         choice = {"index": 0, "message": message, "finish_reason": _finish_reason(message)}
-        return JSONResponse(_head(asked, "chat.completion") | {"choices": [choice], "usage": self.usage})
+        usage = self.usage_of(asked)
+        return JSONResponse(_head(asked, "chat.completion") | {"choices": [choice], "usage": usage})
+
+    def usage_of(self, asked: dict[str, Any]) -> dict[str, int]:
+        """Return what an answer is said to have used."""
+        return self.usage
 
     async def _stream(self, asked: dict[str, Any], message: dict[str, Any]) -> AsyncIterator[str]:
         head = _head(asked, "chat.completion.chunk")
@@ -135,7 +140,7 @@ class LanguageModelStub(_Stub):
         await self.let_go.wait()
         yield _chunk(head, last)
         yield _chunk(head, {}, _finish_reason(message))
-        yield f"data: {json.dumps(head | {'choices': [], 'usage': self.usage})}\n\n"
+        yield f"data: {json.dumps(head | {'choices': [], 'usage': self.usage_of(asked)})}\n\n"
         yield "data: [DONE]\n\n"
 
 

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 
 from app.activities.attempts import counted_attempt
 from app.activities.contexts import CallRef, Contexts
-from app.activities.contracts import PACKED, NodeCall, NodeResult
+from app.activities.contracts.node_calls import PACKED, NodeCall, NodeResult
 from app.activities.node_attempts import Attempt
 from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins

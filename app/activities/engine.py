@@ -12,20 +12,17 @@ import structlog
 from temporalio import activity
 from temporalio.client import Client
 
-from app.activities.contracts import (
+from app.activities.contracts.engine import (
     BeginRequest,
     BeginResult,
     EngineActivities,
-    ErrorRecord,
-    ExecutionStart,
     FinishRequest,
     PartRequest,
     SeedRequest,
-    StoredState,
     StoreRequest,
-    WaveRequest,
-    WaveResult,
 )
+from app.activities.contracts.execution import ErrorRecord, ExecutionStart, StoredState
+from app.activities.contracts.waves import WaveRequest, WaveResult
 from app.activities.finishing import finish_execution
 from app.activities.holds import Hold
 from app.activities.origins import Origin, Origins

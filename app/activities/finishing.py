@@ -8,7 +8,8 @@ from typing import Any
 
 import asyncpg
 
-from app.activities.contracts import ErrorRecord, FinishRequest
+from app.activities.contracts.engine import FinishRequest
+from app.activities.contracts.execution import ErrorRecord
 from app.activities.plans import LoadedPlan
 from app.activities.values import Shelf
 from app.activities.waves import write_loss

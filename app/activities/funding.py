@@ -7,7 +7,7 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import FUND_SIGNAL
+from app.activities.contracts.messages import FUND_SIGNAL
 
 RPC_TIMEOUT = timedelta(seconds=5)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from app.activities.contracts import Release, WaveRequest
+from app.activities.contracts.messages import Release
+from app.activities.contracts.waves import WaveRequest
 from app.activities.node_runs import NodeRun
 from app.blocks.base import BlockInput, Emitted
 from app.models.recording import Changes

@@ -15,7 +15,10 @@ from typing import Any
 
 import asyncpg
 
-from app.activities.contracts import UNPAID, ExecutionStart, Release, Step, WaveRequest
+from app.activities.contracts.execution import ExecutionStart
+from app.activities.contracts.messages import Release
+from app.activities.contracts.node_calls import UNPAID
+from app.activities.contracts.waves import Step, WaveRequest
 from app.activities.engine import new_execution
 from app.activities.failures import NestedCancelled, NestedFailed, NestedGraphMissing, NestedTooDeep
 from app.activities.node_runs import NodeRun

@@ -14,7 +14,7 @@ import structlog
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.attempts import end_task
-from app.activities.contracts import NodeResult
+from app.activities.contracts.node_calls import NodeResult
 from app.activities.failures import (
     UNPAID_ERRORS,
     BlockCrashed,
@@ -84,6 +84,7 @@ class Attempt:
         self._began = datetime.now(UTC)
         self._announcing: asyncio.Task[None] | None = None
         self._price = Price(block)
+        self._may_be_reserved = False
 
     @property
     def limit(self) -> int:
@@ -104,6 +105,8 @@ class Attempt:
         Raises:
             ApplicationError: An earlier attempt has recorded a failure, or may have taken effect and is not repeated.
         """
+        # By an earlier attempt that found another price.
+        self._may_be_reserved = bool(self._block.costs)
         async with self._pool.acquire() as connection:
             found = await recording.find_node_record(
                 connection, self.run.execution_id, self.run.number, n=self.run.n, owner=self._owner
@@ -184,6 +187,7 @@ class Attempt:
         """
         if not self._price.estimate:
             return
+        self._may_be_reserved = True
 
         async def enter() -> None:
             async with self._pool.acquire() as connection:
@@ -282,7 +286,7 @@ class Attempt:
         ended = datetime.now(UTC) if is_end else None
         changes = Changes()
         self.run.cost += cost
-        if (is_end or turn is not None) and self._block.costs:
+        if (is_end or turn is not None) and self._may_be_reserved:
             changes.settlements.append(Settlement(self._spend, cost))
         self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
         if turn is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from app.activities.contracts import ExecutionStart
+from app.activities.contracts.execution import ExecutionStart
 from app.errors import NotFound
 
 _QUERY = "SELECT user_id, graph_id::text, plan_hash, credentials FROM executions WHERE id = $1"

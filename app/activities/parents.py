@@ -11,7 +11,7 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import RELEASE_SIGNAL, Release
+from app.activities.contracts.messages import RELEASE_SIGNAL, Release
 
 RPC_TIMEOUT = timedelta(seconds=5)
 

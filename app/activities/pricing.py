@@ -11,6 +11,9 @@ from app.blocks.base import Block
 from app.graph.costs import Use
 from app.llm.metering import Meter
 
+MOST_CREDITS = 2**31 - 1
+"""As much as the record of a node execution holds."""
+
 
 class Price:
     """The price of one call of a block."""
@@ -52,4 +55,4 @@ class Price:
             microcredits=meter.microcredits,
             microdollars=meter.microdollars,
         )
-        return self._block.charge_of(self._given, used)
+        return min(self._block.charge_of(self._given, used), MOST_CREDITS)

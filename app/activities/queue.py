@@ -15,7 +15,7 @@ import asyncpg
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import ADMIT_SIGNAL
+from app.activities.contracts.messages import ADMIT_SIGNAL
 from app.models import admissions
 
 RPC_TIMEOUT = timedelta(seconds=5)

@@ -18,12 +18,8 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from app.activities.contracts import WORKFLOW_NAME
-from app.activities.engine import new_execution
-from app.activities.funding import fund_execution
-from app.activities.parents import release_parent
-from app.activities.queue import Queue
-from app.activities.reconciliation import (
+from app.activities.contracts.execution import WORKFLOW_NAME
+from app.activities.contracts.reconciliation import (
     AdoptRequest,
     Found,
     Patience,
@@ -31,6 +27,10 @@ from app.activities.reconciliation import (
     SweepRequest,
     SweepResult,
 )
+from app.activities.engine import new_execution
+from app.activities.funding import fund_execution
+from app.activities.parents import release_parent
+from app.activities.queue import Queue
 from app.activities.settling import Settling, cancel_execution, is_lost
 from app.activities.starts import read_start
 from app.errors import NotFound

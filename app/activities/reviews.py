@@ -9,7 +9,8 @@ from typing import Any
 
 import asyncpg
 
-from app.activities.contracts import Decision, Release, Step, WaveRequest
+from app.activities.contracts.messages import Decision, Release
+from app.activities.contracts.waves import Step, WaveRequest
 from app.activities.node_runs import NodeRun, dump, node_execution_id
 from app.blocks.base import BlockInput, Emitted
 from app.blocks.calling import check_output

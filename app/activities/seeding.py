@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 import structlog
 
-from app.activities.contracts import ExecutionStart, Rerun, SeedRequest, StoredState
+from app.activities.contracts.engine import SeedRequest
+from app.activities.contracts.execution import ExecutionStart, Rerun, StoredState
 from app.activities.feeding import Offered, OriginalDeleted, feed
 from app.activities.node_runs import dump, node_execution_id
 from app.activities.value_store import ValueMissing
@@ -19,8 +20,9 @@ from app.graph.changes import Version, Walked, find_cone
 from app.graph.envelope import Envelope
 from app.graph.packing import count_parts, pack
 from app.graph.reuse import Reuse
-from app.graph.scheduler import Failure, Scheduler
+from app.graph.scheduler import Scheduler
 from app.graph.validation import Signatures
+from app.graph.walk_state import Failure
 from app.models import recording, reused
 from app.models.event_types import EventType
 from app.models.recording import Changes, EventRecord

@@ -15,7 +15,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import SETTLE_ACTIVITY, SettleRequest
+from app.activities.contracts.settling import SETTLE_ACTIVITY, SettleRequest
 from app.activities.parents import release_parent
 from app.activities.queue import Queue
 from app.graph.status import Status

@@ -7,7 +7,7 @@ from datetime import timedelta
 from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import WORKFLOW_NAME, ExecutionStart
+from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionStart
 from app.errors import NotFound
 
 RPC_TIMEOUT = timedelta(seconds=5)

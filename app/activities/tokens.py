@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from app.activities.attempts import end_task
+from app.database import AWAY
 from app.models.tokens import Token, announce_tokens
 
 INTERVAL_SECONDS = 0.1
@@ -76,7 +77,7 @@ class TokenFeed:
                 tokens = [Token(*key, piece) for key, pieces in waiting.items() for piece in _cut(pieces)]
                 async with asyncio.timeout(ANNOUNCE_TIMEOUT_SECONDS):
                     await announce_tokens(self._pool, tokens)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*AWAY, asyncpg.PostgresError) as error:
             # Whoever watches sees the whole answer when the node has ended.
             log.debug("tokens_dropped", reason=type(error).__name__)
         finally:

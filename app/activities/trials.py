@@ -15,7 +15,12 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.contexts import CallRef, Contexts
-from app.activities.contracts import LONGEST_TRIAL_SECONDS, TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
+from app.activities.contracts.trials import (
+    LONGEST_TRIAL_SECONDS,
+    TRIAL_ACTIVITY,
+    BlockTrial,
+    BlockTrialResult,
+)
 from app.activities.failures import BlockCrashed, BlockTimedOut
 from app.activities.origins import Origin
 from app.activities.outages import wait_out

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.activities.contracts import NodeResult
+from app.activities.contracts.node_calls import NodeResult
 from app.activities.node_attempts import Attempt
 from app.activities.outages import wait_out
 from app.activities.plans import LoadedNode, LoadedPlan

@@ -12,16 +12,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from app.activities.contracts import (
-    Loss,
-    Release,
-    Reminder,
-    Ring,
-    StatusMark,
-    Step,
-    WaveRequest,
-    WaveResult,
-)
+from app.activities.contracts.messages import Release
+from app.activities.contracts.waves import Loss, Reminder, Ring, StatusMark, Step, WaveRequest, WaveResult
 from app.activities.holds import Hold
 from app.activities.node_runs import NodeRun, dump
 from app.activities.plans import LoadedNode, LoadedPlan

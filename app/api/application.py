@@ -29,7 +29,6 @@ from app.api.routers import (
     files,
     graphs,
     health,
-    ledger,
     memories,
     metrics,
     models,
@@ -39,6 +38,7 @@ from app.api.routers import (
     top_ups,
     users,
 )
+from app.api.routers.credits import router as credits_router
 from app.api.web_ui import WebUiAccess
 from app.blocks.registry import BlockRegistry
 
@@ -58,7 +58,7 @@ ROUTERS = (
     audit.router,
     admin.router,
     admin_executions.router,
-    ledger.router,
+    credits_router,
     top_ups.router,
     top_ups.notice_router,
     api_keys.router,

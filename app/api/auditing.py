@@ -2,13 +2,14 @@
 
 A call that changes something leaves one entry. What it changes in Postgres it notes there in the same transaction;
 what it does elsewhere, and that it was refused, is noted before it is answered. Reading leaves none, but for what
-admins read of others.
+administrators read of others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from starlette.responses import Response
 
 from app.api.auth import Caller
 from app.api.errors import BlockRefused, SystemFault, request_id_of
-from app.database import Sessions
+from app.database import AWAY, Sessions
 from app.errors import EngineUnavailable, InvalidRequest, PerdureError, Unauthenticated
 from app.models import audit
 from app.models.audit import NewEntry
@@ -39,11 +40,13 @@ MOST_CHARACTERS = 200
 """Of a part of a path that is no id."""
 SAID = frozenset({"version", "provider"})
 """Parts of paths that an entry holds besides ids. Others may be secrets."""
+CALLED_AT_WILL = frozenset({"user_id", "block_id"})
+"""Ids that are any texts."""
 TOO_MANY = "RATE_LIMITED"
 """Code of what is refused without leaving an entry: the table is not to be filled by whoever calls too often."""
 NOBODY_ASKED = 499
 """Status of the answer to a client that went away in the middle of its request."""
-_AWAY = (OSError, OperationalError, InterfaceError, PoolTimeoutError)
+_AWAY = (*AWAY, OperationalError, InterfaceError, PoolTimeoutError)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 log = structlog.get_logger(__name__)
@@ -233,12 +236,25 @@ def _log_unwritten(entry: NewEntry) -> None:
 
 def _make_call(request: Request, action: str) -> Call:
     given = {
-        name: _clean(str(value))
+        name: _clean(_one_spelling(name, str(value)))
         for name, value in request.path_params.items()
         if name.endswith("_id") or name in SAID
     }
     object_id = next((given.pop(name) for name in reversed(list(given)) if name.endswith("_id")), "")
     return Call(action, request, object_id=object_id, details=dict(given))
+
+
+def _one_spelling(name: str, text: str) -> str:
+    """Return an id as it is kept: whoever looks for what was done to a thing finds it however the call wrote it.
+
+    What is no id is not kept. Somebody may have put there what should not stand anywhere, an API key to be revoked.
+    """
+    if not name.endswith("_id") or name in CALLED_AT_WILL:
+        return text
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return ""
 
 
 def _clean(text: str) -> str:

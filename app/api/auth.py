@@ -36,6 +36,8 @@ KEYS_LIVE_SECONDS = 300.0
 KEYS_REST_SECONDS = 10.0
 """An unknown key id has the key set read again, but not more often than this."""
 MAX_KEYS_BYTES = 512 * 1024
+ISSUED_AHEAD_SECONDS = 60.0
+"""Issuers' clocks go ahead a little. A token that says it is of a later moment was not issued in earnest."""
 _OPTIONS = {"require_exp": True, "require_sub": True}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -53,6 +55,8 @@ class Caller:
     """The API key that was used, if one was."""
     expires_at: float | None = field(default=None, compare=False)
     """When the token expires, in seconds since 1970; of a key its row says so."""
+    issued_at: float | None = field(default=None, compare=False)
+    """When the token was issued, if it says so. An older one says nothing new of its user."""
 
 
 class KeySource(Protocol):
@@ -169,6 +173,7 @@ class TokenReader:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._leeway_seconds = leeway_seconds
         self._options = {
             **_OPTIONS,
             "leeway": leeway_seconds,
@@ -198,6 +203,8 @@ class TokenReader:
             )
         except (JOSEError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise Unauthenticated from error
+        if float(claims.get("iat", 0)) > time.time() + self._leeway_seconds + ISSUED_AHEAD_SECONDS:
+            raise Unauthenticated
         return _caller(claims)
 
 
@@ -258,7 +265,14 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     user_id, email, role = claims.get("sub"), claims.get("email", ""), claims.get("role", USER)
     if not (is_text(user_id) and user_id) or not is_text(email) or role not in ROLES:
         raise Unauthenticated
-    return Caller(str(user_id), str(email), str(role), expires_at=float(claims["exp"]))
+    issued_at = claims.get("iat")
+    return Caller(
+        str(user_id),
+        str(email),
+        str(role),
+        expires_at=float(claims["exp"]),
+        issued_at=None if issued_at is None else float(issued_at),
+    )
 
 
 def is_text(value: Any) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +24,7 @@ from app.database import Sessions
 from app.errors import Forbidden, Unauthenticated
 from app.models import api_keys, users
 from app.models.api_keys import KeyHolder
+from app.models.users import Told
 
 log = structlog.get_logger(__name__)
 
@@ -108,9 +110,7 @@ class Callers:
 
     async def _welcome_user(self, caller: Caller) -> None:
         async with self._sessions() as session:
-            standing = await users.find_standing(
-                session, caller.user_id, email=caller.email, role=caller.role
-            )
+            standing = await users.find_standing(session, caller.user_id, _told_by(caller))
         if standing is not None:
             _refuse_suspended(is_suspended=standing.is_suspended)
         if standing is None or not standing.is_written:
@@ -118,8 +118,7 @@ class Callers:
                 await users.insert_or_touch_user(
                     session,
                     caller.user_id,
-                    email=caller.email,
-                    role=caller.role,
+                    _told_by(caller),
                     initial_credits=self._initial_credits,
                 )
 
@@ -139,6 +138,13 @@ class Callers:
             if not found.is_use_noted:
                 await api_keys.note_use(session, found.id)
         return _caller_of(found)
+
+
+def _told_by(caller: Caller) -> Told:
+    now = time.time()
+    # One of a clock that is fast must not silence those that come after it.
+    at = now if caller.issued_at is None else max(0.0, min(caller.issued_at, now))
+    return Told(caller.email, caller.role, datetime.fromtimestamp(at, UTC))
 
 
 def _is_still(holder: KeyHolder, caller: Caller) -> bool:

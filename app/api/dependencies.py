@@ -9,7 +9,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from app.api.auth import Caller
 from app.api.resources import Resources
-from app.api.route import KEY_DESCRIPTION, MAX_KEY_LENGTH
+from app.api.route import KEY_DESCRIPTION, KEY_HEADER, MAX_KEY_LENGTH
 from app.models.page import MAX_LIMIT
 
 # These only tell readers of the OpenAPI document how to authenticate: `ApiRoute` has done it before.
@@ -40,6 +40,7 @@ Cursor = Annotated[str | None, Query(description="`next_cursor` of the page befo
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias=KEY_HEADER,
         min_length=1,
         max_length=MAX_KEY_LENGTH,
         description=KEY_DESCRIPTION,

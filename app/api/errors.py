@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api.json_response import JsonResponse
+from app.database import AWAY
 from app.errors import (
     Category,
     EngineUnavailable,
@@ -87,7 +88,7 @@ def install_error_handlers(application: FastAPI) -> None:
         RequestValidationError: _answer_validation,
         HTTPException: _answer_http,
         # What the API reads from sockets is Postgres and Temporal alone.
-        OSError: _answer_outage,
+        **dict.fromkeys(AWAY, _answer_outage),
         OperationalError: _answer_outage,
         InterfaceError: _answer_outage,
         PoolTimeoutError: _answer_outage,

@@ -1,7 +1,7 @@
 """Wakes those who wait for an execution's log to grow. What happened they read from the log itself.
 
 One database connection per process listens. Waking too often is harmless; so that it is never too seldom, everybody is
-woken after a reconnect, and nobody waits longer than a poll interval.
+woken when the connection is lost and when there is one again, and in between nobody waits longer than a poll interval.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import structlog
 
-from app.database import plain_url
+from app.database import AWAY, plain_url
 from app.models import tokens
 from app.models.recording import CHANNEL
 from app.models.tokens import Token
@@ -34,13 +34,21 @@ CHECK_SECONDS = 5.0
 class Subscription:
     """One waiting for one execution."""
 
-    def __init__(self, *, is_for_status: bool = False, takes_tokens: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        is_for_status: bool = False,
+        takes_tokens: bool = False,
+        hears: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Wait for news.
 
         Args:
             is_for_status: Of its status only; else of every event.
             takes_tokens: Also of what models write meanwhile.
+            hears: Answers whether announcements arrive at this moment.
         """
+        self._hears = hears
         self.is_for_status = is_for_status
         self.takes_tokens = takes_tokens
         self._news = asyncio.Event()
@@ -66,14 +74,18 @@ class Subscription:
         return taken
 
     async def wait(self, timeout_seconds: float = POLL_SECONDS) -> bool:
-        """Wait until there may be something new, or for a poll interval at most.
+        """Wait until there may be something new.
+
+        Args:
+            timeout_seconds: The longest wait; it is a poll interval at most while announcements do not arrive.
 
         Returns:
             Whether it may be in the log. If not, models have written something.
         """
         is_of_log = True
+        longest = timeout_seconds if self._hears() else min(timeout_seconds, POLL_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), min(timeout_seconds, POLL_SECONDS))
+            await asyncio.wait_for(self._news.wait(), longest)
             is_of_log = self._is_of_log or time.monotonic() - self._log_read_at >= POLL_SECONDS
         self._news.clear()
         if is_of_log:
@@ -89,6 +101,7 @@ class EventHub:
         self._url = plain_url(database_url)
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._task: asyncio.Task[None] | None = None
+        self.is_listening = False
         self.is_closed = False
 
     async def start(self) -> None:
@@ -108,7 +121,9 @@ class EventHub:
         self, execution_id: str, *, is_for_status: bool = False, takes_tokens: bool = False
     ) -> AsyncIterator[Subscription]:
         """Give a subscription to the announcements about one execution: all of them, or those of its status."""
-        subscription = Subscription(is_for_status=is_for_status, takes_tokens=takes_tokens)
+        subscription = Subscription(
+            is_for_status=is_for_status, takes_tokens=takes_tokens, hears=lambda: self.is_listening
+        )
         self._subscriptions.setdefault(execution_id, set()).add(subscription)
         try:
             yield subscription
@@ -124,7 +139,7 @@ class EventHub:
             try:
                 await self._listen()
                 rest_seconds = 0.1
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*AWAY, asyncpg.PostgresError) as error:
                 log.warning("event_hub_disconnected", reason=type(error).__name__)
                 rest_seconds = min(2 * rest_seconds, POLL_SECONDS)
             await asyncio.sleep(rest_seconds)
@@ -137,6 +152,7 @@ class EventHub:
         try:
             await connection.add_listener(CHANNEL, self._announce)
             await connection.add_listener(tokens.CHANNEL, self._show)
+            self.is_listening = True
             # What was announced while nobody listened.
             self._wake_all()
             while not lost.is_set():
@@ -146,6 +162,9 @@ class EventHub:
                     await connection.execute("SELECT 1", timeout=CHECK_SECONDS)
         finally:
             connection.terminate()
+            self.is_listening = False
+            # Who counts on being told has to look for themselves from now on.
+            self._wake_all()
 
     def _announce(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         execution_id, _, status = str(payload).partition(":")

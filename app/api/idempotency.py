@@ -107,11 +107,27 @@ class IdempotentCalls:
     async def note_done_at_once(self) -> None:
         """Note that the call is carried out, before it is: what it does outside cannot be taken back or found out.
 
+        The audit log is told when it has ended, and how.
+
         Raises:
             Conflict: The call took so long that a repeat of it has begun.
         """
-        async with self._sessions.begin() as session:
-            await note_done(session)
+        claim = _current.get()
+        if claim is not None:
+            async with self._sessions.begin() as session:
+                await idempotency.note_done(session, claim)
+
+    async def note_nothing_done(self) -> None:
+        """Take back what was noted at once: it has come out that the call did nothing, so that it takes no key."""
+        claim = _current.get()
+        if claim is None:
+            return
+        try:
+            async with self._sessions() as session:
+                await idempotency.note_undone(session, claim)
+        except (OSError, SQLAlchemyError):
+            # A repeat then gets the refusal again.
+            log.exception("key_not_released")
 
     async def require_same(self, *, owner: str, key: str, fingerprint: str) -> None:
         """Check that a key was not used for another call than this one, which may be repeated as it is.

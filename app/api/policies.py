@@ -39,7 +39,7 @@ class Scope(StrEnum):
     KEYS_WRITE = "keys:write"
     AUDIT_READ = "audit:read"
     ADMIN = "admin"
-    """What admins do as admins. Of no use in the key of anybody else."""
+    """What administrators do as such. Of no use in the key of anybody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +195,11 @@ def find_policy(method: str, path: str) -> Policy | None:
     return POLICIES.get(("GET" if method == "HEAD" else method, path))
 
 
+def holds(caller: Caller, scope: Scope) -> bool:
+    """Answer whether what a caller came with is for something."""
+    return caller.scopes is None or scope in caller.scopes
+
+
 def authorize(caller: Caller, policy: Policy | None) -> None:
     """Check that a caller may call a route.
 
@@ -205,5 +210,5 @@ def authorize(caller: Caller, policy: Policy | None) -> None:
         raise Forbidden
     if policy.is_for_admins and caller.role != "admin":
         raise Forbidden
-    if caller.scopes is not None and policy.scope not in caller.scopes:
+    if not holds(caller, policy.scope):
         raise Forbidden(f"The API key is not for {policy.scope}", details={"scope": policy.scope})

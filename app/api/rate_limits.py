@@ -18,7 +18,6 @@ from limits.aio.storage import RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
-from redis.exceptions import RedisError
 
 from app.api.rate_windows import ProcessWindows
 from app.errors import RateLimited
@@ -93,6 +92,7 @@ class RateLimits:
         self._own = MovingWindowRateLimiter(ProcessWindows(clock=clock))
         self._redis = _connect(rules.redis_url)
         self._shared = MovingWindowRateLimiter(self._redis) if self._redis else None
+        self._away = _failures_of(self._redis)
         self._redis_rests_until = self._said_at = float("-inf")
 
     async def take_address(self, address: str | None) -> None:
@@ -141,7 +141,7 @@ class RateLimits:
         if self._shared is not None and now >= self._redis_rests_until:
             try:
                 return await self._take(self._shared, item, *identifiers)
-            except (StorageError, RedisError, OSError) as error:
+            except self._away as error:
                 self._redis_rests_until = now + REST_SECONDS
                 if now - self._said_at >= SAID_EVERY_SECONDS:
                     self._said_at = now
@@ -160,6 +160,14 @@ class RateLimits:
                 headers=standing.as_headers(),
             )
         return standing
+
+
+def _failures_of(redis: RedisStorage | None) -> tuple[type[Exception], ...]:
+    """Return what is raised when Redis is away. Its library is loaded by whoever has a Redis alone."""
+    if redis is None:
+        return ()
+    raised = redis.base_exceptions
+    return (StorageError, OSError, *(raised if isinstance(raised, tuple) else (raised,)))
 
 
 def _connect(url: str | None) -> RedisStorage | None:

@@ -17,6 +17,7 @@ from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
 from app.api.metrics import ApiMetrics, MetricsAccess
+from app.api.open_streams import OpenStreams
 from app.api.rate_limits import RateLimits
 from app.api.review_links import LinkSigner
 from app.api.selling import Selling, make_selling
@@ -51,7 +52,6 @@ from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.api.streams import OpenStreams
 from app.api.triggers import Triggers
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine

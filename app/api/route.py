@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from app.api.errors import request_id_of
 from app.api.json_body import parse_json, read_bounded
-from app.api.pace import in_time
 from app.api.policies import authorize, find_policy
 from app.api.services.identity import fingerprint_of
+from app.api.slow_bodies import in_time
 from app.errors import InvalidRequest
 from app.tenants import work_for
 

@@ -14,7 +14,15 @@ from app.graph.costs import Cost
 from app.graph.credentials import CredentialsNeed
 from app.graph.signature import Effect
 from app.llm.language_models import Completion, Message, Tool
-from app.llm.models import DEFAULT_CREDITS, MODELS, SERVICES, find_credits, find_model, provider_of
+from app.llm.models import (
+    DEFAULT_CREDITS,
+    MODELS,
+    SERVICES,
+    find_credits,
+    find_model,
+    price_reading,
+    provider_of,
+)
 from app.templating.templates import render
 
 if TYPE_CHECKING:
@@ -80,6 +88,23 @@ class ModelBlock(RemoteBlock):
     def find_cost(self, given: Mapping[str, Any]) -> Cost | None:
         """Return what the tokens of the model cost that is asked, also under another of its names."""
         return Cost(credits=find_credits(given.get("model")), type="tokens")
+
+    def cost_of(self, given: Mapping[str, Any]) -> int:
+        """Return the flat credits of the model, or what it takes to read what it is given if that is more.
+
+        So nobody has books read with the credits for a line.
+        """
+        flat = super().cost_of(given)
+        return max(flat, price_reading(given.get("model"), characters=_length_of(given))) if flat else 0
+
+
+def _length_of(given: Any) -> int:
+    """Return how many characters all texts in a value have."""
+    if isinstance(given, str):
+        return len(given)
+    if isinstance(given, Mapping):
+        return sum(map(_length_of, given.values()))
+    return sum(map(_length_of, given)) if isinstance(given, list | tuple) else 0
 
 
 async def ask(  # noqa: PLR0913 - all that a model can be told, by name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from app.blocks.base import Block
+from app.blocks.base import Block, RemoteBlock
 from app.blocks.choice import BlockChoice
 from app.blocks.library import (
     agents,
@@ -187,8 +187,8 @@ class BlockRegistry:
     What is turned off stays in it: graphs that use it can be read, and a call of it fails (`app.blocks.calling`).
 
     Raises:
-        RegistryRefused: Two blocks share one of these names, a pool has a name that none can have, or a block that is
-            to be turned off does not exist.
+        RegistryRefused: Two blocks share one of these names, one costs something and cannot be charged, a pool has a
+            name that none can have, or a block that is to be turned off does not exist.
     """
 
     def __init__(
@@ -213,6 +213,9 @@ class BlockRegistry:
                 other = self._by_ref.setdefault(ref, block)
                 if other is not block:
                     raise RegistryRefused(f"{block.name} and {other.name} are both called {ref!r}")
+            if block.costs and not isinstance(block, RemoteBlock):
+                # What is carried in waves is never charged.
+                raise RegistryRefused(f"{block.name} costs something, so it has to be a RemoteBlock")
             block.uses_own_keys = not block.own_keys_unused_with or block.own_keys_unused_with not in settings
             if block.setting and block.setting not in settings:
                 block.off_because = f"{block.name} is off until {block.setting} is set"

@@ -48,12 +48,13 @@ def show_history(
 def _described(balance: Balance) -> Iterator[str]:
     low = "  (low)" if balance["low_balance"] else ""
     yield f"{balance['credits']} credits, {balance['reserved']} reserved{low}"
-    yield f"spent today: {_of(balance['spent_today'], balance['daily_budget'])}"
-    yield f"spent: {_of(balance['spent'], balance['total_budget'])}"
+    yield f"spent today: {_of(balance['spent_today'], balance['daily_budget'], balance['daily_limit'])}"
+    yield f"spent: {_of(balance['spent'], balance['total_budget'], balance['total_limit'])}"
 
 
-def _of(spent: int, budget: int | None) -> str:
-    return f"{spent}" if budget is None else f"{spent} of {budget}"
+def _of(spent: int, *bounds: int | None) -> str:
+    given = [bound for bound in bounds if bound is not None]
+    return f"{spent} of {min(given)}" if given else f"{spent}"
 
 
 def _line_of(item: HistoryItem) -> str:

@@ -25,6 +25,8 @@ from pydantic_ai.tools import ToolDefinition
 from app.errors import BlockError
 from app.llm.language_models import Completion, Message, Request, ToolCall
 
+MOST_TOKENS = 10**9
+"""No answer takes more: no model reads a hundredth of it."""
 _NAMELESS = "tool"
 """For a result whose call is not in the conversation: providers want the call's id, not the name."""
 _ANY_OBJECT = OutputObjectDefinition(json_schema={"type": "object"})
@@ -80,11 +82,16 @@ def make_completion(response: ModelResponse, request: Request, *, model: str) ->
         text=response.text or "",
         tool_calls=calls,
         model=model,
-        input_tokens=response.usage.input_tokens,
-        output_tokens=response.usage.output_tokens,
+        input_tokens=_bounded(response.usage.input_tokens),
+        output_tokens=_bounded(response.usage.output_tokens),
         messages=list(request.messages),
         annotations=_annotations(response),
     )
+
+
+def _bounded(tokens: int) -> int:
+    """Return what a provider says that was used, as far as it can be: what it says decides what is charged."""
+    return max(0, min(int(tokens), MOST_TOKENS))
 
 
 def _annotations(response: ModelResponse) -> list[dict[str, Any]]:

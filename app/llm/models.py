@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_CREDITS = 1
 MILLION = 1_000_000
+MOST_CHARACTERS_PER_TOKEN = 6
+"""Of a text in any language, about: what is guessed of what is read is rather too little."""
 _RATES = Path(__file__).with_name("rates.toml")
 _OF_A_DAY = re.compile(r"[-@:](\d{4}|latest|preview)[-\d]*")
 """What a provider adds to a model's name and it stays the same model. `-mini` or `-pro` is another one."""
@@ -161,6 +163,19 @@ def find_credits(model: Any) -> int:
     """Return the flat credits of one call of a model."""
     known = find_model(model)
     return DEFAULT_CREDITS if known is None else known.credits
+
+
+def price_reading(model: Any, *, characters: int) -> int:
+    """Return the credits that a model costs at least that is given so much to read, on the platform's key.
+
+    0 for one whose rates are not known, or are none.
+    """
+    known = find_model(model)
+    if known is None or known.rates is None:
+        return 0
+    tokens = characters // MOST_CHARACTERS_PER_TOKEN
+    read = tokens if known.context_tokens is None else min(tokens, known.context_tokens)
+    return -(-read * known.rates.input // MILLION)
 
 
 def price_answer(provider: Provider, model: str, *, input_tokens: int, output_tokens: int) -> int:

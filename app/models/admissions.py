@@ -31,6 +31,7 @@ _LOOK = f"""
 SELECT status, look.* FROM executions, ({_LOOK_AT_ALL}) AS look WHERE id = $3 AND user_id = $1
 """  # noqa: S608 - as above
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7))"
+# Of the clock, not of the transaction, which has begun before the lock was there: those who begin later say so.
 _TAKE = f"""
 WITH place AS (
     SELECT ({_RUNNING}) + (
@@ -42,7 +43,7 @@ WITH place AS (
 )
 UPDATE executions SET
     status = CASE WHEN is_free THEN 'RUNNING' ELSE status END,
-    started_at = CASE WHEN is_free THEN now() ELSE started_at END,
+    started_at = CASE WHEN is_free THEN clock_timestamp() ELSE started_at END,
     awaits_room = NOT is_free
 FROM place WHERE id = $3 AND user_id = $1 AND status = 'QUEUED'
 RETURNING is_free

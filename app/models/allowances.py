@@ -5,41 +5,60 @@ Locks are taken in one order: the execution, the outermost execution that it is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
 from app.errors import BudgetExceeded, InsufficientCredits, NotFound, PerdureError, SpendingLimitReached
 
-_LOCK_EXECUTION = """
-SELECT status, root_id, budget, committed FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE
-"""
-_LOCK_ROOT = "SELECT budget, committed FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE"
 # No key changes, so whoever only refers to the user need not wait. The day never goes back: a transaction that began
 # before midnight may get the lock after one that began later.
 _LOCK_USER = """
-SELECT credits, reserved, preferences ->> 'low_balance' AS low_balance, daily_budget, total_budget, spent,
-    greatest(spent_on, (now() AT TIME ZONE 'UTC')::date) AS day,
-    CASE WHEN spent_on >= (now() AT TIME ZONE 'UTC')::date THEN spent_today ELSE 0 END AS spent_today
-FROM users WHERE id = $1 FOR NO KEY UPDATE
+SELECT credits, reserved, preferences ->> 'low_balance' AS low_balance,
+    least(daily_budget, daily_limit)
+        - CASE WHEN spent_on >= (now() AT TIME ZONE 'UTC')::date THEN spent_today ELSE 0 END AS day_left,
+    least(total_budget, total_limit) - spent AS total_left,
+    greatest(spent_on, (now() AT TIME ZONE 'UTC')::date) AS day
+FROM users WHERE id = {user} FOR NO KEY UPDATE
 """
+_HOLD_USER = _LOCK_USER.format(user="$1")
+# Each lock is taken for what the one before has given, so their order is certain, and what a lock was waited for is
+# read as it is now. The ledger is read as it was when the statement began.
+_HOLD = f"""
+WITH execution AS MATERIALIZED (
+    SELECT id, status, root_id FROM executions
+    WHERE id = $1 AND user_id = $2 AND ($3::text IS NULL OR EXISTS (
+        SELECT FROM credit_entries WHERE user_id = $2 AND key = 'reserve:' || $3
+    )) FOR UPDATE
+), outermost AS MATERIALIZED (
+    SELECT id, user_id, budget - committed AS budget_left FROM executions
+    WHERE id = (SELECT coalesce(root_id, id) FROM execution) AND user_id = $2 FOR UPDATE
+), owner AS MATERIALIZED ({_LOCK_USER.format(user="(SELECT user_id FROM outermost)")})
+SELECT execution.status, outermost.id::text AS root_id, outermost.budget_left, owner.*, (
+    SELECT json_object_agg(key, json_build_object('amount', amount, 'details', details)) FROM credit_entries
+    WHERE user_id = $2 AND key IN ('reserve:' || $3, 'close:' || $3)
+) AS entered
+FROM execution LEFT JOIN outermost ON true LEFT JOIN owner ON true
+"""  # noqa: S608 - all of it is ours
 _NOTE_REQUIRED = "UPDATE executions SET required = $2 WHERE id = $1"
 _MOST = 2**63 - 1
 LOW_BALANCE = 100
 """Credits below which a user is told that they run low, unless they say otherwise."""
 
 
+Entries: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Amount and details of entries, by key."""
+
+
 class Allowance(NamedTuple):
     """What the locks are held on, and what may be spent while they are."""
 
-    execution_id: str | None
-    """None for a call outside executions, as `root_id`."""
-    root_id: str | None
     owner: str
     day: date
     """In UTC."""
-    budget_left: int | None
     day_left: int | None
     total_left: int | None
     credits: int
@@ -47,6 +66,14 @@ class Allowance(NamedTuple):
     """Credits that are reserved for all calls of the owner's now."""
     low_balance: int
     """Credits below which the owner is told that they run low; 0 for never."""
+    execution_id: str | None = None
+    """None for a call outside executions, as `root_id`."""
+    status: str = ""
+    """Of the execution."""
+    root_id: str | None = None
+    budget_left: int | None = None
+    entered: Entries = MappingProxyType({})
+    """What is entered of the spend that was asked for."""
 
     @property
     def most(self) -> int:
@@ -55,38 +82,36 @@ class Allowance(NamedTuple):
         return max(0, min(limit for limit in limits if limit is not None))
 
 
-async def lock_execution(
-    connection: asyncpg.Connection[Any], execution_id: str, owner: str
-) -> asyncpg.Record:
-    """Lock an execution within a transaction; return its status, its outermost execution, and how its budget stands.
-
-    Raises:
-        NotFound: The owner has no such execution.
-    """
-    execution = await connection.fetchrow(_LOCK_EXECUTION, execution_id, owner)
-    if execution is None:
-        raise NotFound
-    return execution
-
-
 async def hold(
-    connection: asyncpg.Connection[Any], execution_id: str, execution: asyncpg.Record, owner: str
-) -> Allowance:
-    """Take the locks that follow that on the execution.
+    connection: asyncpg.Connection[Any], execution_id: str, owner: str, *, reserved_for: str | None = None
+) -> Allowance | None:
+    """Take all locks within a transaction.
+
+    Args:
+        connection: In a transaction.
+        execution_id: Of the execution.
+        owner: Whose it is.
+        reserved_for: Name of a spend. Without a reservation for it nothing is locked. Whoever asks has the lock on
+            the execution already, or may miss what is entered at this moment.
+
+    Returns:
+        What may be spent; None without the reservation.
 
     Raises:
-        NotFound: The outermost execution is not the owner's.
+        NotFound: The owner has no such execution, or the outermost execution is not the owner's.
         InsufficientCredits: The owner is not written down.
     """
-    root_id = str(execution["root_id"] or execution_id)
-    root: asyncpg.Record | None = execution
-    if root_id != execution_id:
-        root = await connection.fetchrow(_LOCK_ROOT, root_id, owner)
-    if root is None:
+    row = await connection.fetchrow(_HOLD, execution_id, owner, reserved_for)
+    if row is None and reserved_for is not None:
+        return None
+    if row is None or row["root_id"] is None:
         raise NotFound
-    held = await hold_user(connection, owner)
-    return held._replace(
-        execution_id=execution_id, root_id=root_id, budget_left=_left(root["budget"], root["committed"])
+    return _allowance_of(row, owner)._replace(
+        execution_id=execution_id,
+        status=row["status"],
+        root_id=row["root_id"],
+        budget_left=row["budget_left"],
+        entered=row["entered"] or {},
     )
 
 
@@ -96,20 +121,15 @@ async def hold_user(connection: asyncpg.Connection[Any], owner: str) -> Allowanc
     Raises:
         InsufficientCredits: The owner is not written down.
     """
-    user = await connection.fetchrow(_LOCK_USER, owner)
-    if user is None:
+    return _allowance_of(await connection.fetchrow(_HOLD_USER, owner), owner)
+
+
+def _allowance_of(row: asyncpg.Record | None, owner: str) -> Allowance:
+    if row is None or row["credits"] is None:
         raise InsufficientCredits(details={"available_credits": 0})
+    low_balance = LOW_BALANCE if row["low_balance"] is None else int(row["low_balance"])
     return Allowance(
-        None,
-        None,
-        owner,
-        user["day"],
-        None,
-        _left(user["daily_budget"], user["spent_today"]),
-        _left(user["total_budget"], user["spent"]),
-        user["credits"],
-        user["reserved"],
-        LOW_BALANCE if user["low_balance"] is None else int(user["low_balance"]),
+        owner, row["day"], row["day_left"], row["total_left"], row["credits"], row["reserved"], low_balance
     )
 
 
@@ -125,10 +145,6 @@ def find_refusal(held: Allowance, amount: int) -> PerdureError | None:
     if amount > held.credits:
         return InsufficientCredits(details={"required_credits": amount, "available_credits": held.credits})
     return None
-
-
-def _left(budget: int | None, spent: int) -> int | None:
-    return None if budget is None else budget - spent
 
 
 async def note_required(connection: asyncpg.Connection[Any], execution_id: str, amount: int) -> None:

@@ -28,6 +28,9 @@ class Standing(NamedTuple):
     """Charged and reserved ever."""
     daily_budget: int | None
     total_budget: int | None
+    daily_limit: int | None
+    """What an admin allows, whatever the budget says."""
+    total_limit: int | None
     low_balance_threshold: int
     """0 for none."""
 
@@ -51,6 +54,8 @@ async def require_standing(session: AsyncSession, user_id: str) -> Standing:
         col(User.spent),
         col(User.daily_budget),
         col(User.total_budget),
+        col(User.daily_limit),
+        col(User.total_limit),
         threshold,
     ).where(col(User.id) == user_id)
     found = (await session.execute(query)).one_or_none()

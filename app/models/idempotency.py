@@ -130,6 +130,16 @@ async def note_done(session: AsyncSession, claim: Claim) -> None:
         raise Conflict("The request took too long, and another one with its Idempotency-Key was taken")
 
 
+async def note_undone(session: AsyncSession, claim: Claim) -> None:
+    """Note that the call has had no effect after all."""
+    await session.execute(
+        update(IdempotencyKey)
+        .where(*_is(claim))
+        .values(is_done=False)
+        .execution_options(synchronize_session=False)
+    )
+
+
 async def write_answer(session: AsyncSession, claim: Claim, answer: Answer) -> None:
     """Keep what the call was answered."""
     await session.execute(

@@ -1,4 +1,4 @@
-"""What admins see of everybody's executions: lists across users, what is stuck, what has failed.
+"""What administrators see of everybody's executions: lists across users, what is stuck, what has failed.
 
 For sessions that see everything. What belongs to one user is read as that user sees it, elsewhere.
 """
@@ -35,11 +35,18 @@ _STUCK = {
         AND c.at > now() - interval '5 minutes')""",
 }
 """Why an execution that is open may need somebody to look at it."""
+# Each entry says the balance after it, so that of each user the last one is enough; that they follow from each other is
+# looked at for the latest of all. A sum over the whole ledger would take longer every day.
 _DIFFERENCES = text("""
-SELECT count(*) FROM users u LEFT JOIN (
-    SELECT user_id, sum(amount) AS amount FROM credit_entries GROUP BY user_id
-) entered ON entered.user_id = u.id
-WHERE u.credits <> coalesce(entered.amount, 0)
+WITH latest AS (
+    SELECT user_id, amount, balance, lag(balance) OVER (PARTITION BY user_id ORDER BY id) AS before
+    FROM credit_entries WHERE id > (SELECT max(id) FROM credit_entries) - 100000
+)
+SELECT count(*) FROM users u LEFT JOIN LATERAL (
+    SELECT balance FROM credit_entries e WHERE e.user_id = u.id ORDER BY e.id DESC LIMIT 1
+) last ON true
+WHERE u.credits <> coalesce(last.balance, 0)
+    OR u.id IN (SELECT user_id FROM latest WHERE before + amount <> balance)
 """)
 # Executions last thirty days at most, unless somebody has asked for more: older ones need not be looked through.
 _OF_LAST_DAY = text("ended_at > now() - interval '1 day' AND created_at > now() - interval '31 days'")

@@ -43,6 +43,14 @@ WHERE payers.credits > 0 AND payers.customer_ref <> '' AND users.credits < payer
             AND (payments.status = 'pending'
                 OR payments.status = 'failed' AND payments.created_at > now() - CAST(:rest AS interval))
     )
+    AND :tries > (
+        SELECT count(*) FROM payments WHERE payments.user_id = payers.user_id AND payments.is_automatic
+            AND payments.status = 'failed' AND payments.created_at > payers.changed_at
+            AND NOT EXISTS (
+                SELECT FROM payments later WHERE later.user_id = payers.user_id
+                    AND later.paid_at > payments.created_at
+            )
+    )
 LIMIT :most
 """
 
@@ -86,7 +94,7 @@ async def put_auto_top_up(session: AsyncSession, owner: str, *, threshold: int, 
 
 
 async def list_wanting(
-    session: AsyncSession, *, owner: str | None = None, rest: timedelta, most: int = 50
+    session: AsyncSession, *, owner: str | None = None, rest: timedelta, tries: int, most: int = 50
 ) -> Sequence[Wanting]:
     """Return for whom credits are to be bought now.
 
@@ -94,7 +102,10 @@ async def list_wanting(
         session: To read with.
         owner: Only this user.
         rest: For how long nobody is charged whose charge has failed.
+        tries: After how many failures nobody is charged before they have paid something or set their wish anew.
         most: The most that are returned.
     """
-    found = await session.execute(text(_WANTING), {"owner": owner, "rest": rest, "most": most})
+    found = await session.execute(
+        text(_WANTING), {"owner": owner, "rest": rest, "tries": tries, "most": most}
+    )
     return [Wanting(*row) for row in found]

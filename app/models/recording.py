@@ -182,6 +182,12 @@ RETURNING pg_notify('"""
 """
 )
 
+# The outermost one is looked for with what the first lock has shown, so it is locked after it.
+_LOCK_TREE = """
+WITH own AS MATERIALIZED (SELECT root_id FROM executions WHERE id = $1 AND user_id = $2 FOR UPDATE)
+SELECT FROM executions root, own WHERE root.id = own.root_id AND root.user_id = $2 FOR UPDATE OF root
+"""
+
 _WRITE = _CHANGES + _EXECUTION
 _WRITE_WITH_VALUES = _CHANGES + _VALUES + _EXECUTION
 """Most records refer to no stored value, and then nothing looks for any."""
@@ -219,9 +225,13 @@ async def _write_all(
     connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, owner: str
 ) -> bool:
     async with connection.transaction():
+        if changes.values and (changes.settlements or changes.unpaid):
+            # Whoever stores the same value may hold the outermost execution, and waits for us to commit.
+            await connection.execute(_LOCK_TREE, execution_id, owner)
         is_open = await _write(connection, execution_id, changes, owner)
         if is_open:
-            await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
+            if changes.reviews:
+                await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
             await insert_turns(connection, execution_id, changes.turns)
             await settle(connection, execution_id, changes.settlements, owner=owner)
             if changes.unpaid:

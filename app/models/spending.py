@@ -16,7 +16,7 @@ import asyncpg
 
 from app.errors import NotFound
 from app.graph.status import TERMINAL
-from app.models.allowances import Allowance, find_refusal, hold, lock_execution, note_required
+from app.models.allowances import Allowance, Entries, find_refusal, hold, note_required
 from app.models.entry_kinds import EntryKind
 from app.models.event_types import EventType
 
@@ -41,15 +41,20 @@ WITH changed AS (
         spent_today = greatest(0, CASE WHEN spent_on = $10 THEN spent_today ELSE 0 END - $11::bigint), spent_on = $10,
         reserved = reserved + $8::bigint
     WHERE id = $1
+        AND NOT EXISTS (SELECT FROM credit_entries WHERE user_id = $1 AND key = $2)
+        AND NOT ($4 = 'RESERVE' AND EXISTS (
+            SELECT FROM node_executions WHERE id = $6 AND status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
+        ))
     RETURNING credits
 ), counted AS (
     UPDATE executions SET
         committed = committed - CASE WHEN id = $9 THEN $3::bigint ELSE 0 END,
         reserved = reserved + CASE WHEN id = $5 THEN $8::bigint ELSE 0 END
-    WHERE id IN ($5, $9)
+    WHERE id IN ($5, $9) AND EXISTS (SELECT FROM changed)
 )
 INSERT INTO credit_entries (user_id, key, kind, amount, balance, execution_id, root_id, node_execution_id, details)
 SELECT $1, $2, $4, $3, credits, $5, $9, $6, $7::text::json FROM changed
+RETURNING id
 """
 _TELL_LOW = """
 WITH numbered AS (UPDATE executions SET event_seq = event_seq + 1 WHERE id = $1 RETURNING event_seq)
@@ -100,10 +105,6 @@ class Settlement:
     cost: int
 
 
-Entries: TypeAlias = dict[str, asyncpg.Record]
-"""Entries by key."""
-
-
 async def reserve(
     connection: asyncpg.Connection[Any], execution_id: str, spend: Spend, amount: int, *, owner: str
 ) -> None:
@@ -126,23 +127,26 @@ async def reserve(
     if amount <= 0:
         raise ValueError(f"{amount} credits cannot be reserved")
     async with connection.transaction():
-        execution = await lock_execution(connection, execution_id, owner)
-        key = f"reserve:{spend.name}"
-        # Only now, under the lock: another attempt may have reserved it, or the call may have been given up as lost.
-        before = await connection.fetchrow(_FIND_BEFORE, owner, key, spend.node_execution_id)
-        if execution["status"] in TERMINAL or (before and before["status"] in TERMINAL):
+        held = await hold(connection, execution_id, owner)
+        if held is None or held.status in TERMINAL:
             raise NotFound
-        if before and before["is_reserved"]:
-            return
-        held = await hold(connection, execution_id, execution, owner)
         refusal = find_refusal(held, amount)
         if refusal is None:
             details = {"day": held.day.isoformat()}
-            await enter(connection, held, spend, EntryKind.RESERVE, -amount, reserved=amount, details=details)
-        else:
-            await note_required(connection, execution_id, amount)
-    if refusal is not None:
-        raise refusal
+            if await enter(
+                connection, held, spend, EntryKind.RESERVE, -amount, reserved=amount, details=details
+            ):
+                return
+        # Another attempt may have reserved it, or the call may have been given up as lost.
+        before = await connection.fetchrow(
+            _FIND_BEFORE, owner, f"reserve:{spend.name}", spend.node_execution_id
+        )
+        if before and before["status"] in TERMINAL:
+            raise NotFound
+        if refusal is None or (before and before["is_reserved"]):
+            return
+        await note_required(connection, execution_id, amount)
+    raise refusal
 
 
 async def settle(
@@ -158,11 +162,9 @@ async def settle(
     the entry and charged to nobody.
     """
     for settlement in settlements:
-        entered = await find_entered(connection, owner, settlement.spend)
-        if f"reserve:{settlement.spend.name}" in entered:
-            execution = await lock_execution(connection, execution_id, owner)
-            held = await hold(connection, execution_id, execution, owner)
-            await close(connection, held, settlement, entered)
+        held = await hold(connection, execution_id, owner, reserved_for=settlement.spend.name)
+        if held is not None:
+            await close(connection, held, settlement)
 
 
 async def release_open(
@@ -185,13 +187,11 @@ async def release_open(
     await settle(connection, execution_id, [Settlement(_spend_of(name), 0) for name in names], owner=owner)
 
 
-async def close(
-    connection: asyncpg.Connection[Any], held: Allowance, settlement: Settlement, entered: Entries
-) -> None:
+async def close(connection: asyncpg.Connection[Any], held: Allowance, settlement: Settlement) -> None:
     """End a reservation under the locks; nothing happens when it has ended."""
     spend = settlement.spend
-    reservation = entered[f"reserve:{spend.name}"]
-    if f"close:{spend.name}" in entered:
+    reservation = held.entered[f"reserve:{spend.name}"]
+    if f"close:{spend.name}" in held.entered:
         # The same record once more, or another attempt's: what the first one was charged is what the call has cost.
         await _correct_cost(connection, held, spend)
         return
@@ -242,7 +242,7 @@ async def _correct_cost(connection: asyncpg.Connection[Any], held: Allowance, sp
 async def find_entered(connection: asyncpg.Connection[Any], owner: str, spend: SpendLike) -> Entries:
     """Return what is entered of a call: its reservation, and the end of that."""
     keys = [f"reserve:{spend.name}", f"close:{spend.name}"]
-    return {row["key"]: row for row in await connection.fetch(_ENTERED, owner, keys)}
+    return {row["key"]: dict(row) for row in await connection.fetch(_ENTERED, owner, keys)}
 
 
 async def enter(
@@ -255,8 +255,11 @@ async def enter(
     reserved: int,
     details: dict[str, Any],
     of_today: int | None = None,
-) -> None:
+) -> bool:
     """Change the balance and note why; all locks are held.
+
+    Returns:
+        Whether it was done: it was not entered before, and what is to be reserved for has not ended.
 
     Args:
         connection: In a transaction.
@@ -269,7 +272,7 @@ async def enter(
         of_today: How much of the amount is given back to this day's budget, or taken from it; all unless said.
     """
     step = "reserve" if kind is EntryKind.RESERVE else "close"
-    await connection.execute(
+    entered = await connection.fetchval(
         _ENTER,
         held.owner,
         f"{step}:{spend.name}",
@@ -283,6 +286,7 @@ async def enter(
         held.day,
         amount if of_today is None else of_today,
     )
+    return entered is not None
 
 
 def _spend_of(name: str) -> Spend:

@@ -14,6 +14,7 @@ from app.models.spending import Settlement, TrialSpend, close, enter, find_enter
 # Calls of executions are released with these. By age: what is young may still be under way.
 _OPEN = """
 SELECT reserved.user_id, reserved.key FROM credit_entries reserved
+JOIN users ON users.id = reserved.user_id AND users.reserved > 0
 WHERE reserved.kind = 'RESERVE' AND reserved.execution_id IS NULL
     AND reserved.at BETWEEN now() - $2::interval AND now() - $1::interval
     AND NOT EXISTS (
@@ -22,7 +23,8 @@ WHERE reserved.kind = 'RESERVE' AND reserved.execution_id IS NULL
     )
 ORDER BY reserved.id LIMIT $3
 """
-LOOKED_BACK = timedelta(days=7)
+LOOKED_BACK = timedelta(days=365)
+"""So long nothing here may have run, and what was reserved still comes back."""
 MOST_AT_ONCE = 200
 
 
@@ -71,7 +73,7 @@ async def settle_trial(connection: asyncpg.Connection[Any], trial_id: str, cost:
         entered = await find_entered(connection, owner, spend)
         if f"reserve:{spend.name}" not in entered:
             return 0
-        await close(connection, held, Settlement(spend, cost), entered)
+        await close(connection, held._replace(entered=entered), Settlement(spend, cost))
         ended = (await find_entered(connection, owner, spend))[f"close:{spend.name}"]
         return int(ended["details"]["charged"])
 

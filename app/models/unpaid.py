@@ -15,8 +15,9 @@ _PAYABLE = """
 SELECT e.id FROM executions e JOIN users u ON u.id = e.user_id
 WHERE e.ended_at IS NULL AND e.status = 'PAUSED' AND e.paused_for <> '' AND u.suspended_at IS NULL
     AND e.required <= least(
-        u.credits, u.total_budget - u.spent,
-        u.daily_budget - CASE WHEN u.spent_on >= (now() AT TIME ZONE 'UTC')::date THEN u.spent_today ELSE 0 END
+        u.credits, least(u.total_budget, u.total_limit) - u.spent,
+        least(u.daily_budget, u.daily_limit)
+            - CASE WHEN u.spent_on >= (now() AT TIME ZONE 'UTC')::date THEN u.spent_today ELSE 0 END
     )
 """
 

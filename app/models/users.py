@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select, tuple_
+from sqlalchemy import Boolean, ColumnElement, and_, case, func, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -23,6 +23,16 @@ FIRST_GRANT = "grant:first"
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a token says of its user."""
+
+    email: str
+    role: str
+    at: datetime
+    """When it was issued."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What is to be known of a user who comes with a token."""
 
@@ -31,9 +41,9 @@ class Standing:
     """Whether it was written down a moment ago that they were here, as what the token says they are."""
 
 
-async def find_standing(session: AsyncSession, user_id: str, *, email: str, role: str) -> Standing | None:
+async def find_standing(session: AsyncSession, user_id: str, told: Told) -> Standing | None:
     """Return how it stands with a user, or None at first sight."""
-    is_written = and_(~_was_seen_long_ago(), col(User.email) == email, col(User.role) == role)
+    is_written = and_(~_was_seen_long_ago(), ~_says_new(told))
     query = select(col(User.suspended_at).is_not(None), is_written).where(col(User.id) == user_id)
     found = (await session.execute(query)).first()
     return None if found is None else Standing(*found)
@@ -51,14 +61,15 @@ async def require_active(session: AsyncSession, user_id: str) -> None:
 
 
 async def insert_or_touch_user(
-    session: AsyncSession, user_id: str, *, email: str, role: str, initial_credits: int
+    session: AsyncSession, user_id: str, told: Told, *, initial_credits: int
 ) -> None:
-    """Write a user down at first sight; later on, when they were last seen."""
+    """Write a user down at first sight; later on, when they were last seen, and what their latest token says."""
     given = insert(User).values(
         id=user_id,
-        email=email,
+        email=told.email,
         name="",
-        role=role,
+        role=told.role,
+        told_at=told.at,
         timezone="UTC",
         credits=initial_credits,
         last_login=func.now(),
@@ -66,8 +77,13 @@ async def insert_or_touch_user(
     written = await session.execute(
         given.on_conflict_do_update(
             index_elements=[col(User.id)],
-            set_={"last_login": func.now(), "email": email, "role": role},
-            where=or_(_was_seen_long_ago(), col(User.email) != email, col(User.role) != role),
+            set_={
+                "last_login": func.now(),
+                "email": case((_says_new(told), told.email), else_=col(User.email)),
+                "role": case((_says_new(told), told.role), else_=col(User.role)),
+                "told_at": func.greatest(col(User.told_at), told.at),
+            },
+            where=or_(_was_seen_long_ago(), _says_new(told)),
         ).returning(literal_column("xmax = 0", Boolean))
     )
     if initial_credits and written.scalar_one_or_none():
@@ -135,6 +151,11 @@ async def list_users(
 
 def _user_key(created_at: str, user_id: str) -> tuple[datetime, str]:
     return datetime.fromisoformat(created_at).astimezone(UTC), str(user_id)
+
+
+def _says_new(told: Told) -> ColumnElement[bool]:
+    is_latest = or_(col(User.told_at).is_(None), col(User.told_at) <= told.at)
+    return and_(is_latest, or_(col(User.email) != told.email, col(User.role) != told.role))
 
 
 def _was_seen_long_ago() -> ColumnElement[bool]:

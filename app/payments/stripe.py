@@ -24,6 +24,7 @@ from app.payments.payments import (
     PaymentsUnavailable,
 )
 from app.payments.stripe_notices import (
+    CURRENCY,
     PAYMENT,
     REFUND,
     fact_of_intent,
@@ -36,7 +37,6 @@ from app.payments.stripe_notices import (
 TIMEOUT_SECONDS = 20.0
 RETRIES = 1
 """Of one request, under one idempotency key. What fails for longer is found again later."""
-CURRENCY = "usd"
 _INTENTS = "pi_"
 
 log = structlog.get_logger(__name__)
@@ -93,16 +93,26 @@ class StripePayments:
         if customer_ref:
             given["customer"] = customer_ref
         with _told_as_ours():
-            session = await self._client.checkout.sessions.create_async(given, _once("checkout", order))
+            try:
+                session = await self._client.checkout.sessions.create_async(
+                    given, _once(f"checkout:{customer_ref}" if customer_ref else "checkout", order)
+                )
+            except stripe.InvalidRequestError as error:
+                if not (customer_ref and _is_missing(error)):
+                    raise
+                # Whom Stripe has forgotten, since somebody has deleted them there, may buy as somebody new.
+                return await self.open_checkout(
+                    order, return_url=return_url, customer_ref="", keeps_method=keeps_method
+                )
         return Checkout(session.id, session.url or "")
 
     async def charge(self, order: Order, *, customer_ref: str) -> Paid | Failed:
         """Have a customer pay an order with the way to pay that they keep."""
         with _told_as_ours():
-            methods = await self._client.customers.payment_methods.list_async(customer_ref, {"limit": 1})
-            if not methods.data:
-                return Failed()
             try:
+                methods = await self._client.customers.payment_methods.list_async(customer_ref, {"limit": 1})
+                if not methods.data:
+                    return Failed()
                 intent = await self._client.payment_intents.create_async(
                     {
                         "amount": order.amount_cents,
@@ -156,7 +166,13 @@ class StripePayments:
     async def find_order(self, charge_ref: str) -> uuid.UUID | None:
         """Return the order that some money was paid for, or None if it is none of ours."""
         with _told_as_ours():
-            intent = await self._client.payment_intents.retrieve_async(charge_ref)
+            try:
+                intent = await self._client.payment_intents.retrieve_async(charge_ref)
+            except stripe.InvalidRequestError as error:
+                if _is_missing(error):
+                    # Of an account that is connected to ours: refused, it would be told again for days.
+                    return None
+                raise
         return payment_id_of(intent.to_dict())
 
     def read_notice(self, body: bytes, signature: str | None) -> Notice | None:
@@ -218,6 +234,10 @@ def _told_as_ours() -> Iterator[None]:
     except stripe.StripeError as error:
         log.warning("payments_unavailable", kind=type(error).__name__, status=error.http_status)
         raise PaymentsUnavailable from None
+
+
+def _is_missing(error: stripe.InvalidRequestError) -> bool:
+    return error.code == "resource_missing"
 
 
 def _once(what: str, order: Order) -> Any:

@@ -20,6 +20,8 @@ from app.payments.payments import (
 )
 
 TOLERANCE_SECONDS = 300
+CURRENCY = "usd"
+"""Of all that we ask for. As many units of another one are not what we have asked for."""
 PAYMENT = "perdure_payment"
 """In the metadata of what we make there: the id of the payment."""
 REFUND = "perdure_refund"
@@ -53,7 +55,7 @@ def read_notice(body: bytes, signature: str | None, *, secret: str) -> Notice | 
 
 def fact_of_session(session: Mapping[str, Any]) -> Paid | Failed | None:
     """Return what a checkout tells, or None while it is open."""
-    if session.get("payment_status") == "paid":
+    if session.get("payment_status") == "paid" and _is_of_our_currency(session):
         return Paid(
             session.get("amount_total") or 0,
             _ref_of(session.get("payment_intent")),
@@ -64,7 +66,7 @@ def fact_of_session(session: Mapping[str, Any]) -> Paid | Failed | None:
 
 def fact_of_intent(intent: Mapping[str, Any]) -> Paid | Failed | None:
     """Return what a payment that is charged by itself tells, or None while it is open."""
-    if intent.get("status") == "succeeded":
+    if intent.get("status") == "succeeded" and _is_of_our_currency(intent):
         return Paid(
             intent.get("amount_received") or intent.get("amount") or 0,
             _ref_of(intent),
@@ -112,6 +114,10 @@ def _fact_of(kind: str, told: Mapping[str, Any]) -> Fact | None:
         # What only asks has taken no money yet.
         return None if status.startswith("warning_") else TakenBack(ref, told.get("amount") or 0)
     return None
+
+
+def _is_of_our_currency(told: Mapping[str, Any]) -> bool:
+    return told.get("currency") == CURRENCY
 
 
 def _ref_of(named: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from app.activities.contracts import ExecutionLimits, ExecutionStart, Rerun
+from app.activities.contracts.execution import ExecutionLimits, ExecutionStart, Rerun
 from app.graph.status import Status
 from app.models.tables.executions import Execution
 

@@ -11,7 +11,8 @@ from app.workflows.options import HEAVY_BYTES, pack_inputs, start_call, weight_o
 from app.workflows.outcomes import Outcome, outcome_of
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import ExecutionRef, ExecutionStart, NodeCall, NodeResult
+    from app.activities.contracts.execution import ExecutionRef, ExecutionStart
+    from app.activities.contracts.node_calls import NodeCall, NodeResult
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing
 

@@ -10,7 +10,8 @@ from temporalio import workflow
 from app.workflows.options import HELPER
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import EngineActivities, ExecutionRef, PartRequest, StoredState
+    from app.activities.contracts.engine import EngineActivities, PartRequest
+    from app.activities.contracts.execution import ExecutionRef, StoredState
     from app.graph.envelope import Envelope
     from app.graph.packing import unpack
 

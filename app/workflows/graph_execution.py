@@ -22,25 +22,29 @@ from app.workflows.steering import Steering
 from app.workflows.walk import Walk
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import (
+    from app.activities.contracts.engine import (
+        BeginRequest,
+        BeginResult,
+        EngineActivities,
+        FinishRequest,
+        SeedRequest,
+        StoreRequest,
+    )
+    from app.activities.contracts.execution import (
+        WORKFLOW_NAME,
+        ErrorRecord,
+        ExecutionRef,
+        ExecutionStart,
+        StoredState,
+    )
+    from app.activities.contracts.messages import (
         ADMIT_SIGNAL,
         FUND_SIGNAL,
         PAUSE_UPDATE,
         RELEASE_SIGNAL,
         RESUME_UPDATE,
         STEER_SIGNAL,
-        WORKFLOW_NAME,
-        BeginRequest,
-        BeginResult,
-        EngineActivities,
-        ErrorRecord,
-        ExecutionRef,
-        ExecutionStart,
-        FinishRequest,
         Release,
-        SeedRequest,
-        StoredState,
-        StoreRequest,
     )
     from app.graph.plan import plan_from_json
 

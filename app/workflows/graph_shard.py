@@ -15,17 +15,11 @@ from app.workflows.options import HELPER, start_call
 from app.workflows.outcomes import Outcome, outcome_of
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import (
-        SHARD_NAME,
-        WIND_UP_SIGNAL,
-        EngineActivities,
-        ExecutionRef,
-        NodeCall,
-        NodeResult,
-        ShardResult,
-        ShardStart,
-        StoreRequest,
-    )
+    from app.activities.contracts.engine import EngineActivities, StoreRequest
+    from app.activities.contracts.execution import ExecutionRef
+    from app.activities.contracts.messages import WIND_UP_SIGNAL
+    from app.activities.contracts.node_calls import NodeCall, NodeResult
+    from app.activities.contracts.shards import SHARD_NAME, ShardResult, ShardStart
     from app.graph.plan import PlanNode
 
 MAX_OUTCOME_BYTES = 400_000

@@ -21,7 +21,9 @@ from app.workflows.options import execution_options
 from app.workflows.steering import Steering
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import STEER_SIGNAL, WORKFLOW_NAME, ExecutionStart, Release, Reminder
+    from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionStart
+    from app.activities.contracts.messages import STEER_SIGNAL, Release
+    from app.activities.contracts.waves import Reminder
     from app.graph.scheduler import Firing
 
 Key = tuple[int, int]

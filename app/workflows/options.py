@@ -16,15 +16,9 @@ from temporalio.common import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import (
-        PACKED,
-        EngineActivities,
-        ExecutionRef,
-        ExecutionStart,
-        NodeCall,
-        NodeResult,
-        StoreRequest,
-    )
+    from app.activities.contracts.engine import EngineActivities, StoreRequest
+    from app.activities.contracts.execution import ExecutionRef, ExecutionStart
+    from app.activities.contracts.node_calls import PACKED, NodeCall, NodeResult
     from app.graph.envelope import size_of
     from app.graph.pairing import Inputs
     from app.graph.plan import PlanNode

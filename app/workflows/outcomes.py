@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import UNPAID, NodeResult
+    from app.activities.contracts.node_calls import UNPAID, NodeResult
     from app.graph.emissions import Emission
     from app.graph.plan import Call
 

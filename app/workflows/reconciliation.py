@@ -13,7 +13,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.reconciliation import (
+    from app.activities.contracts.reconciliation import (
         RECONCILIATION_WORKFLOW,
         AdoptRequest,
         Found,

@@ -17,15 +17,10 @@ from app.workflows.options import CALL_OVERHEAD_BYTES, HEAVY_BYTES, pack_inputs,
 from app.workflows.outcomes import Outcome
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import (
-        SHARD_NAME,
-        WIND_UP_SIGNAL,
-        ExecutionRef,
-        ExecutionStart,
-        NodeCall,
-        ShardResult,
-        ShardStart,
-    )
+    from app.activities.contracts.execution import ExecutionRef, ExecutionStart
+    from app.activities.contracts.messages import WIND_UP_SIGNAL
+    from app.activities.contracts.node_calls import NodeCall
+    from app.activities.contracts.shards import SHARD_NAME, ShardResult, ShardStart
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing, Scheduler
 

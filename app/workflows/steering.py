@@ -7,7 +7,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import StatusMark
+    from app.activities.contracts.waves import StatusMark
 
 
 STATUS = SearchAttributeKey.for_keyword("GraphStatus")

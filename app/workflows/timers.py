@@ -10,7 +10,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import Ring
+    from app.activities.contracts.waves import Ring
     from app.graph.pairing import Inputs
     from app.graph.scheduler import Firing
 

@@ -24,15 +24,10 @@ from app.workflows.timers import Timers
 from app.workflows.wave_steps import repeat
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import (
-        OVER_BUDGET,
-        EngineActivities,
-        ErrorRecord,
-        ExecutionRef,
-        ExecutionStart,
-        Loss,
-        WaveRequest,
-    )
+    from app.activities.contracts.engine import EngineActivities
+    from app.activities.contracts.execution import ErrorRecord, ExecutionRef, ExecutionStart
+    from app.activities.contracts.node_calls import OVER_BUDGET
+    from app.activities.contracts.waves import Loss, WaveRequest
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing, Scheduler
 

@@ -10,7 +10,7 @@ from app.workflows.holds import Holds, read_start
 from app.workflows.timers import Timers
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import Step
+    from app.activities.contracts.waves import Step
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing, Scheduler
 

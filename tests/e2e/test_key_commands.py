@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.e2e.commands import perdure
+from tests.e2e.commands import invoke, perdure
 from tests.processes import ServerProcess
 
 
@@ -20,16 +20,16 @@ async def test_a_key_is_made_used_and_revoked_by_command(server: ServerProcess) 
     assert key.startswith("prd_")
 
     held = {**url, "PERDURE_API_KEY": key}
-    code, out, _ = await perdure("keys", "list", "--json", **held)
+    code, out, _ = invoke("keys", "list", "--json", **held)
     assert code == 0
     (listed,) = json.loads(out)
     assert (listed["name"], listed["scopes"]) == ("my laptop", ["blocks:read", "keys:read"])
-    code, _, err = await perdure("keys", "revoke", listed["id"], **held)
+    code, _, err = invoke("keys", "revoke", listed["id"], **held)
     assert (code, "FORBIDDEN (403)" in err) == (1, True)
 
-    code, out, _ = await perdure("keys", "revoke", listed["id"], **api)
+    code, out, _ = invoke("keys", "revoke", listed["id"], **api)
     assert (code, out) == (0, f"{listed['id']}  revoked\n")
-    code, _, err = await perdure("keys", "list", **held)
+    code, _, err = invoke("keys", "list", **held)
     assert (code, "UNAUTHENTICATED (401)" in err) == (1, True)
-    code, _, err = await perdure("keys", "create", "odd", "--scope", "everything", **api)
+    code, _, err = invoke("keys", "create", "odd", "--scope", "everything", **api)
     assert (code, "INVALID_REQUEST (422)" in err) == (1, True)

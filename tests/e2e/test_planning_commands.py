@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.e2e.commands import perdure
+from tests.e2e.commands import invoke, perdure
 from tests.e2e.rest import graph, node, save
 from tests.processes import ServerProcess
 
@@ -24,17 +24,17 @@ async def test_a_graph_is_analysed_and_estimated_by_command(server: ServerProces
     code, out, err = await perdure("graphs", "analysis", graph_id, **api)
     assert (code, err) == (0, "")
     assert out.splitlines()[:2] == ["2 nodes, 1 links (version 1)", "depth 2, width 1, 0 branches"]
-    code, out, _ = await perdure("graphs", "analysis", graph_id, "--version", "1", "--json", **api)
+    code, out, _ = invoke("graphs", "analysis", graph_id, "--version", "1", "--json", **api)
     assert (code, json.loads(out)["batches"]) == (0, [["model"], ["ask"]])
 
-    code, out, err = await perdure("graphs", "estimate", graph_id, "--input", "model=gpt-4o", **api)
+    code, out, err = invoke("graphs", "estimate", graph_id, "--input", "model=gpt-4o", **api)
     assert (code, err) == (0, "")
     assert out.startswith("3 credits (at least 0, no upper bound)\n")
     assert "  ask: 3 credits, 1 times" in out
-    code, out, _ = await perdure("graphs", "estimate", graph_id, "--input", "model=x", "--json", **api)
+    code, out, _ = invoke("graphs", "estimate", graph_id, "--input", "model=x", "--json", **api)
     assert (code, set(json.loads(out)["node_costs"])) == (0, {"model", "ask"})
 
     for arguments, said in ((["--input", "other=1"], "graph.other"), (["--input", "odd"], "NAME=VALUE")):
-        code, out, err = await perdure("graphs", "estimate", graph_id, *arguments, **api)
+        code, out, err = invoke("graphs", "estimate", graph_id, *arguments, **api)
         assert (code, out) == (1, "")
         assert said in err

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from temporalio.client import Client
 
-from app.activities.contracts import ExecutionLimits
+from app.activities.contracts.execution import ExecutionLimits
 from tests.processes import WorkerProcess, worker_environment
 from tests.rest_api import run_api
 from tests.stack import Stack

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from app.activities.contracts import ExecutionLimits
+from app.activities.contracts.execution import ExecutionLimits
 from app.api.services.upkeep import schedule_id
 from tests.deployment import Deployment
 from tests.engine import Engine, make_engine

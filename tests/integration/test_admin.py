@@ -17,7 +17,7 @@ from app.models.spending import Settlement, Spend, reserve, settle
 from tests.admin import an_admin, entries_of, id_of, short
 from tests.e2e.rest import save, start, sums, wait
 from tests.engine import Engine
-from tests.ledger import add_execution, add_user, require_sound
+from tests.ledger import add_execution, add_user, grant, require_sound
 from tests.rest_api import RestApi
 from tests.reviews import asked, asking
 from tests.stack import eventually
@@ -96,20 +96,32 @@ async def test_an_admin_suspends_a_user_and_sets_what_they_may_spend(
 ) -> None:
     monkeypatch.setattr(callers, "WELCOME_SECONDS", 0.0)
     user = f"{USERS}/{await id_of(alice)}"
-    answer = await admin.patch(user, json={"suspended": True, "daily_budget": 5, "total_budget": 50})
+    answer = await admin.patch(user, json={"suspended": True, "daily_limit": 5, "total_limit": 50})
     assert answer.status_code == 200, answer.text
-    assert (answer.json()["daily_budget"], answer.json()["total_budget"]) == (5, 50)
+    assert (answer.json()["daily_limit"], answer.json()["total_limit"]) == (5, 50)
     assert (await alice.get("/api/user")).status_code == 403
     suspended = (await admin.get(USERS, params={"suspended": True, "limit": 200})).json()["items"]
     assert answer.json()["id"] in {user["id"] for user in suspended}
-    answer = await admin.patch(user, json={"suspended": False, "daily_budget": None})
-    assert (answer.json()["suspended_at"], answer.json()["daily_budget"]) == (None, None)
-    assert answer.json()["total_budget"] == 50
+    answer = await admin.patch(user, json={"suspended": False, "daily_limit": None})
+    assert (answer.json()["suspended_at"], answer.json()["daily_limit"]) == (None, None)
+    assert answer.json()["total_limit"] == 50
     assert (await alice.get("/api/user")).status_code == 200
-    for wrong in ({"role": "admin"}, {"credits": 5}, {"daily_budget": -1}, {"suspended": "yes"}):
+    for wrong in ({"role": "admin"}, {"credits": 5}, {"daily_limit": -1}, {"suspended": "yes"}):
         assert (await admin.patch(user, json=wrong)).status_code == 422
     own = await admin.patch(f"{USERS}/{await id_of(admin)}", json={"suspended": True})
     assert own.status_code == 409
+
+
+async def test_what_an_admin_lets_a_user_spend_the_user_cannot_lift(
+    admin: httpx.AsyncClient, alice: httpx.AsyncClient
+) -> None:
+    user = f"{USERS}/{await id_of(alice)}"
+    assert (await admin.patch(user, json={"daily_limit": 5, "total_limit": 50})).status_code == 200
+    answer = await alice.put("/api/user/credits/budgets", json={"daily": None, "total": 60})
+    assert (answer.json()["daily_budget"], answer.json()["total_budget"]) == (None, 60)
+    assert (answer.json()["daily_limit"], answer.json()["total_limit"]) == (5, 50)
+    seen = (await admin.get(user)).json()
+    assert [seen[name] for name in ("daily_limit", "total_limit", "total_budget")] == [5, 50, 60]
 
 
 async def test_a_grant_is_given_once_for_each_key_and_takes_no_more_than_there_is(
@@ -131,6 +143,10 @@ async def test_a_grant_is_given_once_for_each_key_and_takes_no_more_than_there_i
         ("GRANT", 100, 100),
     ]
     assert listed[0]["details"] == {"reason": "sorry"}
+    # The key is of what is done to one user: another one is given credits under it too.
+    await engine.pool.execute("DELETE FROM idempotency_keys WHERE key = $1", key["Idempotency-Key"])
+    other = await add_user(engine.pool, 7)
+    assert (await admin.post(f"{USERS}/{other}/credits", json=body, headers=key)).json()["balance"] == 57
     assert (await admin.get(f"{USERS}/nobody/credits/entries")).status_code == 404
     taken = await admin.post(path, json={"credits": -150, "reason": "fraud"})
     assert taken.json() == {"credits": -150, "balance": 0}
@@ -139,6 +155,18 @@ async def test_a_grant_is_given_once_for_each_key_and_takes_no_more_than_there_i
         assert (await admin.post(path, json=wrong)).status_code == 422
     assert (await admin.post(f"{USERS}/nobody/credits", json=body)).status_code == 404
     assert await require_sound(engine.pool, user_id) == 0
+
+
+async def test_grants_at_once_are_one_after_the_other(admin: httpx.AsyncClient, engine: Engine) -> None:
+    user_id = await add_user(engine.pool, 20)
+    path, key = f"{USERS}/{user_id}/credits", {"Idempotency-Key": str(uuid.uuid4())}
+    answers = await asyncio.gather(
+        *(admin.post(path, json={"credits": 3, "reason": "x"}) for _ in range(6)),
+        *(admin.post(path, json={"credits": -20, "reason": "x"}) for _ in range(3)),
+        *(admin.post(path, json={"credits": 7, "reason": "x"}, headers=key) for _ in range(6)),
+    )
+    taken = sum(answer.status_code == 200 for answer in answers[6:9])
+    assert await require_sound(engine.pool, user_id) == 20 + 6 * 3 + 7 - 20 * taken
 
 
 async def test_refunds_never_give_back_more_than_was_charged(
@@ -152,6 +180,10 @@ async def test_refunds_never_give_back_more_than_was_charged(
     first, _ = [await charge(engine, user_id, root, amount) for amount in (10, 20)]
     deepest = await charge(engine, user_id, inner, 40)
     await charge(engine, user_id, middle, 5)
+    # A rerun has a parent too, and is paid for by itself.
+    rerun = await add_execution(engine.pool, user_id)
+    await engine.pool.execute("UPDATE executions SET parent_id = $2 WHERE id = $1", rerun, root)
+    await charge(engine, user_id, rerun, 50)
 
     assert await refund(admin, user_id, node_execution_id=first, credits=11) == (409, 10)
     assert await refund(admin, user_id, node_execution_id=first, credits=4) == (200, 4)
@@ -165,6 +197,7 @@ async def test_refunds_never_give_back_more_than_was_charged(
     assert await refund(admin, user_id, execution_id=root) == (200, 20)
     for named in (root, middle, inner, other):
         assert await refund(admin, user_id, execution_id=named) == (409, 0)
+    assert await refund(admin, user_id, execution_id=rerun) == (200, 50)
     assert await require_sound(engine.pool, user_id) == 1_000
 
 
@@ -184,6 +217,25 @@ async def test_refunds_at_once_are_one_after_the_other(admin: httpx.AsyncClient,
     assert 8 <= sum(row["amount"] for row in given) <= 10
     assert sorted(row["amount"] for row in given) in ([4, 4], [3, 4])
     assert await require_sound(engine.pool, user_id) == 90 + sum(row["amount"] for row in given)
+
+
+async def test_a_key_is_for_one_refund_of_one_admin(
+    api: RestApi, admin: httpx.AsyncClient, engine: Engine
+) -> None:
+    user_id, key = await add_user(engine.pool, 100), {"Idempotency-Key": str(uuid.uuid4())}
+    execution_id = await add_execution(engine.pool, user_id)
+    first, second = [await charge(engine, user_id, execution_id, 5) for _ in range(2)]
+
+    async def ask(client: httpx.AsyncClient, node: str) -> int:
+        # The answer is forgotten after a day; the ledger forgets nothing.
+        await engine.pool.execute("DELETE FROM idempotency_keys WHERE key = $1", key["Idempotency-Key"])
+        body = {"node_execution_id": node, "credits": 2, "reason": "x"}
+        return (await client.post(f"{USERS}/{user_id}/refunds", json=body, headers=key)).status_code
+
+    async with an_admin(api) as another:
+        asked = [(admin, first), (admin, first), (admin, second), (another, second)]
+        assert [await ask(client, node) for client, node in asked] == [200, 200, 422, 200]
+    assert await require_sound(engine.pool, user_id) == 90 + 2 * 2
 
 
 async def test_a_refund_is_of_what_the_user_has(admin: httpx.AsyncClient, engine: Engine) -> None:
@@ -228,6 +280,18 @@ async def test_an_admin_sees_and_stops_executions_of_anyone_and_the_owner_is_tol
         assert (await admin.get(f"{EXECUTIONS}/{uuid.uuid4()}{call}")).status_code == 404
 
 
+async def test_what_its_owner_has_deleted_an_admin_does_not_see_either(
+    admin: httpx.AsyncClient, engine: Engine
+) -> None:
+    user_id = await add_user(engine.pool, 1)
+    execution_id = await add_execution(engine.pool, user_id)
+    await engine.pool.execute("UPDATE executions SET deleted_at = now() WHERE id = $1", execution_id)
+    assert (await admin.get(EXECUTIONS, params={"user_id": user_id})).json()["items"] == []
+    assert (await admin.get(f"{EXECUTIONS}/{execution_id}")).status_code == 404
+    assert (await admin.post(f"{EXECUTIONS}/{execution_id}/stop")).status_code == 404
+    assert (await admin.get(f"{USERS}/{user_id}")).json()["executions"] == {}
+
+
 @pytest.mark.usefixtures("worker")
 async def test_an_admin_stops_what_runs(admin: httpx.AsyncClient, alice: httpx.AsyncClient) -> None:
     execution = await start(alice, await save(alice, asking({"a": 1})))
@@ -259,20 +323,41 @@ async def test_the_overview_says_what_is_stuck_and_whether_the_ledger_adds_up(
 ) -> None:
     before = (await admin.get("/api/admin/overview")).json()
     user_id = await add_user(engine.pool, 100)
-    queued, running, failed, reserving, roomless = [
-        await add_execution(engine.pool, user_id) for _ in range(5)
+    queued, running, failed, reserving, roomless, old, busy = [
+        await add_execution(engine.pool, user_id) for _ in range(7)
     ]
     for execution_id, change in (
         (queued, "status = 'QUEUED', created_at = now() - interval '6 minutes'"),
         (running, "started_at = now() - interval '25 hours', created_at = now() - interval '25 hours'"),
         (failed, """status = 'FAILED', ended_at = now(), error = '{"code": "OUT_OF_LUCK"}'"""),
+        (
+            old,
+            """status = 'FAILED', ended_at = now() - interval '25 hours', error = '{"code": "OUT_OF_LUCK"}'""",
+        ),
         (reserving, "reserved = 5"),
+        (busy, "reserved = 5, status = 'PAUSED'"),
         (roomless, "status = 'QUEUED', awaits_room = true, created_at = now() - interval '1 hour'"),
     ):
         await engine.pool.execute(f"UPDATE executions SET {change} WHERE id = $1", uuid.UUID(execution_id))
     await engine.pool.execute("UPDATE users SET credits = credits + 1 WHERE id = $1", user_id)
+    await engine.pool.execute(
+        "INSERT INTO node_executions (id, execution_id, node, node_id, block_id, n, status, attempt, inputs, outputs, "
+        "cost, seq) VALUES (gen_random_uuid(), $1, 0, 'a', 'b', 1, 'RUNNING', 1, '{}', '[]', 0, 1)",
+        uuid.UUID(busy),
+    )
+    miscounted = await add_user(engine.pool, 100)
+    await engine.pool.execute("UPDATE users SET credits = 106 WHERE id = $1", miscounted)
+    await engine.pool.execute(
+        "INSERT INTO credit_entries (user_id, key, kind, amount, balance) VALUES ($1, 'k', 'GRANT', 5, 106)",
+        miscounted,
+    )
+    await grant(engine.pool, await add_user(engine.pool, 1), 5)
+    await engine.pool.execute(
+        "INSERT INTO users (id, email, credits, name, role, timezone) VALUES ($1, '', 5, '', 'user', 'UTC')",
+        f"without-entries-{uuid.uuid4()}",
+    )
     after = (await admin.get("/api/admin/overview")).json()
-    assert after["ledger_differences"] == before["ledger_differences"] + 1
+    assert after["ledger_differences"] == before["ledger_differences"] + 3
     for reason, execution_id in (
         ("queued", queued),
         ("running", running),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from app.api.auth import issue_token
 from tests.api_keys import KEYS, holding, make_key
@@ -113,6 +116,42 @@ async def test_what_is_no_valid_key_is_refused_alike(api: RestApi, alice: httpx.
         error = response.json()["error"]
         answers.add((error["error_code"], error["message"]))
     assert answers == {("UNAUTHENTICATED", "A valid token is needed.")}
+
+
+async def test_a_wrong_key_costs_the_same_work_wherever_it_is_wrong(
+    api: RestApi, alice: httpx.AsyncClient
+) -> None:
+    """Statements are counted, not time, which on a busy machine tells nothing."""
+    made = await make_key(alice, "user:read")
+    mark, prefix, secret = made["key"].split("_")
+    resources = api.application.state.resources
+    executed: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        executed.append(statement)
+
+    def compare(*texts: bytes) -> bool:
+        executed.append("compare")
+        return hmac.compare_digest(*texts)
+
+    engines = [resources.system.sync_engine, resources.tenants.sync_engine]
+    for each in engines:
+        event.listen(each, "before_cursor_execute", note)
+    work = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.api.callers.hmac", SimpleNamespace(compare_digest=compare))
+        for name, text in (
+            ("nobody's prefix", f"{mark}_{'x' * len(prefix)}_{secret}"),
+            ("wrong secret", f"{mark}_{prefix}_{'x' * len(secret)}"),
+        ):
+            executed.clear()
+            async with api.caller(token=text) as client:
+                assert (await client.get("/api/user")).status_code == 401
+            work[name] = list(executed)
+    for each in engines:
+        event.remove(each, "before_cursor_execute", note)
+    assert work["nobody's prefix"] == work["wrong secret"]
+    assert len(work["wrong secret"]) == 2, "one statement and one comparison"
 
 
 async def test_a_change_holds_for_the_very_next_call(

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx
@@ -18,25 +16,18 @@ from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from app.api.policies import POLICIES
-from app.api.route import PREFIX
 from tests.admin import an_admin, entries_of, id_of, short
 from tests.api_keys import holding, make_key
-from tests.credentials import body_of, keep
-from tests.e2e.rest import save, start, sums, wait
+from tests.e2e.rest import save, start, sums
 from tests.engine import Engine
+from tests.ledger import drain
 from tests.payments import buy, paid
 from tests.rest_api import RestApi, run_api
 from tests.reviews import asked, asking
 from tests.stripe_stub import StripeStub, selling
+from tests.world import ELSEWHERE, charge, filled, make_world
 
 AUDITED = {call: policy for call, policy in POLICIES.items() if policy.action}
-ELSEWHERE = {
-    (
-        "POST",
-        "/credentials/oauth/{provider}/callback",
-    ): "needs a provider; it creates credentials like the route that does",
-}
-"""Calls that do not succeed here."""
 
 
 @pytest.fixture
@@ -73,100 +64,6 @@ async def left_by(engine: Engine, response: httpx.Response) -> list[asyncpg.Reco
     """Return the entries that a call has left."""
     request_id = response.headers["X-Request-ID"]
     return list(await engine.pool.fetch("SELECT * FROM audit_entries WHERE request_id = $1", request_id))
-
-
-def filled(path: str, ids: Mapping[str, str] | None = None) -> str:
-    known = {"version": "1", "provider": "github", **(ids or {})}
-    return PREFIX + re.sub(r"{(\w+)}", lambda name: known.get(name[1]) or str(uuid.uuid4()), path)
-
-
-@dataclass
-class World:
-    """What calls are about, by the names of path parameters, and what they are sent."""
-
-    ids: dict[str, str]
-    sent: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    own_ids: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
-    """Of calls about something else than the others."""
-
-
-async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
-    """Have a user own one of everything, and say what is done to it."""
-    graph_id = await save(alice, sums(2))
-    doomed_graph = await save(alice, sums(2))
-    exported = (await alice.get(f"/api/graphs/{graph_id}/export")).json()
-    ended = (await start(alice, graph_id))["id"]
-    doomed_execution = (await start(alice, graph_id))["id"]
-    waiting = (await start(alice, await save(alice, asking({"a": 1}))))["id"]
-    review = await asked(alice, waiting)
-    for execution_id in (ended, doomed_execution):
-        assert (await wait(alice, execution_id))["status"] == "COMPLETED"
-    keys = [(await make_key(alice, "graphs:read"))["id"] for _ in range(2)]
-    top_up, _ = await paid(alice, stripe)
-    ids = {
-        "graph_id": graph_id,
-        "execution_id": ended,
-        "node_execution_id": review["node_execution_id"],
-        "block_id": "calculator_block",
-        "credentials_id": await keep(alice, "api_key", "a secret of somebody"),
-        "file_id": (await alice.post("/api/files?name=own", content=b"own")).json()["id"],
-        "api_key_id": keys[0],
-        "top_up_id": top_up["id"],
-        "user_id": await id_of(alice),
-    }
-    nodes = (await alice.get(f"/api/executions/{ended}/nodes")).json()["items"]
-    world = World(ids)
-    world.sent = {
-        ("POST", "/graphs"): {"json": sums(2)},
-        ("POST", "/graphs/import"): {"json": exported},
-        ("PUT", "/graphs/{graph_id}"): {"json": sums(3)},
-        ("PUT", "/graphs/{graph_id}/versions/active"): {"json": {"active_graph_version": 1}},
-        ("POST", "/graphs/{graph_id}/execute"): {"json": {}},
-        ("POST", "/graphs/{graph_id}/execute/{version}"): {"json": {}},
-        ("POST", "/executions/{execution_id}/rerun"): {"json": {"from_nodes": ["n0"]}},
-        ("POST", "/executions/rerun"): {"json": {"ids": [ended]}},
-        ("POST", "/executions/{execution_id}/pause"): {},
-        ("POST", "/executions/{execution_id}/resume"): {},
-        ("POST", "/executions/{execution_id}/reviews/{node_execution_id}"): {"json": {"approved": True}},
-        ("POST", "/executions/stop"): {"json": {"ids": [ended]}},
-        ("POST", "/blocks/{block_id}/execute"): {"json": {"inputs": {"operation": "Add", "a": 1, "b": 2}}},
-        ("POST", "/credentials"): {"json": body_of("api_key", "another secret")},
-        ("PATCH", "/credentials/{credentials_id}"): {"json": {"title": "new"}},
-        ("POST", "/files"): {"params": {"name": "x"}, "content": b"x"},
-        ("PUT", "/user"): {"json": {"name": "Ann"}},
-        ("PUT", "/user/credits/budgets"): {"json": {"daily": 1000, "total": None}},
-        ("PUT", "/user/credits/auto-top-up"): {"json": {"credits": 0}},
-        ("POST", "/user/credits/top-ups"): {"json": {"credits": 500}},
-        ("POST", "/user/api-keys"): {"json": {"name": "x", "scopes": ["graphs:read"]}},
-        ("PATCH", "/user/api-keys/{api_key_id}"): {"json": {"name": "y"}},
-        ("PATCH", "/admin/users/{user_id}"): {"json": {"suspended": False}},
-        ("POST", "/admin/users/{user_id}/credits"): {"json": {"credits": 5, "reason": "x"}},
-        ("POST", "/admin/users/{user_id}/refunds"): {
-            "json": {"node_execution_id": nodes[0]["id"], "reason": "x"}
-        },
-        ("POST", "/codec/decode"): {"json": {"payloads": []}},
-    }
-    world.own_ids = {
-        ("DELETE", "/graphs/{graph_id}"): {"graph_id": doomed_graph},
-        ("DELETE", "/executions/{execution_id}"): {"execution_id": doomed_execution},
-        ("DELETE", "/user/api-keys/{api_key_id}"): {"api_key_id": keys[1]},
-        **{
-            ("POST", f"/executions/{{execution_id}}/{call}"): {"execution_id": waiting}
-            for call in ("pause", "resume", "reviews/{node_execution_id}")
-        },
-    }
-    return world
-
-
-async def charge(engine: Engine, node_execution_id: str, user_id: str) -> None:
-    """Have something that can be refunded."""
-    await engine.pool.execute(
-        "INSERT INTO credit_entries (user_id, key, kind, amount, balance, execution_id, node_execution_id, details) "
-        "SELECT $2, 'close:' || n.id, 'SETTLE', 0, 0, n.execution_id, n.id, '{\"charged\": 1}' "
-        "FROM node_executions n WHERE n.id = $1",
-        uuid.UUID(node_execution_id),
-        user_id,
-    )
 
 
 @pytest.mark.usefixtures("worker")
@@ -259,6 +156,22 @@ async def test_a_repeat_under_a_key_leaves_no_second_entry(alice: httpx.AsyncCli
     assert started == [200, 200]
     entries = short(await entries_of(alice))
     assert [action for action, _, _ in entries] == ["graph.create", "execution.start"]
+
+
+async def test_a_block_that_was_tried_stands_there_as_it_ended(
+    alice: httpx.AsyncClient, engine: Engine
+) -> None:
+    await drain(engine.pool, await id_of(alice))
+    async with engine.worker():
+        path = "/api/blocks/{}/execute"
+        failed = await alice.post(path.format("calculator_block"), json={"inputs": {"operation": "None"}})
+        unpaid = await alice.post(path.format("ai_text_generator_block"), json={"inputs": {"prompt": "p"}})
+    assert (failed.status_code, unpaid.status_code) == (400, 402)
+    tried = [entry for entry in short(await entries_of(alice)) if entry[0] == "block.execute"]
+    assert [outcome for _, _, outcome in tried] == [
+        failed.json()["error"]["error_code"],
+        "INSUFFICIENT_CREDITS",
+    ]
 
 
 async def test_what_a_holder_of_a_link_answers_is_told_to_the_owner(

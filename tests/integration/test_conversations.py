@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from app.activities.contracts import PAUSE_UPDATE, RESUME_UPDATE, NodeCall
+from app.activities.contracts.messages import PAUSE_UPDATE, RESUME_UPDATE
+from app.activities.contracts.node_calls import NodeCall
 from app.blocks.context import BlockContext
 from app.graph.conversations import Turn
 from app.workers.config import WorkerConfig

@@ -14,6 +14,7 @@ import pytest
 from app.database import plain_url
 from app.graph.status import Status
 from app.models.spending import Spend, reserve
+from app.models.trial_spending import reserve_trial
 from tests.e2e.rest import get, graph, node, nodes_of, save, start, wait
 from tests.engine import Engine, use_json
 from tests.ledger import add_execution, add_user, charges, grant, note_end, require_sound
@@ -126,6 +127,30 @@ async def test_the_history_is_read_in_pages_and_by_what_is_looked_for(
     assert await ids(f"execution_id={uuid.uuid4()}") == []
     assert (await alice.get(f"{CREDITS}/history?cursor=x")).status_code == 422
     assert (await alice.get(f"{CREDITS}/history?kind=SETTLE")).status_code == 422
+
+
+async def test_what_is_only_reserved_is_shown_as_that(engine: Engine, alice: httpx.AsyncClient) -> None:
+    owner = str((await alice.get("/api/user")).json()["id"])
+    execution_id, open_spend, failed = await add_execution(engine.pool, owner), *(_spends(2))
+    await pay(engine.pool, execution_id, 1, owner=owner)
+    async with engine.pool.acquire() as connection:
+        for spend in (open_spend, failed):
+            await reserve(connection, execution_id, spend, 5, owner=owner)
+        await reserve_trial(connection, "open", 3, owner=owner)
+    await note_end(engine.pool, execution_id, failed, 0, owner=owner, status=Status.FAILED)
+
+    items = (await alice.get(f"{CREDITS}/history")).json()["items"]
+    assert [
+        (item["kind"], item["amount"], item["charged"], item["reserved"], item["node_executions"])
+        for item in items[:2]
+    ] == [("BLOCK", -3, 0, 3, 0), ("EXECUTION", -6, 1, 5, 1)]
+    await engine.pool.execute("UPDATE users SET spent_on = spent_on - 1 WHERE id = $1", owner)
+    standing = (await alice.get(CREDITS)).json()
+    assert (standing["reserved"], standing["spent"], standing["spent_today"]) == (8, 9, 0)
+
+
+def _spends(number: int) -> list[Spend]:
+    return [Spend(uuid.uuid4()) for _ in range(number)]
 
 
 async def test_nobody_sees_what_others_have_spent(

@@ -176,7 +176,7 @@ async def test_a_user_has_so_many_event_streams_open(engine: Engine, client: Cli
 
 
 async def test_a_body_that_does_not_come_is_given_up(api: RestApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.api.pace.GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("app.api.slow_bodies.GRACE_SECONDS", 0.05)
 
     async def trickle() -> AsyncIterator[bytes]:
         yield b"{"

@@ -7,7 +7,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from app.activities.contracts import STEER_SIGNAL, WORKFLOW_NAME, ExecutionStart, StoredState
+from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionStart, StoredState
+from app.activities.contracts.messages import STEER_SIGNAL
 from app.blocks.context import BlockContext
 from app.errors import MESSAGE_LIMIT, BlockError
 from tests.engine import OWNER, Engine, Many, limited, make_graph

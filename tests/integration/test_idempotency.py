@@ -146,6 +146,11 @@ async def test_what_a_dead_process_had_not_done_is_done_by_a_repeat_and_nothing_
     lost = "UPDATE idempotency_keys SET status = NULL, body = NULL WHERE user_id = $1"
     await engine.pool.execute(lost, owner)
     assert (await call(alice, "POST", "/graphs", "key", sums(2))).status_code == 409
+    # As if it had not come so far yet: it has its time.
+    begun = "UPDATE idempotency_keys SET is_done = $2 WHERE user_id = $1"
+    await engine.pool.execute(begun, owner, False)
+    assert (await call(alice, "POST", "/graphs", "key", sums(2))).status_code == 409
+    await engine.pool.execute(begun, owner, True)
     later = "UPDATE idempotency_keys SET claimed_at = claimed_at - interval '2 minutes' WHERE user_id = $1"
     await engine.pool.execute(later, owner)
     refused = await call(alice, "POST", "/graphs", "key", sums(2))
@@ -157,6 +162,11 @@ async def test_what_a_dead_process_had_not_done_is_done_by_a_repeat_and_nothing_
     await engine.pool.execute("UPDATE idempotency_keys SET is_done = false WHERE user_id = $1", owner)
     assert (await call(alice, "POST", "/graphs", "key", sums(3))).status_code == 422
     assert (await call(alice, "POST", "/graphs", "key", sums(2))).status_code == 201
+    # What has an answer is not done again, whatever is noted of it.
+    await engine.pool.execute(begun, owner, False)
+    await engine.pool.execute(later, owner)
+    answered = await call(alice, "POST", "/graphs", "key", sums(2))
+    assert answered.headers["Idempotent-Replayed"] == "true"
     assert len((await alice.get("/api/graphs")).json()["items"]) == 2
 
 

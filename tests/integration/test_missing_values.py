@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.activities.contracts import WORKFLOW_NAME, ExecutionStart, Rerun
+from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionStart, Rerun
 from tests.engine import FAST, Engine, Record, make_graph
 from tests.stack import eventually
 

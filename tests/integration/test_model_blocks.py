@@ -62,6 +62,38 @@ async def test_a_text_and_what_it_took_are_recorded(
     assert language_model.requests[1]["messages"] == [{"role": "user", "content": "A short answer."}]
 
 
+@pytest.mark.filterwarnings("ignore::pydantic_ai.usage.UsageExtractionFailedWarning")
+@pytest.mark.parametrize(
+    ("read", "wrote", "charged"),
+    [
+        (10**30, 10**30, 1_000),
+        (10**12, 10**12, 1_000),
+        (-5, 7, 1),
+        (-5, -5, 1),
+        (0, 0, 1),
+    ],
+)
+async def test_whatever_a_provider_says_that_was_used_is_recorded_and_charged_once(
+    alice: httpx.AsyncClient,
+    worker: None,
+    language_model: LanguageModelStub,
+    read: int,
+    wrote: int,
+    charged: int,
+) -> None:
+    language_model.usage = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": 1}
+    body = graph([node("a", "ai_text_generator_block", prompt="p")], [])
+    ended = await wait(alice, (await start(alice, await save(alice, body)))["id"])
+
+    assert ended["status"] == "COMPLETED", ended["error"]
+    assert len(language_model.requests) == 1
+    assert ended["cost"] == charged
+    ((row,),) = (await nodes_of(alice, ended["id"])).values()
+    assert (row["cost"], row["attempt"]) == (charged, 1)
+    assert min(row["usage"]["input_tokens"], row["usage"]["output_tokens"]) >= 0
+    assert (await alice.get("/api/user/credits")).json()["credits"] == 1_000 - charged
+
+
 async def test_what_an_execution_has_taken_so_far_is_seen_while_it_runs(
     alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
 ) -> None:

@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.client import Client, ScheduleHandle
 from temporalio.worker import Worker
 
-from app.activities.contracts import RELEASE_SIGNAL, Release
+from app.activities.contracts.messages import RELEASE_SIGNAL, Release
 from app.api.services.upkeep import schedule_id
 from tests.deployment import Deployment, timer
 from tests.e2e.rest import graph, node, save, start

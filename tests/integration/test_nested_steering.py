@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import Release
+from app.activities.contracts.messages import Release
 from app.blocks.context import BlockContext
 from app.graph.definition import GraphDefinition
 from tests.engine import Engine, Many, has_taken_a_completion, limited, make_graph

@@ -6,7 +6,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from app.activities.contracts import BeginRequest, ExecutionRef, ExecutionStart, WaveRequest
+from app.activities.contracts.engine import BeginRequest
+from app.activities.contracts.execution import ExecutionRef, ExecutionStart
+from app.activities.contracts.waves import WaveRequest
 from app.activities.engine import PostgresEngineActivities
 from app.activities.holds import Hold
 from app.activities.nesting import NestedGraphs

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
+from app.activities.contracts.messages import RELEASE_SIGNAL, Decision, Release
 from app.blocks.context import BlockContext
 from tests.engine import (
     Engine,

@@ -92,9 +92,14 @@ async def test_credits_are_back_when_the_refund_is_refused_or_fails_later(
     alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
 ) -> None:
     top_up, _ = await paid(alice, stripe)
+    other, _ = await paid(alice, stripe)
     stripe.refuses_refunds = True
-    assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).status_code == 409
-    assert (await show(alice, top_up))["status"] == "paid"
+    # What was refused does not count as asked for.
+    for refused in (other, top_up):
+        assert (await alice.post(f"{TOP_UPS}/{refused['id']}/refund")).status_code == 409
+        assert (await show(alice, refused))["status"] == "paid"
+    assert stripe.calls["POST refunds"] == 2
+    await spend(alice, engine, 500)
     assert await balance(alice, engine) == FIRST + 500
 
     stripe.refuses_refunds = False
@@ -107,6 +112,52 @@ async def test_credits_are_back_when_the_refund_is_refused_or_fails_later(
     await stripe.tell(alice, "refund.created", dict(refund, status="pending"))
     assert (await show(alice, top_up))["status"] == "paid"
     assert await balance(alice, engine) == FIRST + 500
+
+
+async def test_credits_and_money_go_together_at_any_price(
+    engine: Engine, client: Client, stripe: StripeStub
+) -> None:
+    async def connect() -> Client:
+        return client
+
+    terms = selling(stripe, every_seconds=3600.0, credit_price_cents=3)
+    async with run_api(engine.database_url, connect, **terms) as api, api.caller() as alice:
+        top_up, intent = await paid(alice, stripe, 500)
+        assert intent["amount"] == 1500
+        # A hundred credits and a third: what is begun of one is taken.
+        await stripe.tell(alice, "refund.created", stripe.refund(intent, 301))
+        assert await balance(alice, engine) == FIRST + 399
+        asked = (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).json()
+        assert (asked["status"], asked["refunded_credits"]) == ("refunded", 500)
+        assert [refund["amount"] for refund in stripe.of("refund")] == [301, 3 * 399]
+        # Nothing is left to be taken.
+        await stripe.tell(alice, "charge.dispute.created", stripe.dispute(intent))
+        assert (await show(alice, top_up))["refunded_credits"] == 500
+        assert await balance(alice, engine) == FIRST
+
+
+async def test_a_refund_under_way_ends_with_its_own_news_alone(
+    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
+) -> None:
+    top_up, intent = await paid(alice, stripe)
+    stripe.is_away = True
+    assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).json()["status"] == "refunding"
+    for kind in ("charge.dispute.created", "charge.dispute.updated"):
+        await stripe.tell(alice, kind, stripe.dispute(intent))
+        shown = await show(alice, top_up)
+        assert (shown["status"], shown["refunded_credits"]) == ("refunding", 500)
+    assert await balance(alice, engine) == FIRST
+
+
+async def test_refunds_that_are_told_of_at_once_all_count(
+    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
+) -> None:
+    top_up, intent = await paid(alice, stripe)
+    refunds = [stripe.refund(intent, 30 + number) for number in range(8)]
+    await asyncio.gather(*(stripe.tell(alice, "refund.created", each) for each in refunds * 2))
+    gone = sum(each["amount"] for each in refunds)
+    assert (await show(alice, top_up))["refunded_credits"] == gone
+    assert await balance(alice, engine) == FIRST + 500 - gone
 
 
 @pytest.mark.parametrize("is_late", [False, True])
@@ -148,3 +199,10 @@ async def test_a_dispute_that_is_told_of_first_finds_its_payment(
     await stripe.tell(alice, PAID, session)
     assert await balance(alice, engine) == FIRST
     assert (await show(alice, top_up))["status"] == "refunded"
+
+    # That it was paid is never told of the next one, but what the money is called is.
+    top_up = await buy(alice)
+    dispute = stripe.dispute(stripe.pay(session_of(stripe, top_up)), status="won")
+    await stripe.tell(alice, "charge.dispute.closed", dispute)
+    assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).json()["status"] == "refunded"
+    assert await balance(alice, engine) == FIRST

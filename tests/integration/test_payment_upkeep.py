@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from temporalio.client import Client, WorkflowHandle
 
+from app.api.services import auto_top_ups
 from tests.engine import Engine, make_graph
 from tests.ledger import require_sound
 from tests.payments import AUTOMATIC, FIRST, TOP_UPS, balance, becomes, buy, comes_to, paid, session_of, spend
@@ -192,6 +194,40 @@ async def test_a_card_that_is_declined_changes_nothing_and_is_left_alone(
             await make_rounds(api)
     assert stripe.calls["POST payment_intents"] == 1
     assert await balance(alice, engine) == PRICE
+
+
+@pytest.mark.parametrize("trouble", ["the card", "the customer"])
+async def test_a_card_that_keeps_failing_is_not_charged_for_ever(
+    api: RestApi,
+    alice: httpx.AsyncClient,
+    engine: Engine,
+    stripe: StripeStub,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    monkeypatch.setattr(auto_top_ups, "REST", timedelta(0))
+    owner = await charging_itself(alice, stripe)
+    await spend(alice, engine, FRESH - 8 * PRICE)
+    stripe.declines = True
+    if trouble == "the customer":
+        stripe.forgotten.update(each["customer"] for each in stripe.of("checkout.session"))
+
+    async def failures() -> int:
+        items = (await alice.get(TOP_UPS, params={"limit": 50})).json()["items"]
+        return [each["status"] for each in items if each["is_automatic"]].count("failed")
+
+    async def fail(expected: int) -> None:
+        record = await engine.end(await execute(engine, owner))
+        assert record.status == "COMPLETED"
+        await make_rounds(api)
+        assert await failures() == expected
+
+    async with engine.worker():
+        for expected in (1, 2, 3, 3, 3):
+            await fail(expected)
+        response = await alice.put(AUTOMATIC, json={"threshold": 500, "credits": 500})
+        assert response.status_code == 200
+        await fail(4)
 
 
 async def test_a_charge_whose_answer_is_lost_is_made_once_and_found(

@@ -15,7 +15,7 @@ import pytest
 from temporalio.client import Client
 
 from tests.engine import Engine
-from tests.payments import AUTOMATIC, FIRST, PAID, TOP_UPS, balance, buy, session_of, show
+from tests.payments import AUTOMATIC, FIRST, PAID, TOP_UPS, balance, buy, paid, session_of, show
 from tests.rest_api import RestApi, run_api
 from tests.stripe_stub import SECRET, WEBHOOK, JsonObject, StripeStub, selling, signature_of
 
@@ -113,6 +113,17 @@ async def test_less_than_was_asked_for_buys_nothing(
     )
 
 
+async def test_whom_the_payment_service_has_forgotten_can_still_buy(
+    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
+) -> None:
+    _, intent = await paid(alice, stripe, save_payment_method=True)
+    stripe.forgotten.add(intent["customer"])
+    for _ in range(2):
+        _, later = await paid(alice, stripe, save_payment_method=True)
+        assert later["customer"] not in stripe.forgotten
+    assert await balance(alice, engine) == FIRST + 3 * 500
+
+
 async def test_only_whole_amounts_within_bounds_are_sold(
     alice: httpx.AsyncClient, stripe: StripeStub
 ) -> None:
@@ -192,11 +203,16 @@ async def test_what_a_notice_does_not_tell_us_is_passed_over(
 ) -> None:
     session = session_of(stripe, await buy(alice))
     foreign = dict(session, metadata={"perdure_payment": str(uuid.uuid4())}, payment_status="paid")
+    of_yen = {"id": "pi_1", "metadata": session["metadata"], "currency": "jpy"}
     told: list[tuple[str, JsonObject]] = [
         ("customer.created", {"id": "cus_1"}),
         (PAID, {"id": "cs_1", "payment_status": "paid", "metadata": None}),
         (PAID, {"id": "cs_1", "payment_status": "paid", "metadata": {"perdure_payment": "none"}}),
         (PAID, dict(session, payment_status="unpaid")),
+        (PAID, dict(session, payment_status="paid", currency="jpy")),
+        ("payment_intent.succeeded", {**of_yen, "status": "succeeded", "amount_received": 500}),
+        # Of an account that is connected to ours.
+        ("charge.dispute.created", {"id": "dp_2", "amount": 5, "payment_intent": "pi_of_another_account"}),
         (PAID, foreign),
         ("charge.dispute.created", {"id": "dp_1", "status": "warning_needs_response", "amount": 5}),
         ("", {}),

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import ADMIT_SIGNAL
+from app.activities.contracts.messages import ADMIT_SIGNAL
 from app.blocks.context import BlockContext
 from tests.engine import Engine, make_graph
 from tests.stack import eventually
@@ -78,7 +78,11 @@ async def test_no_more_than_the_limit_run_and_the_others_begin_in_order(engine: 
         "SELECT id::text FROM executions WHERE user_id = $1 ORDER BY started_at", owner
     )
     assert {row["id"] for row in begun[:LIMIT]} == {handle.id for handle in running}
-    assert [row["id"] for row in begun[LIMIT:]] == [handle.id for handle in waiting]
+    created = [handle.id for handle in waiting]
+    for number, row in enumerate(begun[LIMIT:], LIMIT):
+        # Of those for which there is room at one moment any may be the first.
+        before = {other["id"] for other in begun[:number]}
+        assert len(set(created[: created.index(row["id"])]) - before) < LIMIT
     assert gate.most == LIMIT
 
 

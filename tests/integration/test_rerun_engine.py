@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import WORKFLOW_NAME, Rerun
+from app.activities.contracts.execution import WORKFLOW_NAME, Rerun
 from app.activities.starts import read_start
 from app.graph.definition import GraphDefinition
 from tests.engine import Engine, Many, make_graph, refuses

@@ -14,8 +14,10 @@ from uuid import UUID
 import httpx
 import pytest
 
+from app.api.policies import Scope
 from app.api.review_links import LinkSigner, ReviewLink
 from app.encryption.keys import EncryptionKey
+from tests.api_keys import holding, make_key
 from tests.e2e.rest import save, start, wait
 from tests.engine import KEYS, Engine
 from tests.rest_api import RestApi
@@ -220,3 +222,17 @@ async def test_a_link_is_given_to_the_owner_alone(
     path = f"/api/executions/{review['execution_id']}"
     for part in ("", "/nodes", "/events"):
         assert "/link/" not in (await alice.get(path + part)).text
+
+
+async def test_a_key_that_may_not_answer_is_given_no_link(
+    api: RestApi, alice: httpx.AsyncClient, worker: None
+) -> None:
+    """An agent that reads its own executions would find in them the permission to approve its own step."""
+    review = await ask(alice)
+    every = set(Scope) - {Scope.ADMIN}
+    for scopes, is_given in ((every - {Scope.REVIEWS_WRITE}, False), (every, True)):
+        async with holding(api, await make_key(alice, *scopes)) as key:
+            for path in ("/api/reviews", f"/api/executions/{review['execution_id']}/reviews"):
+                (shown,) = (await key.get(path)).json()["items"]
+                assert (shown["link"] is not None) is is_given, (path, is_given)
+                assert shown["node_execution_id"] == review["node_execution_id"]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
+from app.activities.contracts.messages import RELEASE_SIGNAL, Decision, Release
 from tests.e2e.rest import assert_whole_log, get, graph, node, nodes_of, save, start, wait
 from tests.engine import Engine, limited, make_graph
 from tests.reviews import LETTER, answer, ask, asked, asking, reviews_of, types_of

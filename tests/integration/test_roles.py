@@ -215,13 +215,14 @@ async def test_no_odd_path_and_no_header_opens_a_route(api: RestApi, cast: Cast)
         if route.policy is None or route.method != "GET":
             continue
         for client in (cast.nobody, reader):
-            for trick in TRICKS:
+            is_readers = client is reader and route.policy.scope is Scope.GRAPHS_READ
+            allowed = {401, 403, 404, 405} | ({200, 422} if is_readers else set())
+            # What is odd in a path is odd for every method: the router looks at the path first.
+            tries = [("GET", trick) for trick in TRICKS] + [("HEAD", "{}"), ("OPTIONS", "{}")]
+            for method, trick in tries:
                 target = trick.format(filled(route.path))
-                for method in ("GET", "HEAD", "OPTIONS"):
-                    response = await client.request(method, target, headers=BOLD_HEADERS)
-                    is_readers = client is reader and route.policy.scope is Scope.GRAPHS_READ
-                    allowed = {401, 403, 404, 405} | ({200, 422} if is_readers else set())
-                    assert response.status_code in allowed, (method, target, response.text)
+                response = await client.request(method, target, headers=BOLD_HEADERS)
+                assert response.status_code in allowed, (method, target, response.text)
 
 
 async def test_a_header_does_not_make_another_method_of_a_call(

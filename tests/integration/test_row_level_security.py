@@ -33,6 +33,13 @@ OF_NOBODY = {"used_logins", "loose_objects"}
 OF_THE_SYSTEM = {"tallies"}
 """What requests have nothing to do with."""
 APPEND_ONLY = {"credit_entries", "audit_entries"}
+KEPT = APPEND_ONLY | {"plans", "users"}
+"""Of these a request deletes nothing at all."""
+THEIRS_TO_SAY = {"name", "timezone", "preferences", "daily_budget", "total_budget"} | {
+    # Changed with the ledger.
+    *("credits", "spent_on", "spent_today", "spent", "reserved")
+}
+"""What a request changes of its user."""
 FORBIDDEN = "42501"
 TABLES = [table for table in SQLModel.metadata.sorted_tables if table.name not in OF_THE_SYSTEM]
 PARENTS = {"execution_id": "execution", "graph_id": "graph", "file_id": "file"}
@@ -199,17 +206,31 @@ async def test_a_user_moves_nothing_to_somebody_else(database: Database) -> None
                 assert await refusal(database, ALICE, moved) == FORBIDDEN, (table.name, column.name)
 
 
+async def test_a_request_makes_nobody_an_administrator_and_lets_nobody_in_again(database: Database) -> None:
+    users = SQLModel.metadata.tables["users"]
+    for column in users.columns:
+        if column.name not in THEIRS_TO_SAY:
+            itself = update(users).values({column.name: column})
+            assert await refusal(database, ALICE, itself) == FORBIDDEN, column.name
+    assert await refusal(database, "carol", insert(users).values(row_of(users, "carol"))) == FORBIDDEN
+    with working_for(ALICE):
+        async with Sessions(database.tenants).begin() as session:
+            await session.execute(update(users).values(name="Ann"))
+
+
 async def test_what_deletes_everything_deletes_what_is_the_users_alone(database: Database) -> None:
     # Parents last: what belongs to something else is no longer seen when that is gone.
-    parents = {"users", "graphs", "executions"}
+    parents = {"graphs", "executions"}
     order = [*(table for table in TABLES[::-1] if table.name not in parents), *TABLES[::-1]]
     with working_for(ALICE):
         async with Sessions(database.tenants).begin() as session:
             for table in order:
-                if table.name not in APPEND_ONLY | {"plans"}:
+                if table.name not in KEPT:
                     await session.execute(table.delete())
+    for name in KEPT:
+        assert await refusal(database, ALICE, SQLModel.metadata.tables[name].delete()) == FORBIDDEN, name
     left = await everything(database)
-    assert {name for name, rows in left.items() if rows == 2} == APPEND_ONLY | {"plans"}
+    assert {name for name, rows in left.items() if rows == 2} == KEPT
     assert {name for name, rows in left.items() if rows == 0} == OF_NOBODY
     assert {name for name, keys in (await seen(database, BOB)).items() if len(keys) == 1} == {
         table.name for table in TABLES

@@ -7,53 +7,19 @@ from typing import Any
 
 import httpx
 import pytest
-from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import FUND_SIGNAL
-from app.activities.reconciliation import RECONCILIATION_WORKFLOW
+from app.activities.contracts.messages import FUND_SIGNAL
+from app.activities.contracts.reconciliation import RECONCILIATION_WORKFLOW
 from app.api.services.funding import Funding
 from app.blocks.context import BlockContext
-from app.graph.definition import GraphDefinition
 from tests.deployment import Deployment
 from tests.engine import Engine, Many, Record, limited, make_graph
 from tests.ledger import add_user, charges, drain, grant, require_sound
 from tests.orchestrator import CALM, a_graph, calls, says
+from tests.paid import OUTPUT, PRICE, PROBE, Handle, chain, fan, fund, until_unpaid
 from tests.rest_api import RestApi
 from tests.stack import eventually
 from tests.stubs import LanguageModelStub
-
-PROBE = "probe"
-OUTPUT = "agent_output_block"
-PRICE = 10
-
-Handle = WorkflowHandle[Any, int]
-
-
-def chain(length: int) -> GraphDefinition:
-    """Return paid calls one after the other."""
-    nodes: dict[str, Any] = {"n0": (PROBE, {"value": 1})} | {f"n{k}": (PROBE, {}) for k in range(1, length)}
-    return make_graph(nodes, [f"n{k}.out -> n{k + 1}.value" for k in range(length - 1)])
-
-
-def fan(engine: Engine, size: int) -> GraphDefinition:
-    """Return a paid call that gives values for as many more."""
-    engine.probe.functions["many"] = lambda _value, _context: Many(range(size))
-    return make_graph({"many": (PROBE, {"name": "many"}), "each": (PROBE, {})}, ["many.out -> each.value"])
-
-
-async def until_unpaid(engine: Engine, handle: Handle, code: str = "INSUFFICIENT_CREDITS") -> None:
-    """Wait until an execution is recorded as paused for want of credits."""
-
-    async def is_unpaid() -> bool:
-        row = await engine.pool.fetchrow("SELECT status, paused_for FROM executions WHERE id = $1", handle.id)
-        return row is not None and (row["status"], row["paused_for"]) == ("PAUSED", code)
-
-    await eventually(is_unpaid)
-
-
-async def fund(engine: Engine, handle: Handle, owner: str, amount: int) -> None:
-    await grant(engine.pool, owner, amount)
-    await handle.signal(FUND_SIGNAL)
 
 
 async def require_paid_once(engine: Engine, record: Record, handle: Handle) -> None:
@@ -189,56 +155,6 @@ async def _has_completed(engine: Engine, execution_id: str, count: int) -> bool:
     return len([row for row in nodes if row["status"] == "COMPLETED"]) == count
 
 
-async def test_a_budget_is_never_exceeded_with_all_that_is_nested(engine: Engine) -> None:
-    owner = await add_user(engine.pool, 1_000)
-    engine.probe.charge(PRICE)
-    inner, _ = await engine.save(fan(engine, 5), owner)
-    graph = make_graph(
-        {
-            "agent": ("agent_executor_block", {"graph_id": inner, "graph_version": 1}),
-            "own": (PROBE, {"value": 1}),
-        },
-        [],
-    )
-    async with engine.worker():
-        handle = await engine.start(graph, owner=owner, budget=4 * PRICE + 5)
-        record = await engine.end(handle)
-        await eventually(lambda: _are_all_ended(engine, owner))
-
-    assert record.status == "FAILED"
-    assert record.error is not None
-    assert record.error["code"] == "BUDGET_EXCEEDED"
-    assert await require_sound(engine.pool, owner) == 1_000 - 4 * PRICE
-    assert (
-        await engine.pool.fetchval("SELECT committed FROM executions WHERE id = $1", handle.id) == 4 * PRICE
-    )
-
-
-async def _are_all_ended(engine: Engine, owner: str) -> bool:
-    open_ones = await engine.pool.fetchval(
-        "SELECT count(*) FROM executions WHERE user_id = $1 AND ended_at IS NULL", owner
-    )
-    return bool(open_ones == 0)
-
-
-@pytest.mark.parametrize("limit", ["daily_budget", "total_budget"])
-async def test_the_limit_of_a_user_pauses_or_fails(engine: Engine, limit: str) -> None:
-    owner = await add_user(engine.pool, 1_000, **{limit: 3 * PRICE})
-    engine.probe.charge(PRICE)
-    async with engine.worker():
-        failing = await engine.end(await engine.start(chain(4), owner=owner, on_insufficient_credits="fail"))
-        waiting = await engine.start(chain(1), owner=owner)
-        await until_unpaid(engine, waiting, "SPENDING_LIMIT_REACHED")
-        await engine.pool.execute(f"UPDATE users SET {limit} = 100 WHERE id = $1", owner)
-        await waiting.signal(FUND_SIGNAL)
-        ended = await engine.end(waiting)
-
-    assert failing.error is not None
-    assert failing.error["code"] == "SPENDING_LIMIT_REACHED"
-    assert ended.status == "COMPLETED"
-    assert await require_sound(engine.pool, owner) == 1_000 - 4 * PRICE
-
-
 async def test_what_a_person_has_paused_stays_paused_when_there_are_credits(engine: Engine) -> None:
     owner = await add_user(engine.pool, PRICE)
     engine.probe.charge(PRICE)
@@ -272,64 +188,6 @@ async def test_a_person_may_try_again_with_too_few_credits(engine: Engine) -> No
     assert record.status == "CANCELLED"
     assert len(engine.probe.calls) == 1
     assert await require_sound(engine.pool, owner) == 0
-
-
-async def test_a_stop_gives_back_what_was_reserved_for_the_call_under_way(engine: Engine) -> None:
-    owner = await add_user(engine.pool, PRICE)
-    engine.probe.charge(PRICE)
-
-    async def hangs(value: Any, _: BlockContext) -> Any:
-        await asyncio.Event().wait()
-
-    engine.probe.functions["hangs"] = hangs
-    async with engine.worker():
-        handle = await engine.start(make_graph({"a": (PROBE, {"name": "hangs"})}, []), owner=owner)
-        await eventually(lambda: bool(engine.probe.calls))
-        assert await require_sound(engine.pool, owner) == 0
-        await handle.cancel()
-        record = await engine.end(handle)
-
-    assert record.status == "CANCELLED"
-    assert await require_sound(engine.pool, owner) == PRICE
-
-
-async def test_what_is_nested_costs_an_execution_that_is_stopped(engine: Engine) -> None:
-    owner = await add_user(engine.pool, 1_000)
-    engine.probe.charge(PRICE)
-
-    async def hangs(value: Any, _: BlockContext) -> Any:
-        await asyncio.Event().wait()
-
-    engine.probe.functions["hangs"] = hangs
-    nodes: dict[str, Any] = {"a": (PROBE, {"value": 1}), "b": (PROBE, {"name": "hangs"})}
-    inner, _ = await engine.save(make_graph(nodes, ["a.out -> b.value"]), owner)
-    nested = {"graph_id": inner, "graph_version": 1}
-    async with engine.worker():
-        handle = await engine.start(make_graph({"agent": ("agent_executor_block", nested)}, []), owner=owner)
-        await eventually(lambda: len(engine.probe.calls) == 2)
-        await handle.cancel()
-        record = await engine.end(handle)
-
-    assert record.status == "CANCELLED"
-    assert [row["cost"] for row in record.of("agent")] == [PRICE]
-    assert await engine.pool.fetchval("SELECT cost FROM executions WHERE id = $1", handle.id) == PRICE
-    assert await require_sound(engine.pool, owner) == 1_000 - PRICE
-
-
-async def test_a_failed_call_costs_nothing_and_its_attempts_are_reserved_once(engine: Engine) -> None:
-    owner = await add_user(engine.pool, PRICE)
-    engine.probe.charge(PRICE)
-
-    def fails(value: Any, _: BlockContext) -> Any:
-        raise ValueError("It breaks")
-
-    engine.probe.functions["fails"] = fails
-    async with engine.worker():
-        record = await engine.run(make_graph({"a": (PROBE, {"name": "fails"})}, []), owner=owner)
-
-    assert record.status == "FAILED"
-    assert len(engine.probe.calls) == 3
-    assert await require_sound(engine.pool, owner) == PRICE
 
 
 async def test_a_conversation_goes_on_in_the_turn_that_could_not_be_paid(

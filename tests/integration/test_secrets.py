@@ -44,6 +44,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     before, configured = (root.handlers[:], root.level), structlog.get_config()
     monkeypatch.setattr(sys, "stderr", written)
     configure_log("json", process="tests", level=logging.DEBUG)
+    # A logger that is first used here would otherwise write to this log for ever.
+    structlog.configure(cache_logger_on_first_use=False)
     yield written
     root.handlers[:], root.level = before
     structlog.configure(**configured)

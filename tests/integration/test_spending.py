@@ -10,13 +10,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.activities.outages import wait_out
 from app.database import plain_url
 from app.errors import BudgetExceeded, InsufficientCredits, NotFound, PerdureError, SpendingLimitReached
 from app.graph.status import Status
-from app.models import execution_writes, spending
+from app.models import execution_writes, spending, unpaid
 from app.models.execution_writes import Closing
-from app.models.recording import Changes, record
-from app.models.spending import Spend
+from app.models.recording import Changes, ValueRecord, record
+from app.models.spending import Settlement, Spend
 from tests.engine import use_json
 from tests.ledger import add_execution, add_user, charges, grant, note_end, require_sound
 
@@ -102,6 +103,33 @@ async def test_a_repeat_of_anything_changes_nothing(pool: asyncpg.Pool[Any]) -> 
     assert await require_sound(pool, owner) == 92
 
 
+async def test_what_is_reserved_stays_so_for_the_next_attempt_when_nothing_is_left(
+    pool: asyncpg.Pool[Any],
+) -> None:
+    owner = await add_user(pool, 10)
+    execution_id, what = await add_execution(pool, owner), a_spend()
+    for _ in range(2):
+        await reserve(pool, execution_id, what, 10, owner)
+
+    assert await keys(pool, owner) == ["RESERVE"]
+    assert not await pool.fetchval("SELECT required FROM executions WHERE id = $1", execution_id)
+    assert await require_sound(pool, owner) == 0
+
+
+async def test_more_than_was_reserved_yesterday_is_spent_today(pool: asyncpg.Pool[Any]) -> None:
+    owner = await add_user(pool, 1_000, daily_budget=20)
+    execution_id, old = await add_execution(pool, owner), a_spend()
+    await pool.execute("UPDATE users SET spent_on = current_date + 1 WHERE id = $1", owner)
+    await reserve(pool, execution_id, old, 5, owner)
+    await pool.execute("UPDATE users SET spent_on = current_date + 2, spent_today = 0 WHERE id = $1", owner)
+    await note_end(pool, execution_id, old, 12, owner=owner)
+
+    with pytest.raises(SpendingLimitReached):
+        await reserve(pool, execution_id, a_spend(), 14, owner)
+    await reserve(pool, execution_id, a_spend(), 13, owner)
+    assert await require_sound(pool, owner) == 1_000 - 12 - 13
+
+
 async def test_what_a_call_costs_beyond_its_reservation_is_charged_as_far_as_it_can_be(
     pool: asyncpg.Pool[Any],
 ) -> None:
@@ -181,7 +209,7 @@ async def test_an_execution_and_all_that_is_nested_in_it_keep_to_one_budget(pool
     assert 90 < await pool.fetchval("SELECT committed FROM executions WHERE id = $1", root) <= 100
 
 
-@pytest.mark.parametrize("limit", ["daily_budget", "total_budget"])
+@pytest.mark.parametrize("limit", ["daily_budget", "total_budget", "daily_limit", "total_limit"])
 async def test_the_limits_of_a_user_hold_over_all_executions(pool: asyncpg.Pool[Any], limit: str) -> None:
     owner = await add_user(pool, 1_000, **{limit: 20})
     executions = [await add_execution(pool, owner) for _ in range(2)]
@@ -193,6 +221,22 @@ async def test_the_limits_of_a_user_hold_over_all_executions(pool: asyncpg.Pool[
     await reserve(pool, executions[1], a_spend(), 6, owner)
 
     assert await require_sound(pool, owner) == 980
+
+
+@pytest.mark.parametrize("scope", ["daily", "total"])
+async def test_of_a_users_own_budget_and_what_an_admin_allows_the_smaller_counts(
+    pool: asyncpg.Pool[Any], scope: str
+) -> None:
+    for budget, limit in ((5, 1_000), (1_000, 5)):
+        owner = await add_user(pool, 1_000, **{f"{scope}_budget": budget, f"{scope}_limit": limit})
+        execution_id = await add_execution(pool, owner)
+        with pytest.raises(SpendingLimitReached):
+            await reserve(pool, execution_id, a_spend(), 6, owner)
+        async with pool.acquire() as connection:
+            await connection.execute(
+                "UPDATE executions SET status = 'PAUSED', paused_for = 'x' WHERE id = $1", execution_id
+            )
+            assert await unpaid.find_payable(connection, [execution_id]) == []
 
 
 async def test_what_was_reserved_yesterday_gives_today_nothing(pool: asyncpg.Pool[Any]) -> None:
@@ -244,6 +288,46 @@ async def test_a_loss_releases_all_that_was_reserved_for_a_node_execution(pool: 
 
     assert await keys(pool, owner) == ["RESERVE"] * 3 + ["SETTLE", "RELEASE"]
     assert await require_sound(pool, owner) == 80
+
+
+async def test_calls_of_one_tree_that_emit_the_same_large_value_never_wait_for_each_other_in_a_ring(
+    pool: asyncpg.Pool[Any],
+) -> None:
+    owner = await add_user(pool, 10_000)
+    root = await add_execution(pool, owner)
+    tree = [root, *[await add_execution(pool, owner, root_id=root) for _ in range(5)]]
+
+    async def spend(execution_id: str, value: ValueRecord) -> None:
+        what = a_spend()
+        await reserve(pool, execution_id, what, 3, owner)
+        changes = Changes(settlements=[Settlement(what, 2)], values=[value])
+        async with pool.acquire() as connection:
+            await record(connection, execution_id, changes, owner=owner)
+
+    for _ in range(8):
+        value = ValueRecord(uuid.uuid4().hex, 1, body=b"x")
+        await asyncio.gather(*(spend(execution_id, value) for execution_id in tree))
+    assert await require_sound(pool, owner) == 10_000 - 8 * 6 * 2
+
+
+async def test_what_has_lost_a_ring_is_written_at_the_next_try(pool: asyncpg.Pool[Any]) -> None:
+    ring = [await add_user(pool, 0) for _ in range(2)]
+    both_hold = asyncio.Barrier(2)
+    tries = 0
+
+    async def write(users: list[str]) -> None:
+        nonlocal tries
+        tries += 1
+        is_first = tries <= 2
+        async with pool.acquire() as connection, connection.transaction():
+            for user_id in users:
+                await connection.execute("UPDATE users SET name = name || 'x' WHERE id = $1", user_id)
+                if is_first and user_id == users[0]:
+                    await both_hold.wait()
+
+    await asyncio.gather(wait_out(lambda: write(ring)), wait_out(lambda: write(ring[::-1])))
+    names = await pool.fetch("SELECT name FROM users WHERE id = ANY($1)", ring)
+    assert (tries, [row["name"] for row in names]) == (3, ["xx", "xx"])
 
 
 async def test_spends_and_ends_at_the_same_moment_never_wait_for_each_other_in_a_ring(

@@ -198,7 +198,7 @@ class Stranger:
         expected = 403 if path.startswith(ADMIN) and self.refused == 404 else self.refused
         for foreign in [names, *([name] for name in names if len(names) > 1 and name != "version")]:
             random = {name: NOTHING.get(name) or str(uuid.uuid4()) for name in foreign}
-            for variant in ({}, {"execution_id": victim.ended}):
+            for variant in ({}, {"execution_id": victim.ended}) if "execution_id" in foreign else ({},):
                 stolen = {name: {**victim.ids, **variant}[name] for name in foreign}
                 for more in MORE_HEADERS.get(call, [{}]):
                     theirs, nobodys = [

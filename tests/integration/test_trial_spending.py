@@ -18,7 +18,7 @@ from app.errors import InsufficientCredits, SpendingLimitReached
 from app.models.trial_spending import release_lost_trials, reserve_trial, settle_trial
 from tests.credentials import keep
 from tests.engine import Engine, refuses, use_json
-from tests.ledger import add_user, require_sound
+from tests.ledger import add_user, grant, require_sound
 from tests.processes import WorkerProcess
 from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
@@ -55,8 +55,12 @@ async def settle(pool: asyncpg.Pool[Any], trial_id: str, cost: int, owner: str) 
         return await settle_trial(connection, trial_id, cost, owner=owner)
 
 
-async def try_probe(client: httpx.AsyncClient, engine: Engine, **inputs: Any) -> httpx.Response:
-    return await client.post(f"/api/blocks/{engine.probe.id}/execute", json={"inputs": inputs})
+async def try_probe(
+    client: httpx.AsyncClient, engine: Engine, *, key: str | None = None, **inputs: Any
+) -> httpx.Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    path = f"/api/blocks/{engine.probe.id}/execute"
+    return await client.post(path, json={"inputs": inputs}, headers=headers)
 
 
 async def me(client: httpx.AsyncClient) -> str:
@@ -89,12 +93,29 @@ async def test_what_a_dead_worker_had_reserved_is_given_back(pool: asyncpg.Pool[
     await reserve(pool, "lost", 10, owner)
     await reserve(pool, "ended", 10, owner)
     await settle(pool, "ended", 10, owner)
+    # Somebody else's trial of the same name has ended.
+    other = await add_user(pool, 100)
+    await reserve(pool, "lost", 10, other)
+    await settle(pool, "lost", 10, other)
     await release_lost_trials(pool, older_than=timedelta(hours=1))
     assert await require_sound(pool, owner) == 80
     await release_lost_trials(pool, older_than=timedelta(0))
     assert await require_sound(pool, owner) == 90
     assert await settle(pool, "lost", 10, owner) == 0
     assert await require_sound(pool, owner) == 90
+
+
+async def test_what_was_reserved_before_a_long_outage_is_given_back(pool: asyncpg.Pool[Any]) -> None:
+    owner = await add_user(pool, 100)
+    await reserve(pool, "lost", 10, owner)
+    async with pool.acquire() as connection, connection.transaction():
+        # Only so are entries changed at all.
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            "UPDATE credit_entries SET at = now() - interval '40 days' WHERE user_id = $1", owner
+        )
+    await release_lost_trials(pool, older_than=timedelta(hours=1))
+    assert await require_sound(pool, owner) == 100
 
 
 async def test_a_block_that_is_tried_is_charged_and_one_that_fails_is_not(
@@ -117,6 +138,22 @@ async def test_a_block_that_cannot_be_paid_is_not_called(
     assert (answer.status_code, error["error_code"]) == (402, "INSUFFICIENT_CREDITS")
     assert error["details"] == {"required_credits": 1_001, "available_credits": 1_000}
     assert engine.probe.calls == []
+
+
+async def test_a_trial_that_could_not_be_paid_is_made_under_its_key_when_it_can(
+    engine: Engine, alice: httpx.AsyncClient, worker: None
+) -> None:
+    engine.probe.charge(1_001)
+    for _ in range(2):
+        refused = await try_probe(alice, engine, key="once", value=1)
+        assert (refused.status_code, "Idempotent-Replayed" in refused.headers) == (402, False)
+    await grant(engine.pool, await me(alice), 1)
+    first, again = [await try_probe(alice, engine, key="once", value=1) for _ in range(2)]
+
+    assert first.json() == {"outputs": {"out": [1]}, "cost": 1_001}
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")
+    assert len(engine.probe.calls) == 1
+    assert await require_sound(engine.pool, await me(alice)) == 0
 
 
 @pytest.mark.parametrize("trick", ["credentials_#_id", "credentials_@_id"])

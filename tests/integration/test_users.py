@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jose import jwt
 
 from app.api import callers
 from app.api.auth import Caller, issue_token
@@ -72,6 +73,7 @@ async def test_a_user_says_how_they_are_called_and_where_they_live(alice: httpx.
         {"email": "other@example.org"},
         {"suspended_at": None},
         {"daily_budget": None},
+        {"daily_limit": None},
     ],
 )
 async def test_what_a_user_may_not_be_is_refused(alice: httpx.AsyncClient, wrong: dict[str, Any]) -> None:
@@ -142,6 +144,30 @@ async def test_what_a_newer_token_says_of_a_user_is_written_down_at_once(
     for role in ("user", "admin"):
         async with api.caller(token=issue_token(SECRET, email=email, role=role)) as client:
             assert (await client.get("/api/user")).json()["role"] == role
+
+
+@pytest.mark.parametrize("is_on_time", [True, False])
+async def test_an_older_token_makes_nobody_an_administrator_again(
+    api: RestApi, monkeypatch: pytest.MonkeyPatch, is_on_time: bool
+) -> None:
+    monkeypatch.setattr(callers, "WELCOME_SECONDS", 0.0)
+    user_id, now = str(uuid.uuid4()), int(time.time())
+
+    def token(role: str, issued_at: int) -> str:
+        given = {"sub": user_id, "email": "a@example.org", "role": role, "exp": now + 600, "iat": issued_at}
+        return jwt.encode(given, SECRET, algorithm="HS256")
+
+    old, new = token("admin", now - 60), token("user", now if is_on_time else now + 30)
+    async with api.caller(token=old) as admin, api.caller(token=new) as user:
+        made = await make_key(admin, "admin", "credits:read")
+        async with holding(api, made) as key:
+            assert (await key.get("/api/admin/users")).status_code == 200
+            for client in (user, admin):
+                assert (await client.get("/api/user")).json()["role"] == "user"
+                assert (await key.get("/api/admin/users")).status_code == 403
+    # One of a clock that is fast keeps none that come later from being heard.
+    async with api.caller(token=token("admin", int(time.time()) + 1)) as client:
+        assert (await client.get("/api/user")).json()["role"] == "admin"
 
 
 async def test_a_stream_ends_when_its_caller_would_not_be_let_in_again(

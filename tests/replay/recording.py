@@ -16,7 +16,7 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowHistory
 
-from app.activities.contracts import SHARD_NAME
+from app.activities.contracts.shards import SHARD_NAME
 from tests.engine import make_engine
 from tests.replay.shapes import SHAPES, Shape, calls_each_tool
 from tests.stack import Stack, run_stack

@@ -12,7 +12,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from app.activities.contracts import FUND_SIGNAL, RELEASE_SIGNAL, Decision, Release
+from app.activities.contracts.messages import FUND_SIGNAL, RELEASE_SIGNAL, Decision, Release
 from app.blocks.context import BlockContext
 from tests.engine import Engine, Many, limited, make_graph, refuses, unavailable_until
 from tests.ledger import add_user, grant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.activities.contracts import Release
+from app.activities.contracts.messages import Release
 from app.graph.scheduler import Firing
 from app.workflows.holds import MAX_RELEASES, Holds
 from app.workflows.steering import Steering

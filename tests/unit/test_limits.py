@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.activities.contracts import ExecutionLimits
+from app.activities.contracts.execution import ExecutionLimits
 from app.errors import InvalidRequest
 from app.starting.limits import LimitPolicy
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.activities.reconciliation import Found
+from app.activities.contracts.reconciliation import Found
 from app.telemetry.series import FINDINGS
 from tests.promql import Evaluator, Series, names_in
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio.testing import ActivityEnvironment
 
-from app.activities.reconciliation import Found
+from app.activities.contracts.reconciliation import Found
 from app.activities.reconciling import put_each_right
 
 

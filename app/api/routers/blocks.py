@@ -63,8 +63,15 @@ async def execute_block(block_id: str, body: TrialBody, caller: CallerDep, api: 
     """Call a block once, outside any graph.
 
     It costs what it would in a graph; one that fails costs nothing. When it fails the error carries the block's own
-    code; `details.fields` says which inputs do not fit, and why.
+    code; `details.fields` says which inputs do not fit, and why. A call that cannot be paid, or that no worker takes,
+    may be repeated under the same `Idempotency-Key`: the block was not called.
     """
     block = api.registry.require_enabled(block_id)
-    noting = api.idempotent_calls.note_done_at_once
-    return await api.trials.run(caller.user_id, block, body.inputs, on_begin=noting)
+    calls = api.idempotent_calls
+    return await api.trials.run(
+        caller.user_id,
+        block,
+        body.inputs,
+        on_begin=calls.note_done_at_once,
+        on_refusal=calls.note_nothing_done,
+    )

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from app.api.dependencies import CallerDep, Cursor, IdempotencyKey, Limit, ResourcesDep
+from app.api.open_streams import EVENT_STREAM, EventStream
 from app.api.route import ApiRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.executions import EventView, ExecuteBody, ExecutionView, NodeExecutionView, ResultsView
@@ -18,7 +19,6 @@ from app.api.schemas.stopping import BulkStopBody, BulkStopView
 from app.api.services.records import require_ended
 from app.api.services.starting import StartRequest
 from app.api.services.streaming import stream_events
-from app.api.streams import EVENT_STREAM, EventStream
 from app.graph.status import Status
 from app.models.executions import ExecutionFilter
 from app.models.page import DEFAULT_LIMIT, MAX_NUMBER

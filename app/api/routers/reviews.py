@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from app.api.auth import Caller
 from app.api.dependencies import CallerDep, Cursor, Limit, ResourcesDep
 from app.api.errors import STATUS_OF_CODE
 from app.api.json_body import parse_json, read_bounded
+from app.api.policies import Scope, holds
 from app.api.review_links import ReviewLink
 from app.api.review_page import notice_page, question_page
 from app.api.route import ApiRoute, ReviewLinkRoute
@@ -53,7 +55,7 @@ async def list_reviews(
     cursor: Cursor = None,
 ) -> PageView[ReviewView]:
     """List the reviews of all your executions, newest first."""
-    return await _list(request, caller.user_id, api, ReviewFilter(status), limit, cursor)
+    return await _list(request, caller, api, ReviewFilter(status), limit, cursor)
 
 
 @router.get("/executions/{execution_id}/reviews", responses=responses(404))
@@ -67,8 +69,8 @@ async def list_reviews_of_execution(
     cursor: Cursor = None,
 ) -> PageView[ReviewView]:
     """List the reviews of an execution, newest first."""
-    execution = await api.records.require(caller.user_id, execution_id)
-    return await _list(request, execution.user_id, api, ReviewFilter(status, execution_id), limit, cursor)
+    await api.records.require(caller.user_id, execution_id)
+    return await _list(request, caller, api, ReviewFilter(status, execution_id), limit, cursor)
 
 
 @router.post("/executions/{execution_id}/reviews/{node_execution_id}", responses=responses(404, 409, 413))
@@ -108,14 +110,15 @@ async def answer_linked_review(token: str, request: Request, api: ResourcesDep) 
 
 async def _list(
     request: Request,
-    owner: str,
+    caller: Caller,
     api: ResourcesDep,
     wanted: ReviewFilter,
     limit: int,
     cursor: str | None,
 ) -> PageView[ReviewView]:
-    prefix = f"{request.url_for('list_reviews')}/link/"
-    page = await api.reviews.view_list(owner, wanted, cursor=cursor, limit=limit, link_prefix=prefix)
+    # A link is the permission to answer, so nobody is given one who may only look.
+    prefix = f"{request.url_for('list_reviews')}/link/" if holds(caller, Scope.REVIEWS_WRITE) else None
+    page = await api.reviews.view_list(caller.user_id, wanted, cursor=cursor, limit=limit, link_prefix=prefix)
     return PageView(items=page.items, next_cursor=page.next_cursor)
 
 

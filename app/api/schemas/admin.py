@@ -1,4 +1,4 @@
-"""What admins send and see: users, credits that are given, executions of anyone, how it stands with all of it."""
+"""What administrators send and see: users, credits that are given, executions of anyone, how all of it stands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Budget = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 
 
 class AdminUserView(BaseModel):
-    """A user as admins see one."""
+    """A user as administrators see one."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -48,7 +48,11 @@ class AdminUserView(BaseModel):
     """What the last token said."""
     credits: int
     daily_budget: int | None
+    """What the user has set."""
     total_budget: int | None
+    daily_limit: int | None
+    """What an admin has set."""
+    total_limit: int | None
     spent: int
     """Credits charged and reserved ever; refunds do not lessen it."""
     reserved: int
@@ -71,10 +75,10 @@ class AdminUserBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     suspended: bool | None = None
-    daily_budget: Budget | None = None
-    """The most credits that may be spent in a day (UTC); null for any."""
-    total_budget: Budget | None = None
-    """The most credits that may be spent at all; null for any."""
+    daily_limit: Budget | None = None
+    """The most credits that may be spent in a day (UTC), whatever budget the user has set; null for any."""
+    total_limit: Budget | None = None
+    """The most credits that may be spent at all, whatever budget the user has set; null for any."""
 
 
 class GrantBody(BaseModel):
@@ -175,6 +179,7 @@ class OverviewView(BaseModel):
     """`queued` for more than 5 minutes, `running` for more than 24 hours, `silent` for an hour though running,
     `reserving` credits with no call under way."""
     ledger_differences: int
-    """Of how many users the ledger does not add up to the balance. Anything but 0 is a fault."""
+    """Of how many users the balance is not what the ledger says, or one of the latest 100,000 entries does not follow
+    from the one before. Anything but 0 is a fault."""
     backlog: Mapping[str, int] | None
     """About how many tasks wait for a worker, by task queue; null while Temporal does not say."""

@@ -36,6 +36,10 @@ class CreditsView(BaseModel):
     """Charged and reserved ever."""
     daily_budget: int | None
     total_budget: int | None
+    daily_limit: int | None
+    """What an administrator lets you spend in a day (UTC), whatever your budget says; null for any."""
+    total_limit: int | None
+    """What an administrator lets you spend at all; null for any."""
     low_balance: bool
     """Whether there are fewer than `low_balance_threshold`, with the reserved ones counted in."""
     low_balance_threshold: int

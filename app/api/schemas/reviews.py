@@ -49,7 +49,8 @@ class ReviewView(QuestionView):
     node_id: str
     node_execution_id: UUID
     link: str | None
-    """Lets whoever has it answer this review, once, without a token; null when it cannot be answered any more."""
+    """Lets whoever has it answer this review, once, without a token. Null when it cannot be answered any more, and for
+    an API key that is not for `reviews:write`."""
     approved: bool | None
     """Null while nobody has answered."""
     answered_by: str | None

@@ -1,4 +1,4 @@
-"""What admins do to users: suspend them, set what they may spend, give them credits. Each is entered once."""
+"""What administrators do to users: suspend them, set what they may spend, give them credits. Each is entered once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.models.page import Page
 from app.models.tables.credits import CreditEntry
 from app.models.tables.users import User
 
-BUDGETS = ("daily_budget", "total_budget")
+LIMITS = ("daily_limit", "total_limit")
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Account:
 
 
 class Administration:
-    """Users, as admins see and change them."""
+    """Users, as administrators see and change them."""
 
     def __init__(self, sessions: Sessions, funding: Funding) -> None:
         """Take where users of all kinds are kept, and what has executions go on that wait for credits."""
@@ -94,7 +94,7 @@ class Administration:
                 if body.suspended and user_id == admin:
                     raise Conflict("Nobody suspends themselves")
                 user.suspended_at = (user.suspended_at or datetime.now(UTC)) if body.suspended else None
-            for name in BUDGETS:
+            for name in LIMITS:
                 if name in given:
                     setattr(user, name, getattr(body, name))
             await session.flush()

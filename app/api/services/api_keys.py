@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.api_keys import are_within, make_key
+from app.api.auditing import describe
 from app.api.auth import ADMIN, Caller
 from app.api.idempotency import note_done
 from app.api.policies import Scope
@@ -79,6 +80,7 @@ class ApiKeys:
             created_at=datetime.now(UTC),
             expires_at=body.expires_at,
         )
+        _describe(body, {"scopes", "expires_at", "addresses"})
         async with self._sessions.begin() as session:
             (await _lock_bounds(session, caller)).check(row)
             await api_keys.insert_key(session, row)
@@ -108,6 +110,7 @@ class ApiKeys:
             Forbidden: The caller has not what it is to be given.
         """
         given = body.model_fields_set
+        _describe(body, given)
         async with self._sessions.begin() as session:
             # Read before anything is changed: the key may be the caller's own.
             bounds = await _lock_bounds(session, caller)
@@ -159,6 +162,11 @@ class ApiKeys:
             row.revoked_at = datetime.now(UTC)
             await note_done(session)
         log.info("api_key_revoked", api_key_id=str(key_id))
+
+
+def _describe(body: ApiKeyBody | ApiKeyChangeBody, given: Set[str]) -> None:
+    """Say in the audit log what a key was to be allowed, whether that is done or refused."""
+    describe(**body.model_dump(mode="json", include=set(given) - {"name"}))
 
 
 async def _lock_bounds(session: AsyncSession, caller: Caller) -> Bounds:

@@ -1,4 +1,4 @@
-"""The audit log as it is read: by users what concerns them, by admins everything."""
+"""The audit log as it is read: by users what concerns them, by administrators everything."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ from app.payments.payments import PaymentRefused, PaymentService, PaymentsUnavai
 
 REST = timedelta(hours=1)
 """For how long nobody is charged whose charge has failed."""
+TRIES = 3
+"""After so many failures nobody is charged, before they have paid something or set their wish anew."""
 AT_ONCE = 8
 
 log = structlog.get_logger(__name__)
@@ -36,7 +38,7 @@ class AutoTopUps:
     async def buy_for_all(self) -> None:
         """Buy for everybody who wants it now."""
         async with self._sessions() as session:
-            wanting = await payers.list_wanting(session, rest=REST)
+            wanting = await payers.list_wanting(session, rest=REST, tries=TRIES)
         limit = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._buy(each.user_id, limit) for each in wanting))
 
@@ -45,7 +47,7 @@ class AutoTopUps:
             async with self._sessions.begin() as session:
                 await payers.find_payer(session, owner, is_locked=True)
                 # Looked up again: another process may have bought in between, but none can now.
-                wanting = await payers.list_wanting(session, owner=owner, rest=REST)
+                wanting = await payers.list_wanting(session, owner=owner, rest=REST, tries=TRIES)
                 if not wanting:
                     return
                 payment = self._sale.make_payment(

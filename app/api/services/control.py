@@ -11,7 +11,7 @@ import structlog
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import PAUSE_UPDATE, RESUME_UPDATE
+from app.activities.contracts.messages import PAUSE_UPDATE, RESUME_UPDATE
 from app.activities.settling import STOP_REASON
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.idempotency import note_done

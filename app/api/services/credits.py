@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from app.api.auditing import describe
 from app.api.idempotency import note_done
 from app.api.services.funding import Funding
 from app.database import Sessions
@@ -37,6 +38,7 @@ class Credits:
         Raises:
             NotFound: There is no such user.
         """
+        describe(daily=daily, total=total)
         async with self._sessions.begin() as session:
             await budgets.set_budgets(session, owner, daily=daily, total=total)
             standing = await budgets.require_standing(session, owner)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from app.api.auditing import describe
 from app.api.idempotency import note_done
 from app.api.schemas.graphs import GraphBody, ValidationView
 from app.api.services.preparation import PreparedGraph, prepare_graph
@@ -106,6 +107,7 @@ class Graphs:
             await graphs.insert_version(session, version)
             graph.latest_version = graph.active_version = version.version
             graph.updated_at = version.created_at
+            describe(version=version.version)
             await note_done(session)
         return SavedGraph(graph, version)
 
@@ -116,6 +118,7 @@ class Graphs:
             NotFound: The owner has no such graph, or it has no such version.
             GraphInvalid: By what has been saved since, it would contain itself or nest too deep.
         """
+        describe(version=version)
         wanted = await self.require(owner, graph_id, version=version)
         definition = definition_from_json(wanted.version.definition)
         found = await self._nesting.find(owner, definition)

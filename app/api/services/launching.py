@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from app.activities.contracts import WORKFLOW_NAME, ExecutionStart
+from app.activities.contracts.execution import WORKFLOW_NAME, ExecutionStart
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.api.idempotency import note_done
 from app.api.services.identity import execution_id_of, make_execution_id

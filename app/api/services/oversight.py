@@ -1,4 +1,4 @@
-"""What admins see and do of executions of anyone. What is somebody's is read and done as it is for its owner."""
+"""What administrators see and do of anybody's executions. What is somebody's is read and done as for its owner."""
 
 from __future__ import annotations
 

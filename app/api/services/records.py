@@ -12,7 +12,8 @@ from temporalio.client import Client
 from temporalio.common import ActivityIDConflictPolicy
 from temporalio.service import RPCError
 
-from app.activities.contracts import SETTLE_ACTIVITY, ExecutionStart, SettleRequest
+from app.activities.contracts.execution import ExecutionStart
+from app.activities.contracts.settling import SETTLE_ACTIVITY, SettleRequest
 from app.activities.settling import is_lost, judge
 from app.activities.starts import describe_execution, read_start
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from app.activities.contracts import Rerun
+from app.activities.contracts.execution import Rerun
 from app.api.schemas.reruns import RerunBody
 from app.api.services.identity import fingerprint_of
 from app.api.services.launching import Launching, Started

@@ -17,7 +17,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.contracts import RELEASE_SIGNAL, Decision, Release
+from app.activities.contracts.messages import RELEASE_SIGNAL, Decision, Release
 from app.activities.reviews import answer_of
 from app.api.auditing import concern
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
@@ -77,7 +77,7 @@ class Reviews:
         self._links = links
 
     async def view_list(
-        self, owner: str, wanted: ReviewFilter, *, cursor: str | None, limit: int, link_prefix: str
+        self, owner: str, wanted: ReviewFilter, *, cursor: str | None, limit: int, link_prefix: str | None
     ) -> Page[ReviewView]:
         """Return an owner's reviews, newest first.
 
@@ -86,7 +86,7 @@ class Reviews:
             wanted: Which.
             cursor: Where the page begins.
             limit: The most it holds.
-            link_prefix: The address of links up to their signed part.
+            link_prefix: The address of links up to their signed part; None for whoever may not answer.
         """
         async with self._sessions() as session:
             page = await reviews.list_reviews(session, owner, wanted, cursor=cursor, limit=limit)
@@ -192,7 +192,7 @@ class Reviews:
         opened = values.open_with(await self._values.find(owner, map(data_of, rows)))
         return [opened(data_of(row)) for row in rows]
 
-    def _view(self, row: Listed, data: Any, link_prefix: str) -> ReviewView:
+    def _view(self, row: Listed, data: Any, link_prefix: str | None) -> ReviewView:
         review, graph_id = row
         answer = review.answer
         return ReviewView(
@@ -208,8 +208,8 @@ class Reviews:
             message=answer["message"] if answer else None,
         )
 
-    def _link(self, review: Review, prefix: str) -> str | None:
-        if self._links is None or status_of(review) is not ReviewStatus.OPEN:
+    def _link(self, review: Review, prefix: str | None) -> str | None:
+        if prefix is None or self._links is None or status_of(review) is not ReviewStatus.OPEN:
             return None
         expires_at = review.due_at or datetime.now(UTC) + LINK_LIFETIME
         link = ReviewLink(review.execution_id, review.id, hash_of(review), expires_at)

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.api.auditing import describe
 from app.api.idempotency import note_done
 from app.database import Sessions
 from app.errors import Conflict
@@ -74,6 +75,7 @@ class TopUps:
             PaymentsDisabled: There is nobody to take money.
             PaymentsUnavailable: The payment service makes no checkout now; nobody can have paid.
         """
+        describe(credits=amount)
         if self._service is None:
             raise PaymentsDisabled
         payment = self._sale.make_payment(self._service.name, owner, amount)
@@ -123,6 +125,7 @@ class TopUps:
             PaymentsDisabled: There is nobody to take money.
             Conflict: The owner keeps no way to pay.
         """
+        describe(threshold=threshold, credits=amount)
         async with self._sessions.begin() as session:
             payer = await payers.find_payer(session, owner, is_locked=True)
             if amount and self._service is None:

@@ -13,7 +13,12 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
-from app.activities.contracts import LONGEST_TRIAL_SECONDS, TRIAL_ACTIVITY, BlockTrial, BlockTrialResult
+from app.activities.contracts.trials import (
+    LONGEST_TRIAL_SECONDS,
+    TRIAL_ACTIVITY,
+    BlockTrial,
+    BlockTrialResult,
+)
 from app.api.engine import Engine, engine_errors
 from app.api.errors import BlockRefused
 from app.api.schemas.blocks import TrialView
@@ -33,6 +38,8 @@ MARGIN_SECONDS = 10.0
 _UNPAID: Mapping[str, type[PerdureError]] = {
     error.code: error for error in (InsufficientCredits, SpendingLimitReached)
 }
+_REFUSED = (InsufficientCredits, SpendingLimitReached, BlockDisabled, EngineUnavailable)
+"""What says that the block was not called."""
 MARGIN_OF_WORKER_SECONDS = 5.0
 """The worker ends a call by itself, and then writes down that it costs nothing."""
 
@@ -55,6 +62,7 @@ class Trials:
         inputs: dict[str, Any],
         *,
         on_begin: Callable[[], Awaitable[None]] = _nothing,
+        on_refusal: Callable[[], Awaitable[None]] = _nothing,
     ) -> TrialView:
         """Return what one call of a block emits.
 
@@ -63,6 +71,7 @@ class Trials:
             block: The block.
             inputs: What it is given.
             on_begin: Called when it can be tried; from then on it may have done something.
+            on_refusal: Called when it has done nothing after all.
 
         Raises:
             BlockRefused: The block failed, or took too long.
@@ -90,7 +99,10 @@ class Trials:
                         priority=make_priority(owner),
                     )
         except ActivityFailureError as error:
-            raise _refusal(error) from error
+            refusal = _refusal(error)
+            if isinstance(refusal, _REFUSED):
+                await on_refusal()
+            raise refusal from error
         outputs: dict[str, list[Any]] = {}
         for pin, value in result.outputs:
             outputs.setdefault(pin, []).append(value)

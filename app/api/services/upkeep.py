@@ -20,7 +20,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from app.activities.reconciliation import RECONCILIATION_WORKFLOW, Patience, ReconciliationRequest
+from app.activities.contracts.reconciliation import RECONCILIATION_WORKFLOW, Patience, ReconciliationRequest
 from app.api.engine import RPC_TIMEOUT, Engine, engine_errors
 from app.errors import EngineUnavailable
 

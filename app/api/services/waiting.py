@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from app.api.event_hub import EventHub
+from app.api.event_hub import POLL_SECONDS, EventHub
 from app.api.services.records import ExecutionRecords, is_ended
 from app.database import Sessions
 from app.models import events
@@ -59,7 +59,8 @@ class Waiting:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
-                await subscription.wait(left)
+                # Not every change of a status is announced.
+                await subscription.wait(min(left, POLL_SECONDS))
                 if time.monotonic() - judged_at >= JUDGE_SECONDS:
                     execution = await self._records.require(owner, execution_id)
                     judged_at = time.monotonic()
@@ -86,8 +87,7 @@ class Waiting:
             while not self._hub.is_closed:
                 # The row first: events that it counts are in the log that is read afterwards.
                 execution = await self._records.read(owner, execution_id)
-                async with self._sessions() as session:
-                    batch = await events.list_events(session, owner, execution_id, after=after, limit=BATCH)
+                batch = await self._read_events(execution, after)
                 # What was written before these events is shown before them, and nothing after the last one.
                 if tokens := subscription.take_tokens():
                     yield tokens
@@ -104,6 +104,15 @@ class Waiting:
                     # Also closes the record of an execution that was ended behind its back.
                     await self._records.require(owner, execution_id)
                     yield []
-                while not await subscription.wait():
+                # Every event is announced. Thousands may listen to nothing, so nobody looks more often than that.
+                while not await subscription.wait(HEARTBEAT_SECONDS - (time.monotonic() - silent_since)):
                     yield subscription.take_tokens()
                 await asyncio.sleep(SHORTEST_REST_SECONDS)
+
+    async def _read_events(self, execution: Execution, after: int) -> Sequence[ExecutionEvent]:
+        if execution.event_seq <= after:
+            return ()
+        async with self._sessions() as session:
+            return await events.list_events(
+                session, execution.user_id, execution.id, after=after, limit=BATCH
+            )

@@ -24,14 +24,20 @@ class User(SQLModel, table=True):
     email: str
     name: str = ""
     role: str = "user"
+    told_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
+    """When the token was issued that e-mail address and role are taken from."""
     timezone: str = "UTC"
     preferences: dict[str, Any] = Field(default_factory=dict, sa_column=json_object())
     credits: int = Field(default=0, sa_column=count(BigInteger))
     """The balance: the sum of the ledger, changed with it under this row's lock."""
     daily_budget: int | None = None
-    """The most credits that may be spent in a day (UTC); null for any."""
+    """The most credits that the user wants to be spent in a day (UTC); null for any."""
     total_budget: int | None = None
-    """The most credits that may be spent at all; null for any."""
+    """The most credits that the user wants to be spent at all; null for any."""
+    daily_limit: int | None = None
+    """The most that an admin allows in a day, whatever the budget; null for any."""
+    total_limit: int | None = None
+    """The most that an admin allows at all, whatever the budget; null for any."""
     spent_on: date | None = Field(default=None, sa_column=Column(Date))
     """The day that `spent_today` is of."""
     spent_today: int = Field(default=0, sa_column=count(BigInteger))

@@ -179,6 +179,30 @@ def test_a_call_costs_what_its_model_costs(model: str | None, amount: int) -> No
     assert generator.cost_of({"model": model}) == amount
 
 
+@pytest.mark.parametrize(
+    ("model", "characters", "amount"),
+    [
+        ("claude-opus-4", 600, 21),
+        ("claude-opus-4", 599_000, 225),
+        ("openai/gpt-4o", 600_000, 38),
+        # No model reads more than it can.
+        ("claude-opus-4", 10**8, 450),
+        ("gpt-4", 10**7, 37),
+        # Nobody knows what they cost.
+        ("llama3", 600_000, 1),
+        ("unheard-of", 600_000, 1),
+    ],
+)
+def test_as_much_is_reserved_as_it_takes_to_read_what_is_given(
+    model: str, characters: int, amount: int
+) -> None:
+    text = "x" * (characters // 2)
+    generator = AITextGeneratorBlock()
+    given = {"model": model, "prompt": text, "prompt_values": {"a": [text]}}
+    assert generator.cost_of(given) == amount
+    assert generator.cost_of({**given, "credentials": {"id": "somebodys-own"}}) == 0
+
+
 def test_the_listed_costs_are_those_that_are_charged() -> None:
     for cost in caller.costs:
         assert caller.cost_of({"model": cost.filter.get("model", "unheard-of")}) == cost.credits

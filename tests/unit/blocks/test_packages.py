@@ -115,6 +115,19 @@ def test_a_block_with_the_id_the_name_or_the_slug_of_another_refuses_the_start(
         make_registry(BlockChoice(packages=(NAME,)))
 
 
+def test_a_block_that_costs_something_and_is_never_charged_refuses_the_start(
+    install: Callable[..., None],
+) -> None:
+    cost = "from app.graph.costs import Cost\n"
+    install(
+        cost
+        + CODE.replace("class Input(BlockInput)", "costs = (Cost(credits=1),)\n\n    class Input(BlockInput)")
+    )
+
+    with pytest.raises(RegistryRefused, match="ShoutBlock costs something"):
+        make_registry(BlockChoice(packages=(NAME,)))
+
+
 def test_a_package_that_is_not_installed_refuses_the_start_with_its_name() -> None:
     with pytest.raises(RegistryRefused, match="'nobody-has-this' is not installed"):
         make_registry(BlockChoice(packages=("nobody-has-this",)))

@@ -46,11 +46,14 @@ def _extend_users() -> None:
         sa.Column("preferences", sa.JSON(), server_default="{}", nullable=False),
         sa.Column("daily_budget", sa.Integer(), nullable=True),
         sa.Column("total_budget", sa.Integer(), nullable=True),
+        sa.Column("daily_limit", sa.Integer(), nullable=True),
+        sa.Column("total_limit", sa.Integer(), nullable=True),
         sa.Column("spent_on", sa.Date(), nullable=True),
         sa.Column("spent_today", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("spent", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("reserved", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("suspended_at", _MOMENT, nullable=True),
+        sa.Column("told_at", _MOMENT, nullable=True),
     ):
         op.add_column("users", column)
     op.create_check_constraint("users_not_in_debt", "users", "credits >= 0")

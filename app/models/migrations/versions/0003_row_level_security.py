@@ -13,7 +13,8 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_USER = "nullif(current_setting('perdure.user_id', true), '')"
+# In a SELECT of its own, so that it is asked for once per statement and not for every row.
+_USER = "(SELECT nullif(current_setting('perdure.user_id', true), ''))"
 _OWN = f"user_id = {_USER}"
 # Not by EXISTS: to answer that for many rows the planner goes through everything that the user has; so it looks at the
 # one that a row belongs to.
@@ -51,6 +52,12 @@ _ROWS = {
     "loose_objects": _SOMEBODY,
 }
 _APPEND_ONLY = ("credit_entries", "audit_entries")
+# Who somebody is, and whether they may do anything, is not theirs to say, nor whether they are there.
+_OF_USERS = (
+    "SELECT, UPDATE (name, timezone, preferences, credits, daily_budget, total_budget, spent_on, spent_today, spent, "
+    "reserved)"
+)
+_GRANTS = {"users": _OF_USERS, **dict.fromkeys(_APPEND_ONLY, _APPEND)}
 # A plan is kept once for all whose graphs are the same. It is there before the first version that refers to it.
 _PLANS = "FOR SELECT TO perdure_tenant USING (EXISTS (SELECT FROM graph_versions v WHERE v.plan_hash = hash))"
 _NEW_PLANS = f"FOR INSERT TO perdure_tenant WITH CHECK ({_SOMEBODY})"
@@ -102,7 +109,7 @@ def upgrade() -> None:
         op.execute(
             f"CREATE POLICY own ON {table} TO perdure_tenant USING ({condition}) WITH CHECK ({condition})"
         )
-        op.execute(f"GRANT {_APPEND if table in _APPEND_ONLY else _ALL} ON {table} TO perdure_tenant")
+        op.execute(f"GRANT {_GRANTS.get(table, _ALL)} ON {table} TO perdure_tenant")
     op.execute("ALTER TABLE plans ENABLE ROW LEVEL SECURITY")
     op.execute(f"CREATE POLICY own ON plans {_PLANS}")
     op.execute(f"CREATE POLICY new ON plans {_NEW_PLANS}")

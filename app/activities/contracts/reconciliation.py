@@ -1,7 +1,4 @@
-"""All that the reconciler's workflow may see of its activities: their names, what goes in and what comes out.
-
-Only the standard library and Temporal here, since the workflow imports it.
-"""
+"""The reconciler: what its workflow is started with, and the activities that it calls."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field

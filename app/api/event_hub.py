@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -100,6 +100,7 @@ class EventHub:
     def __init__(self, database_url: str) -> None:
         self._url = plain_url(database_url)
         self._subscriptions: dict[str, set[Subscription]] = {}
+        self._of_users: dict[str, set[Subscription]] = {}
         self._task: asyncio.Task[None] | None = None
         self.is_listening = False
         self.is_closed = False
@@ -124,14 +125,15 @@ class EventHub:
         subscription = Subscription(
             is_for_status=is_for_status, takes_tokens=takes_tokens, hears=lambda: self.is_listening
         )
-        self._subscriptions.setdefault(execution_id, set()).add(subscription)
-        try:
+        with _kept(self._subscriptions, execution_id, subscription):
             yield subscription
-        finally:
-            others = self._subscriptions[execution_id]
-            others.discard(subscription)
-            if not others:
-                del self._subscriptions[execution_id]
+
+    @asynccontextmanager
+    async def subscribe_to_user(self, user_id: str) -> AsyncIterator[Subscription]:
+        """Give a subscription to what happens to all of a user's executions as wholes."""
+        subscription = Subscription(hears=lambda: self.is_listening)
+        with _kept(self._of_users, user_id, subscription):
+            yield subscription
 
     async def _listen_for_ever(self) -> None:
         rest_seconds = 0.1
@@ -167,10 +169,13 @@ class EventHub:
             self._wake_all()
 
     def _announce(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        execution_id, _, status = str(payload).partition(":")
+        # As `app.models.recording.CHANNEL` says. Ids of users may hold colons.
+        execution_id, status, user_id = (*str(payload).split(":", 2), "", "")[:3]
         for subscription in self._subscriptions.get(execution_id, ()):
             if status or not subscription.is_for_status:
                 subscription.wake()
+        for subscription in self._of_users.get(user_id, ()):
+            subscription.wake()
 
     def _show(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         token = tokens.read_token(str(payload))
@@ -179,6 +184,20 @@ class EventHub:
                 subscription.show(token)
 
     def _wake_all(self) -> None:
-        for subscriptions in self._subscriptions.values():
+        for subscriptions in (*self._subscriptions.values(), *self._of_users.values()):
             for subscription in subscriptions:
                 subscription.wake()
+
+
+@contextlib.contextmanager
+def _kept(
+    subscriptions: dict[str, set[Subscription]], key: str, subscription: Subscription
+) -> Iterator[None]:
+    subscriptions.setdefault(key, set()).add(subscription)
+    try:
+        yield
+    finally:
+        others = subscriptions[key]
+        others.discard(subscription)
+        if not others:
+            del subscriptions[key]

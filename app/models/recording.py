@@ -168,19 +168,15 @@ _VALUES = """, free AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )"""
 
-_EXECUTION = (
-    """
+_EXECUTION = """
 UPDATE executions SET
     event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($21, executions.status),
     started_at = CASE WHEN $21 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END,
     paused_for = CASE WHEN $21 IS NULL THEN paused_for ELSE $23 END
 FROM held
 WHERE id = $1
-RETURNING pg_notify('"""
-    + CHANNEL
-    + """', $22)
+RETURNING pg_notify('perdure_events', $22)
 """
-)
 
 # The outermost one is looked for with what the first lock has shown, so it is locked after it.
 _LOCK_TREE = """

@@ -217,6 +217,7 @@ def make_api_config(
         cors_origins=parse_origins(settings.cors_origins),
         is_https=settings.https,
         streams_per_user=settings.streams_per_user,
+        schedules_per_user=settings.schedules_per_user,
         request_tracing=tracing.requests_of(route_of) if tracing else None,
         metrics_access=MetricsAccess(settings.metrics_open, reveal(settings.metrics_token)),
         stop_deadline_seconds=settings.stop_deadline_seconds,

@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
-from app.activities.contracts import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
+from app.activities.contracts.execution import DEFAULT_MAX_NODE_EXECUTIONS, ExecutionLimits
 from app.blocks.choice import BlockChoice
 from app.errors import PerdureError
 from app.files.store import FileLimits
 from app.llm.routing import Routes
 from app.log import configure_log
 from app.objects import ObjectStore
+from app.outbound.mail import MailServer
 from app.payments.payments import PaymentService
 from app.settings.connections import POSTGRES
 from app.settings.settings import Settings, read_settings, reveal
@@ -121,6 +122,20 @@ def payment_service(settings: Settings) -> PaymentService | None:
     from app.payments.stripe import StripePayments  # noqa: PLC0415 - as above
 
     return StripePayments(api_key=api_key, webhook_secret=webhook_secret, api_base=settings.stripe_api_base)
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    """Return over which server users are written to, or None when they are not."""
+    if settings.smtp_host is None or settings.smtp_from is None:
+        return None
+    return MailServer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_from,
+        settings.smtp_tls,
+        settings.smtp_username,
+        reveal(settings.smtp_password),
+    )
 
 
 def block_choice(settings: Settings) -> BlockChoice:

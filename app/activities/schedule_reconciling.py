@@ -14,7 +14,7 @@ import structlog
 from temporalio import activity
 from temporalio.client import Client
 
-from app.activities.reconciliation import Found, ScheduleReconciliation, SchedulesRequest
+from app.activities.contracts.reconciliation import Found, ScheduleReconciliation, SchedulesRequest
 from app.activities.reconciling import put_each_right
 from app.database import Sessions
 from app.errors import NotFound

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.client import Client
 
-from app.activities.contracts import ErrorRecord
-from app.activities.scheduling import FireDecision, FireRequest, SchedulingActivities
+from app.activities.contracts.execution import ErrorRecord
+from app.activities.contracts.scheduling import FireDecision, FireRequest, SchedulingActivities
 from app.activities.settling import count_end
 from app.database import Sessions
 from app.errors import (

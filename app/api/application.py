@@ -33,8 +33,11 @@ from app.api.routers import (
     metrics,
     models,
     presets,
+    publications,
     reruns,
     reviews,
+    runs,
+    schedules,
     top_ups,
     users,
 )
@@ -52,6 +55,8 @@ ROUTERS = (
     executions.router,
     reruns.router,
     presets.router,
+    publications.router,
+    runs.router,
     blocks.router,
     models.router,
     users.router,
@@ -71,6 +76,7 @@ ROUTERS = (
     codec.capability_router,
     reviews.link_router,
     reviews.router,
+    schedules.router,
 )
 
 

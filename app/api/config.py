@@ -78,6 +78,8 @@ class ApiConfig:
     """Whether people reach the API by https alone."""
     streams_per_user: int = 100
     """Event streams that a user may have open."""
+    schedules_per_user: int = 100
+    """Schedules that a user may have."""
     request_tracing: Callable[[ASGIApp], ASGIApp] | None = None
     """Middleware that traces requests, if they are traced."""
     metrics_access: MetricsAccess = field(default_factory=MetricsAccess)

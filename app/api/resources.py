@@ -18,6 +18,7 @@ from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
 from app.api.metrics import ApiMetrics, MetricsAccess
 from app.api.open_streams import OpenStreams
+from app.api.published import Published, make_published
 from app.api.rate_limits import RateLimits
 from app.api.review_links import LinkSigner
 from app.api.selling import Selling, make_selling
@@ -46,6 +47,7 @@ from app.api.services.presets import Presets
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
 from app.api.services.reviews import Reviews
+from app.api.services.schedules import Schedules
 from app.api.services.starting import Starting
 from app.api.services.trials import Trials
 from app.api.services.upkeep import Upkeep
@@ -95,6 +97,7 @@ class Resources:
     trusted_proxies: TrustedProxies
     streams: OpenStreams
     graphs: Graphs
+    schedules: Schedules
     agent_files: AgentFiles
     planning: Planning
     credentials: CredentialsStore
@@ -121,6 +124,7 @@ class Resources:
     credits: Credits
     selling: Selling
     triggers: Triggers
+    published: Published
     codec: Codec
     health: Health
     metrics: ApiMetrics
@@ -184,8 +188,18 @@ def make_resources(
     choosing = Choosing(sessions, nesting)
     deciding = Deciding(sessions, registry, values, choosing, _limit_policy(config))
     rerunning = Rerunning(sessions, registry, records, values, choosing, launching, _limit_policy(config))
+    starting = Starting(deciding, launching)
+    schedules = Schedules(
+        sessions,
+        engine,
+        deciding,
+        registry,
+        task_queue=config.task_queue,
+        most_per_user=config.schedules_per_user,
+    )
     streams = OpenStreams(per_user=config.streams_per_user)
     health = Health(system_sessions, engine)
+    views = _make_views(config, sessions, values)
     return Resources(
         tenants=tenants,
         system=system,
@@ -209,13 +223,14 @@ def make_resources(
             funding,
             queues=[queue_of(config.task_queue, pool) for pool in ("", *sorted(registry.pools))],
         ),
-        graphs=Graphs(sessions, registry, nesting),
+        graphs=Graphs(sessions, registry, nesting, schedules),
+        schedules=schedules,
         agent_files=AgentFiles(sessions, registry, nesting),
         planning=Planning(sessions, registry, nesting, choosing, limits=config.limits),
         credentials=credentials,
         oauth_logins=OAuthLogins(sessions, encryption, oauth, credentials),
         http=http,
-        starting=Starting(deciding, launching),
+        starting=starting,
         deciding=deciding,
         rerunning=rerunning,
         bulk_rerunning=BulkRerunning(sessions, rerunning, calls),
@@ -224,7 +239,7 @@ def make_resources(
         control=control,
         bulk_stopping=BulkStopping(sessions, engine, records, stop_deadline_seconds=deadline_seconds),
         values=values,
-        views=_make_views(config, sessions, values),
+        views=views,
         reviews=Reviews(
             sessions, engine, values, system_sessions=system_sessions, links=_link_signer(config)
         ),
@@ -236,6 +251,7 @@ def make_resources(
         funding=funding,
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
+        published=make_published(sessions, values, starting, waiting, views),
         triggers=Triggers(presets=Presets(sessions, registry, values, choosing)),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import client as temporal
+from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client, ScheduleAlreadyRunningError, ScheduleOverlapPolicy, ScheduleRange
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.activities.scheduling import SCHEDULED_START_WORKFLOW, ScheduledFire
+from app.activities.contracts.scheduling import SCHEDULED_START_WORKFLOW, ScheduledFire
 from app.fairness import make_priority
 from app.models.tables.schedules import Schedule
 from app.schedules.cron import Calendar, parse_calendar, parse_cron
@@ -28,6 +30,8 @@ OVERLAPS: Mapping[str, ScheduleOverlapPolicy] = {
 }
 RPC_TIMEOUT = timedelta(seconds=5)
 PAGE_SIZE = 500
+MOST_FIRES = 1_000
+"""Of a backfill: Temporal keeps as many waiting, and drops what is more."""
 SUMMARY_LIMIT = 120
 
 _TASK_QUEUE = "task_queue"
@@ -123,6 +127,62 @@ async def remove(client: Client, schedule_id: uuid.UUID) -> None:
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
+
+
+async def trigger(client: Client, schedule_id: uuid.UUID, *, overlap: str | None) -> None:
+    """Have a schedule fire now.
+
+    Raises:
+        RPCError: Temporal is away, or there is no such schedule.
+    """
+    handle = client.get_schedule_handle(str(schedule_id))
+    await handle.trigger(overlap=None if overlap is None else OVERLAPS[overlap], rpc_timeout=RPC_TIMEOUT)
+
+
+async def count_fires(client: Client, schedule_id: uuid.UUID, start_at: datetime, end_at: datetime) -> int:
+    """Return how often a schedule fires from one moment to another. More than `MOST_FIRES` are not told apart.
+
+    Raises:
+        RPCError: Temporal is away, or there is no such schedule.
+    """
+    first = await _list_fires(client, schedule_id, start_at, end_at)
+    # Temporal lists a thousand and no more.
+    if len(first) < MOST_FIRES or not await _list_fires(
+        client, schedule_id, first[-1] + timedelta(seconds=1), end_at
+    ):
+        return len(first)
+    return MOST_FIRES + 1
+
+
+async def _list_fires(
+    client: Client, schedule_id: uuid.UUID, start_at: datetime, end_at: datetime
+) -> list[datetime]:
+    request = ListScheduleMatchingTimesRequest(
+        namespace=client.namespace,
+        schedule_id=str(schedule_id),
+        start_time=_timestamp(start_at),
+        end_time=_timestamp(end_at),
+    )
+    answer = await client.workflow_service.list_schedule_matching_times(request, timeout=RPC_TIMEOUT)
+    return [moment.ToDatetime(UTC) for moment in answer.start_time]
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+async def backfill(
+    client: Client, schedule_id: uuid.UUID, start_at: datetime, end_at: datetime, *, overlap: str
+) -> None:
+    """Have a schedule fire as often as it does from one moment to another.
+
+    Raises:
+        RPCError: Temporal is away, or there is no such schedule.
+    """
+    span = temporal.ScheduleBackfill(start_at, end_at, overlap=OVERLAPS[overlap])
+    await client.get_schedule_handle(str(schedule_id)).backfill(span, rpc_timeout=RPC_TIMEOUT)
 
 
 async def describe(client: Client, schedule_id: uuid.UUID) -> Described | None:

@@ -40,6 +40,9 @@ class ExecutionSettings(BaseModel):
     running_per_user: int = Field(default=1_000, ge=0, le=1_000_000)
     """Executions of a user that run at once, nested ones not counted; the others wait queued. 0 for any number."""
 
+    schedules_per_user: int = Field(default=100, ge=0, le=1_000_000)
+    """Schedules that a user may have."""
+
     stop_deadline_seconds: float = Field(default=4.0, gt=0)
     """How long a stop waits for running blocks before the execution is ended without them."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.activities.contracts import ExecutionLimits
+from app.activities.contracts.execution import ExecutionLimits
 from app.blocks.choice import BlockChoice
 from app.encryption.keys import EncryptionKey
 from app.files.store import FileLimits
 from app.llm.models import Provider
+from app.notifying.rules import DeliveryRules
 from app.objects import ObjectStore
+from app.outbound.mail import MailServer
 from app.outbound.oauth_providers import OAuthProvider
 from app.outbound.services import WebServices
 from app.starting.limits import MOST_NODE_EXECUTIONS
@@ -62,6 +64,12 @@ class WorkerConfig:
     """Bounds of an execution that a schedule starts without saying any."""
     most_node_executions: int = MOST_NODE_EXECUTIONS
     """The most node executions that a schedule may ask for."""
+    mail: MailServer | None = None
+    """Over which users are written to; None for not at all."""
+    api_url: str | None = None
+    """Where people reach the API, for what users are told; without it addresses have no host."""
+    delivery_rules: DeliveryRules = field(default_factory=DeliveryRules)
+    """How long and how often notifications are tried."""
     graceful_shutdown_seconds: float = 10.0
     """How long running blocks may go on once the worker is asked to stop."""
     build_id: str | None = None

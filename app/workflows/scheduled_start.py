@@ -21,8 +21,8 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 from app.workflows.options import HELPER, execution_options
 
 with workflow.unsafe.imports_passed_through():
-    from app.activities.contracts import WORKFLOW_NAME, ErrorRecord, ExecutionStart
-    from app.activities.scheduling import (
+    from app.activities.contracts.execution import WORKFLOW_NAME, ErrorRecord, ExecutionStart
+    from app.activities.contracts.scheduling import (
         SCHEDULED_START_WORKFLOW,
         FireDecision,
         FireRequest,

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from functools import lru_cache
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.schemas.texts import Name
+from app.api.schemas.timezones import TimeZone
 from app.models.page import MAX_NUMBER
 
 MAX_PREFERENCES_BYTES = 16 * 1024
-
-
-@lru_cache(maxsize=1)
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def _timezone(name: str) -> str:
-    if name not in _timezones():
-        raise ValueError("must be an IANA time zone, e.g. Europe/Berlin")
-    return name
 
 
 class Preferences(BaseModel):
@@ -52,7 +40,7 @@ class UserBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     name: Name | None = None
-    timezone: Annotated[str, Field(max_length=100), AfterValidator(_timezone)] | None = None
+    timezone: TimeZone | None = None
     """IANA name, e.g. `Europe/Berlin`."""
     preferences: Preferences | None = None
     """Instead of all that there were."""

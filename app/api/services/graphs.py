@@ -12,13 +12,14 @@ from app.api.auditing import describe
 from app.api.idempotency import note_done
 from app.api.schemas.graphs import GraphBody, ValidationView
 from app.api.services.preparation import PreparedGraph, prepare_graph
+from app.api.services.schedules import Schedules
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import GraphInvalid
 from app.graph.credential_needs import needs_to_json
 from app.graph.definition import GraphDefinition, definition_from_json
 from app.graph.nesting import NestedGraph
-from app.models import graphs, memories, presets
+from app.models import graphs, memories, presets, publications, schedules
 from app.models.graphs import SavedGraph
 from app.models.page import Page
 from app.models.tables.graphs import Graph, GraphVersion
@@ -28,8 +29,11 @@ from app.starting.nesting import Nesting
 class Graphs:
     """The graphs of all owners, one owner at a time."""
 
-    def __init__(self, sessions: Sessions, registry: BlockRegistry, nesting: Nesting) -> None:
-        """Take where graphs are kept, the blocks that they may use, and what is nested in what."""
+    def __init__(
+        self, sessions: Sessions, registry: BlockRegistry, nesting: Nesting, timetable: Schedules
+    ) -> None:
+        """Take where graphs are kept, the blocks that they may use, what is nested in what, and who stops schedules."""
+        self._timetable = timetable
         self._sessions = sessions
         self._registry = registry
         self._nesting = nesting
@@ -132,7 +136,7 @@ class Graphs:
         return saved
 
     async def delete(self, owner: str, graph_id: uuid.UUID) -> None:
-        """Delete a graph. Its executions stay and go on, and so do the graphs that nest it.
+        """Delete a graph with its schedules. Its executions stay and go on, and so do the graphs that nest it.
 
         Raises:
             NotFound: The owner has no such graph.
@@ -141,8 +145,11 @@ class Graphs:
             graph = await graphs.lock_graph(session, owner, graph_id)
             graph.deleted_at = datetime.now(UTC)
             await memories.delete_memories(session, owner, graph_id)
+            await publications.delete_publication(session, owner, graph_id)
             await presets.delete_presets_of(session, owner, graph_id)
+            gone = await schedules.delete_schedules_of(session, owner, graph_id)
             await note_done(session)
+        await self._timetable.forget(gone)
 
     async def require(self, owner: str, graph_id: uuid.UUID, *, version: int | None = None) -> SavedGraph:
         """Return a version of a graph, the active one when none is named.

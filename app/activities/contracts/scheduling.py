@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
-from app.activities.contracts import ErrorRecord, ExecutionStart
+from app.activities.contracts.execution import ErrorRecord, ExecutionStart
 
 SCHEDULED_START_WORKFLOW = "ScheduledStart"
 

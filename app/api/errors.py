@@ -49,6 +49,9 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "PAYLOAD_TOO_LARGE": 413,
     "QUOTA_EXCEEDED": 413,
     "INVALID_REQUEST": 422,
+    # The call was right, and so were we: no 5xx, after which many a client calls again and pays again.
+    "EXECUTION_FAILED": 424,
+    "EXECUTION_CANCELLED": 424,
     "RATE_LIMITED": 429,
     "SYSTEM_ERROR": 500,
     "ENGINE_UNAVAILABLE": 503,

@@ -41,6 +41,7 @@ _MEANINGS = {
     409: "It is not in a state that allows this.",
     413: "The body is larger than 10 MB, a file larger than files may be, or the answer larger than 32 MiB.",
     422: "The request is not of the form that this call takes.",
+    424: "The execution failed or was stopped; `details.error` says where.",
     429: "There were too many requests; `Retry-After` says for how long.",
     503: "Temporal or Postgres, or the payment service, cannot be reached; nothing was started.",
 }

@@ -1,0 +1,39 @@
+"""What published graphs are served from: put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.api.services.calls import Calls
+from app.api.services.following import Following
+from app.api.services.publications import Publications
+from app.api.services.records import ExecutionRecords
+from app.api.services.starting import Starting
+from app.api.services.views import Views
+from app.api.services.waiting import Waiting
+from app.database import Sessions
+from app.starting.values import Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Graphs that are called by names."""
+
+    publications: Publications
+    calls: Calls
+
+
+def make_published(
+    sessions: Sessions,
+    values: Values,
+    starting: Starting,
+    waiting: Waiting,
+    records: ExecutionRecords,
+    views: Views,
+) -> Published:
+    """Put together what published graphs are served from."""
+    publications = Publications(sessions, values)
+    following = Following(waiting, records, views)
+    return Published(
+        publications=publications, calls=Calls(publications, starting, waiting, following, views)
+    )

@@ -19,6 +19,9 @@ from app.models.event_types import EventType
 
 WINDOW = 100_000
 """The most transactions that are looked through at once: from an old place the present is reached in steps."""
+REUSED = 1_000
+"""After a crash of Postgres, numbers of transactions that had not committed may be given out again: so many are looked
+through again, behind the last event that is known."""
 FIRST_ID = uuid.UUID(int=0)
 
 
@@ -48,8 +51,10 @@ class FeedPart:
     events: Sequence[FeedEvent]
     position: Position
     """Where to read on."""
-    is_all: bool
-    """Whether nothing more has been written; what has been may have to wait for an older transaction to end."""
+    has_more: bool
+    """Whether to read on at once."""
+    is_held: bool
+    """Whether something that comes next has been written and waits for an older transaction to end."""
 
 
 class Beginning(NamedTuple):
@@ -97,7 +102,7 @@ WITH now AS MATERIALIZED (
     WHERE (transaction, execution_id, seq) > (:transaction, CAST(:execution_id AS uuid), :seq)
     ORDER BY transaction, execution_id, seq LIMIT :limit
 )
-SELECT bounds.upper, bounds.upper < bounds.safe OR EXISTS ({_UNSETTLED}) AS has_more, found.*
+SELECT bounds.upper, bounds.safe, EXISTS ({_UNSETTLED}) AS is_held, found.*
 FROM bounds LEFT JOIN found ON true
 ORDER BY found.transaction, found.execution_id, found.seq
 """)  # noqa: S608 - put together from the two texts above
@@ -131,9 +136,12 @@ async def read_feed(
     }
     rows = (await session.execute(_READ, given)).all()
     events = [_event_of(row) for row in rows if row.transaction is not None]
+    bounds = rows[0]
     if len(events) == limit:
-        return FeedPart(events, events[-1].position, is_all=False)
-    return FeedPart(events, max(after, Position(rows[0].upper)), is_all=not rows[0].has_more)
+        return FeedPart(events, events[-1].position, has_more=True, is_held=bounds.is_held)
+    last = events[-1].position if events else after
+    position = max(last, Position(bounds.upper - REUSED))
+    return FeedPart(events, position, has_more=bounds.upper < bounds.safe, is_held=bounds.is_held)
 
 
 def _event_of(row: Any) -> FeedEvent:

@@ -1,0 +1,30 @@
+"""What is followed, on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+
+class FeedEventView(BaseModel):
+    """One thing that happened to an execution as a whole."""
+
+    execution_id: UUID
+    graph_id: UUID
+    seq: int
+    """Its number in the execution's log; 0 for `execution_queued`, which is in none."""
+    type: str
+    data: dict[str, Any]
+    at: datetime
+
+
+class TicketView(BaseModel):
+    """What a browser opens a stream with."""
+
+    ticket: str
+    """For `?ticket=`; whoever has it may read what it is for."""
+    expires_at: datetime
+    """Until when a stream may be opened with it. One that is open goes on."""

@@ -251,7 +251,7 @@ def make_resources(
         funding=funding,
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
-        published=make_published(sessions, values, starting, waiting, views),
+        published=make_published(sessions, values, starting, waiting, records, views),
         triggers=Triggers(presets=Presets(sessions, registry, values, choosing)),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),

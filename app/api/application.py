@@ -40,6 +40,7 @@ from app.api.routers import (
     schedules,
     top_ups,
     users,
+    webhooks,
 )
 from app.api.routers.credits import router as credits_router
 from app.api.web_ui import WebUiAccess
@@ -55,6 +56,8 @@ ROUTERS = (
     executions.router,
     reruns.router,
     presets.router,
+    webhooks.router,
+    webhooks.delivery_router,
     publications.router,
     runs.router,
     blocks.router,

@@ -24,6 +24,9 @@ class Scope(StrEnum):
     BLOCKS_RUN = "blocks:run"
     SCHEDULES_READ = "schedules:read"
     SCHEDULES_WRITE = "schedules:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    """Makes addresses at which others start executions."""
     CREDENTIALS_READ = "credentials:read"
     CREDENTIALS_WRITE = "credentials:write"
     FILES_READ = "files:read"
@@ -135,6 +138,13 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("POST", "/schedules/{schedule_id}/backfill"): Policy(
         S.SCHEDULES_WRITE, "schedule.backfill", is_start=True
     ),
+    ("POST", "/webhooks"): Policy(S.WEBHOOKS_WRITE, "webhook.create"),
+    ("GET", "/webhooks"): Policy(S.WEBHOOKS_READ),
+    ("GET", "/webhooks/{webhook_id}"): Policy(S.WEBHOOKS_READ),
+    ("PATCH", "/webhooks/{webhook_id}"): Policy(S.WEBHOOKS_WRITE, "webhook.update"),
+    ("DELETE", "/webhooks/{webhook_id}"): Policy(S.WEBHOOKS_WRITE, "webhook.delete"),
+    ("POST", "/webhooks/{webhook_id}/rotate"): Policy(S.WEBHOOKS_WRITE, "webhook.rotate"),
+    ("GET", "/webhooks/{webhook_id}/deliveries"): Policy(S.WEBHOOKS_READ),
     ("GET", "/memories"): Policy(S.MEMORIES_READ),
     ("GET", "/memories/value"): Policy(S.MEMORIES_READ),
     ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
@@ -198,6 +208,7 @@ OPEN: Mapping[tuple[str, str], str] = {
     ("GET", "/api/reviews/link/{token}"): "for whoever holds a signed link",
     ("POST", "/api/reviews/link/{token}"): "for whoever holds a signed link",
     ("POST", "/api/payments/stripe/webhook"): "for whoever signs what they send",
+    ("POST", "/api/webhooks/{webhook_id}"): "for whoever signs what they send",
     ("POST", "/api/codec/{capability}/decode"): "for whoever knows a secret part of the path",
     ("POST", "/api/codec/{capability}/encode"): "for whoever knows a secret part of the path",
 }

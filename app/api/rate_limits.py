@@ -131,6 +131,24 @@ class RateLimits:
             standings.append(await self._take_shared(self._starts_per_user, "starts", user_id))
         return min(standings, key=lambda standing: standing.remaining, default=None)
 
+    async def take_webhook(self, owner: str, webhook_id: str) -> None:
+        """Count something that a webhook starts, or may start: apart from the calls that its owner makes.
+
+        One webhook may use half of what all of an owner's together may, so that a storm leaves room for the others.
+
+        Args:
+            owner: Whose webhook.
+            webhook_id: Which.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        rule = self._starts_per_user
+        if rule is not None:
+            half = type(rule)(max(1, rule.amount // 2), rule.multiples)
+            await self._take_shared(half, "webhook", webhook_id)
+            await self._take_shared(rule, "webhooks", owner)
+
     async def aclose(self) -> None:
         """Close what is connected."""
         if self._redis is not None and isinstance(self._redis.bridge, RedispyBridge):

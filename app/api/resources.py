@@ -54,6 +54,8 @@ from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
+from app.api.services.webhook_receiving import WebhookReceiving
+from app.api.services.webhooks import Webhooks
 from app.api.triggers import Triggers
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
@@ -197,6 +199,7 @@ def make_resources(
         task_queue=config.task_queue,
         most_per_user=config.schedules_per_user,
     )
+    rate_limits = RateLimits(config.rates)
     streams = OpenStreams(per_user=config.streams_per_user)
     health = Health(system_sessions, engine)
     views = _make_views(config, sessions, values)
@@ -207,7 +210,7 @@ def make_resources(
         registry=registry,
         catalogue=Catalogue(registry),
         models=config.models,
-        rate_limits=RateLimits(config.rates),
+        rate_limits=rate_limits,
         trusted_proxies=config.trusted_proxies,
         streams=streams,
         callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
@@ -252,7 +255,20 @@ def make_resources(
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
         published=make_published(sessions, values, starting, waiting, records, views),
-        triggers=Triggers(presets=Presets(sessions, registry, values, choosing)),
+        triggers=Triggers(
+            presets=Presets(sessions, registry, values, choosing),
+            webhooks=Webhooks(sessions, encryption, registry, choosing),
+            receiving=WebhookReceiving(
+                sessions,
+                encryption,
+                registry,
+                deciding,
+                launching,
+                system_sessions=system_sessions,
+                rate_limits=rate_limits,
+            ),
+            public_url=config.api_url,
+        ),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
         health=health,

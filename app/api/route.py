@@ -213,14 +213,20 @@ class SecretRoute(ApiRoute):
 
 
 class OneTimeRoute(ApiRoute):
-    """A route whose answers may hold a secret, called `key`, that is shown once: a repeat does not show it."""
+    """A route whose answers may hold a secret, under one name or another, that is shown once: not in a repeat."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"key", "secret"})
+    """What it is called."""
 
     def kept(self, body: bytes) -> bytes:
         """Return the answer without the secret."""
         answer = json.loads(body) if body else None
-        if not isinstance(answer, dict) or "key" not in answer:
-            return body
-        return json.dumps({**answer, "key": None}).encode()
+        shown = self.secrets & answer.keys() if isinstance(answer, dict) else None
+        return json.dumps({**answer, **dict.fromkeys(shown)}).encode() if shown else body
+
+
+class GivenSecretRoute(SecretRoute, OneTimeRoute):
+    """A route that takes secrets, and shows those once that it makes itself."""
 
 
 class ReadingRoute(ApiRoute):
@@ -246,6 +252,12 @@ class NoticeRoute(ReadingRoute):
 
     async def admit(self, request: Request) -> None:
         """Let everybody in: who it is cannot be known before the body is read."""
+
+
+class WebhookRoute(NoticeRoute):
+    """A route for senders that prove what they send. A repeat is known by what they call it, not by a key."""
+
+    open_action = "webhook.receive"
 
 
 class ReviewLinkRoute(ApiRoute):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.api.services.presets import Presets
+from app.api.services.webhook_receiving import WebhookReceiving
+from app.api.services.webhooks import Webhooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,3 +14,7 @@ class Triggers:
     """What starts executions, or is started with."""
 
     presets: Presets
+    webhooks: Webhooks
+    receiving: WebhookReceiving
+    public_url: str | None
+    """Where people reach the API; None when nobody has said."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.idempotency import note_done
 from app.api.schemas.credentials import FIELDS, CredentialsBody, CredentialsChangeBody
@@ -14,7 +15,8 @@ from app.database import Sessions
 from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import InvalidRequest
 from app.graph.credentials import CredentialsType
-from app.models import credentials
+from app.models import credentials, webhooks
+from app.models.credentials import SealedSecret
 from app.models.page import Page
 from app.models.tables.credentials import StoredCredentials
 
@@ -24,6 +26,18 @@ SHOWN = ("username", "host", "scopes", "expires_at")
 """What belongs to a secret and is none."""
 
 log = structlog.get_logger(__name__)
+
+
+class Sealing(Protocol):
+    """The model of something that is kept with a secret."""
+
+    async def list_outdated(
+        self, session: AsyncSession, newest_key_id: str, *, after: uuid.UUID | None, limit: int
+    ) -> list[SealedSecret]:
+        """Return secrets of all owners that are sealed under another key than the newest."""
+
+    async def replace_sealed(self, session: AsyncSession, old: SealedSecret, sealed: Sealed) -> None:
+        """Keep a secret under another key."""
 
 
 class CredentialsStore:
@@ -187,10 +201,18 @@ class CredentialsStore:
     async def reencrypt(self) -> tuple[int, int]:
         """Seal every secret with the newest key. Return how many were, and how many cannot be opened."""
         done = unreadable = 0
+        for kept in (credentials, webhooks):
+            of_kind = await self._reencrypt(kept)
+            done, unreadable = done + of_kind[0], unreadable + of_kind[1]
+        log.info("credentials_reencrypted", done=done, unreadable=unreadable)
+        return done, unreadable
+
+    async def _reencrypt(self, kept: Sealing) -> tuple[int, int]:
+        done = unreadable = 0
         last: uuid.UUID | None = None
         while True:
             async with self._system_sessions.begin() as session:
-                batch = await credentials.list_outdated(
+                batch = await kept.list_outdated(
                     session, self._encryption.newest_key_id, after=last, limit=BATCH
                 )
                 for old in batch:
@@ -204,8 +226,7 @@ class CredentialsStore:
                         )
                         continue
                     sealed = self._encryption.seal(old.owner, old.id, secret)
-                    await credentials.replace_sealed(session, old, sealed)
+                    await kept.replace_sealed(session, old, sealed)
                     done += 1
             if len(batch) < BATCH:
-                log.info("credentials_reencrypted", done=done, unreadable=unreadable)
                 return done, unreadable

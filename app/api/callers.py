@@ -48,6 +48,7 @@ class Callers:
         self._sessions = sessions
         self._initial_credits = initial_credits
         self._welcome: OrderedDict[Caller, float] = OrderedDict()
+        self._still_welcome: OrderedDict[Caller, float] = OrderedDict()
         # Compared when a prefix is nobody's, so that it takes the time that a wrong secret takes.
         self._nobodys_hash = make_key().hash
 
@@ -67,13 +68,9 @@ class Callers:
             return await self._identify_key(credential, address)
         caller = await self._tokens.read(credential)
         name_caller(caller)
-        now = time.monotonic()
-        if now - self._welcome.get(caller, float("-inf")) > WELCOME_SECONDS:
+        if time.monotonic() - self._welcome.get(caller, float("-inf")) > WELCOME_SECONDS:
             await self._welcome_user(caller)
-            self._welcome[caller] = now
-            self._welcome.move_to_end(caller)
-            if len(self._welcome) > REMEMBERED:
-                self._welcome.popitem(last=False)
+            _remember(self._welcome, caller)
         return caller
 
     async def while_welcome(self, caller: Caller, frames: AsyncGenerator[str]) -> AsyncGenerator[str]:
@@ -83,18 +80,34 @@ class Callers:
             caller: Who began it.
             frames: What they are given, with signs of life in between.
         """
-        known_at = time.monotonic()
         async with aclosing(frames):
             async for frame in frames:
-                if time.monotonic() - known_at > WELCOME_SECONDS:
-                    if not await self._is_welcome(caller):
-                        return
-                    known_at = time.monotonic()
+                if not await self.is_welcome(caller):
+                    return
                 yield frame
 
-    async def _is_welcome(self, caller: Caller) -> bool:
+    async def require_welcome(self, caller: Caller) -> None:
+        """Check that somebody who was let in once would be let in again.
+
+        Raises:
+            Unauthenticated: They would not.
+        """
+        name_caller(caller)
+        if not await self.is_welcome(caller):
+            raise Unauthenticated
+
+    async def is_welcome(self, caller: Caller) -> bool:
+        """Answer whether somebody who was let in once would be let in again: looked up every few seconds at most."""
         if caller.expires_at is not None and caller.expires_at <= time.time():
             return False
+        if time.monotonic() - self._still_welcome.get(caller, float("-inf")) <= WELCOME_SECONDS:
+            return True
+        is_welcome = await self._look_up(caller)
+        if is_welcome:
+            _remember(self._still_welcome, caller)
+        return is_welcome
+
+    async def _look_up(self, caller: Caller) -> bool:
         try:
             async with self._sessions() as session:
                 if caller.api_key_id is not None:
@@ -145,6 +158,13 @@ def _told_by(caller: Caller) -> Told:
     # One of a clock that is fast must not silence those that come after it.
     at = now if caller.issued_at is None else max(0.0, min(caller.issued_at, now))
     return Told(caller.email, caller.role, datetime.fromtimestamp(at, UTC))
+
+
+def _remember(welcome: OrderedDict[Caller, float], caller: Caller) -> None:
+    welcome[caller] = time.monotonic()
+    welcome.move_to_end(caller)
+    if len(welcome) > REMEMBERED:
+        welcome.popitem(last=False)
 
 
 def _is_still(holder: KeyHolder, caller: Caller) -> bool:

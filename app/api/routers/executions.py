@@ -6,22 +6,20 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from app.api.dependencies import CallerDep, Cursor, IdempotencyKey, Limit, ResourcesDep
-from app.api.open_streams import EVENT_STREAM, EventStream
 from app.api.route import ApiRoute
 from app.api.schemas.errors import responses
-from app.api.schemas.executions import EventView, ExecuteBody, ExecutionView, NodeExecutionView, ResultsView
+from app.api.schemas.executions import ExecuteBody, ExecutionView, NodeExecutionView, ResultsView
 from app.api.schemas.page import PageView
-from app.api.schemas.paths import Id, Number, parse_number
+from app.api.schemas.paths import Id, Number
 from app.api.schemas.stopping import BulkStopBody, BulkStopView
 from app.api.services.records import require_ended
 from app.api.services.starting import StartRequest
-from app.api.services.streaming import stream_events
 from app.graph.status import Status
 from app.models.executions import ExecutionFilter
-from app.models.page import DEFAULT_LIMIT, MAX_NUMBER
+from app.models.page import DEFAULT_LIMIT
 from app.starting.deciding import Wanted
 
 router = APIRouter(tags=["executions"], route_class=ApiRoute)
@@ -159,38 +157,6 @@ async def list_node_executions(
         owner, execution_id, node_id=node_id, status=status, cursor=cursor, limit=limit, refs=refs
     )
     return PageView(items=page.items, next_cursor=page.next_cursor)
-
-
-@router.get(
-    "/executions/{execution_id}/events",
-    response_model=PageView[EventView],
-    responses={200: {"content": {EVENT_STREAM: {}}}, **responses(404)},
-)
-async def list_events(  # noqa: PLR0913 - the parameters of the call, by name
-    execution_id: Id,
-    request: Request,
-    caller: CallerDep,
-    api: ResourcesDep,
-    after: Annotated[int, Query(ge=0, description="Only events with higher numbers.")] = 0,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Annotated[Number, Query(description="`next_cursor` of the page before.")] = 0,
-    tokens: Annotated[bool, Query(description="Stream what language models write meanwhile, too.")] = False,
-    last_event_id: Annotated[str | None, Header(description="Where a broken stream goes on.")] = None,
-) -> PageView[EventView] | Response:
-    """Read what happened in an execution, event by event.
-
-    With `Accept: text/event-stream` the events come as they happen, and the stream ends after the last one. With
-    `tokens=true` pieces of what language models write come in between, as `token` events without an id:
-    `{node_id, node_execution_id, text}`. They are shown to whoever listens at that moment and kept nowhere; the whole
-    text is an output of the node.
-    """
-    await api.records.require(caller.user_id, execution_id)
-    start = parse_number(last_event_id) if last_event_id else min(max(after, cursor), MAX_NUMBER)
-    if EVENT_STREAM not in request.headers.get("accept", ""):
-        return await api.views.view_events(caller.user_id, execution_id, after=start, limit=limit)
-    frames = stream_events(api.waiting, caller.user_id, execution_id, after=start, takes_tokens=tokens)
-    shown = api.callers.while_welcome(caller, frames)
-    return EventStream(shown, api.streams, caller.user_id)
 
 
 @router.post("/graphs/{graph_id}/executions/{execution_id}/stop", responses=responses(404))

@@ -79,6 +79,11 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/executions/{execution_id}/nodes"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/results"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/values/{sha256}"): Policy(S.EXECUTIONS_READ),
+    ("POST", "/executions/{execution_id}/tickets"): Policy(S.EXECUTIONS_READ),
+    ("POST", "/graphs/{graph_id}/tickets"): Policy(S.EXECUTIONS_READ),
+    ("POST", "/events/tickets"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/graphs/{graph_id}/events"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/events"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/reviews"): Policy(S.EXECUTIONS_READ),
     ("GET", "/reviews"): Policy(S.EXECUTIONS_READ),
     ("POST", "/graphs/{graph_id}/execute"): Policy(S.EXECUTIONS_RUN, "execution.start", is_start=True),
@@ -148,6 +153,19 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/memories"): Policy(S.MEMORIES_READ),
     ("GET", "/memories/value"): Policy(S.MEMORIES_READ),
     ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
+    ("POST", "/notifications"): Policy(S.NOTIFICATIONS_WRITE, "notification.create"),
+    ("GET", "/notifications"): Policy(S.NOTIFICATIONS_READ),
+    ("GET", "/notifications/{notification_id}"): Policy(S.NOTIFICATIONS_READ),
+    ("PATCH", "/notifications/{notification_id}"): Policy(S.NOTIFICATIONS_WRITE, "notification.update"),
+    ("DELETE", "/notifications/{notification_id}"): Policy(S.NOTIFICATIONS_WRITE, "notification.delete"),
+    ("POST", "/notifications/{notification_id}/rotate"): Policy(
+        S.NOTIFICATIONS_WRITE, "notification.rotate"
+    ),
+    ("POST", "/notifications/{notification_id}/test"): Policy(S.NOTIFICATIONS_WRITE, "notification.test"),
+    ("GET", "/notifications/{notification_id}/deliveries"): Policy(S.NOTIFICATIONS_READ),
+    ("POST", "/notifications/deliveries/{delivery_id}/redeliver"): Policy(
+        S.NOTIFICATIONS_WRITE, "notification.redeliver"
+    ),
     ("GET", "/admin/users"): Policy(S.ADMIN, "admin.users_read", is_for_admins=True),
     ("GET", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_read", is_for_admins=True),
     ("PATCH", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_update", is_for_admins=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from app.api.config import ApiConfig
 from app.api.engine import Engine
 from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
+from app.api.live import Live, make_live
 from app.api.metrics import ApiMetrics, MetricsAccess
 from app.api.open_streams import OpenStreams
 from app.api.published import Published, make_published
@@ -99,6 +100,7 @@ class Resources:
     trusted_proxies: TrustedProxies
     streams: OpenStreams
     graphs: Graphs
+    live: Live
     schedules: Schedules
     agent_files: AgentFiles
     planning: Planning
@@ -203,6 +205,7 @@ def make_resources(
     streams = OpenStreams(per_user=config.streams_per_user)
     health = Health(system_sessions, engine)
     views = _make_views(config, sessions, values)
+    graphs = Graphs(sessions, registry, nesting, schedules)
     return Resources(
         tenants=tenants,
         system=system,
@@ -215,6 +218,16 @@ def make_resources(
         streams=streams,
         callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
         audit_trail=AuditTrail(system_sessions),
+        live=make_live(
+            sessions,
+            hub,
+            waiting=waiting,
+            records=records,
+            views=views,
+            graphs=graphs,
+            keys=_signing_keys(config),
+            origins=config.cors_origins,
+        ),
         audit_log=AuditLog(sessions, system_sessions),
         administration=Administration(system_sessions, funding),
         oversight=Oversight(
@@ -226,7 +239,7 @@ def make_resources(
             funding,
             queues=[queue_of(config.task_queue, pool) for pool in ("", *sorted(registry.pools))],
         ),
-        graphs=Graphs(sessions, registry, nesting, schedules),
+        graphs=graphs,
         schedules=schedules,
         agent_files=AgentFiles(sessions, registry, nesting),
         planning=Planning(sessions, registry, nesting, choosing, limits=config.limits),
@@ -327,7 +340,12 @@ def _key_source(config: ApiConfig) -> KeySource:
 
 
 def _link_signer(config: ApiConfig) -> LinkSigner | None:
-    keys = config.encryption_keys
-    if not keys and config.jwt_secret:
-        keys = (EncryptionKey(config.jwt_secret.encode()),)
+    keys = _signing_keys(config)
     return LinkSigner(keys) if keys else None
+
+
+def _signing_keys(config: ApiConfig) -> Sequence[EncryptionKey]:
+    """Return what links and tickets are signed with, newest first; nothing when there is no secret at all."""
+    if config.encryption_keys:
+        return config.encryption_keys
+    return (EncryptionKey(config.jwt_secret.encode()),) if config.jwt_secret else ()

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from app.api.auth import Caller
 from app.api.errors import request_id_of
 from app.api.json_body import parse_json, read_bounded
 from app.api.policies import authorize, find_policy
@@ -116,12 +117,23 @@ class ApiRoute(APIRoute):
             Forbidden: They may not call this.
         """
         api = request.app.state.resources
-        caller = await api.callers.identify(request.headers, address=request.state.address)
+        caller = await self.identify(request)
         request.state.caller = caller
         is_start = self.policy is not None and self.policy.is_start
         request.state.rate = await api.rate_limits.take_user(caller.user_id, is_start=is_start)
         work_for(caller.user_id)
         authorize(caller, self.policy)
+
+    async def identify(self, request: Request) -> Caller:
+        """Return who calls.
+
+        Raises:
+            Unauthenticated: Nobody we know.
+            Forbidden: Somebody who is not let in.
+        """
+        api = request.app.state.resources
+        caller: Caller = await api.callers.identify(request.headers, address=request.state.address)
+        return caller
 
     async def let_in(self, request: Request) -> None:
         """Admit a request unless its user, or its address, has made too many.

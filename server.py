@@ -200,6 +200,7 @@ def make_api_config(
         encryption_keys=settings.encryption_keys,
         oauth_providers=settings.oauth,
         allowed_private_hosts=settings.allowed_private_hosts,
+        sends_mail=settings.smtp_host is not None,
         codec_capability=codec_capability,
         blocks=block_choice(settings),
         models=model_routes(settings),

@@ -13,6 +13,7 @@ import functools
 import gc
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
@@ -27,6 +28,7 @@ from temporalio.worker import Worker
 from app.blocks.registry import make_registry
 from app.database import AWAY
 from app.embedded.home import Home
+from app.notifying.rules import DeliveryRules
 from app.outbound.services import WebServices
 from app.patience import patiently
 from app.pools import choose_pools, share_out
@@ -34,6 +36,7 @@ from app.roots import (
     block_choice,
     execution_limits,
     file_limits,
+    mail_server,
     object_store,
     own_services,
     run_root,
@@ -189,6 +192,12 @@ def make_config(settings: Settings, given: argparse.Namespace) -> WorkerConfig:
         running_per_user=settings.running_per_user,
         limits=execution_limits(settings),
         most_node_executions=settings.max_node_executions,
+        mail=mail_server(settings),
+        api_url=settings.public_url,
+        delivery_rules=DeliveryRules(
+            patience=timedelta(days=settings.notification_retry_days),
+            bears=timedelta(days=settings.notification_disable_days),
+        ),
         graceful_shutdown_seconds=settings.drain_seconds,
         build_id=given.build_id or settings.build_id,
     )

@@ -23,6 +23,7 @@ from app.activities.contracts.engine import (
 )
 from app.activities.contracts.execution import ErrorRecord, ExecutionStart, StoredState
 from app.activities.contracts.waves import WaveRequest, WaveResult
+from app.activities.couriers import Couriers
 from app.activities.finishing import finish_execution
 from app.activities.holds import Hold
 from app.activities.origins import Origin, Origins
@@ -62,6 +63,7 @@ class PostgresEngineActivities(EngineActivities):
         holds: Mapping[type[Block], Hold],
         seeding: Seeding,
         queue: Queue,
+        couriers: Couriers,
         tallies: Tallies,
     ) -> None:
         """Take what all executions share in this process.
@@ -75,6 +77,7 @@ class PostgresEngineActivities(EngineActivities):
             holds: What waits for something outside, by class of block.
             seeding: Prepares reruns.
             queue: Of executions that wait for their turn.
+            couriers: Have users be told.
             tallies: Where what has happened is counted.
         """
         self._client = client
@@ -85,6 +88,7 @@ class PostgresEngineActivities(EngineActivities):
         self._holds = holds
         self._seeding = seeding
         self._queue = queue
+        self._couriers = couriers
         self._tallies = tallies
         self._run_inputs: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
 
@@ -156,6 +160,8 @@ class PostgresEngineActivities(EngineActivities):
         if request.marks and request.depth == 0:
             # What is paused or waits for a person gives its place away.
             await self._queue.call_next(execution.user_id)
+        if wave.changes.reviews or wave.changes.paused_for:
+            self._couriers.send_new(execution.execution_id, owner=execution.user_id)
         return result
 
     @activity.defn(name="finish")
@@ -168,6 +174,7 @@ class PostgresEngineActivities(EngineActivities):
             closed = await finish_execution(connection, request, new, plan, shelf=shelf)
         if closed is not None:
             count_end(self._tallies, closed)
+            self._couriers.send(closed.deliveries)
         self._run_inputs.pop(request.execution_id, None)
         if request.start.parent_node is None:
             await self._queue.call_next(request.start.user_id)

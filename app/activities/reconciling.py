@@ -27,6 +27,7 @@ from app.activities.contracts.reconciliation import (
     SweepRequest,
     SweepResult,
 )
+from app.activities.couriers import Couriers
 from app.activities.engine import new_execution
 from app.activities.funding import fund_execution
 from app.activities.parents import release_parent
@@ -34,7 +35,8 @@ from app.activities.queue import Queue
 from app.activities.settling import Settling, cancel_execution, is_lost
 from app.activities.starts import read_start
 from app.errors import NotFound
-from app.models import execution_writes, idempotency, sweeps, unpaid
+from app.models import deliveries, execution_writes, idempotency, sweeps, unpaid
+from app.models.deliveries import DeliveryKey
 from app.models.file_collection import collect_files
 from app.models.sweeps import QuietExecution, Waiter
 from app.models.trial_spending import release_lost_trials
@@ -51,6 +53,10 @@ ADOPT_AT_MOST = 10_000
 """How many open workflows are compared with the record, newest first: what has no record was started just now."""
 COLLECTIONS_AT_MOST = 20
 """Calls of the collector in one reconciliation; what is left waits for the next."""
+DELIVERIES_AT_MOST = 500
+"""Deliveries that are begun in one reconciliation; what is left waits for the next."""
+DELIVERIES_KEPT = timedelta(days=30)
+"""After their end."""
 TRIALS_TAKE = timedelta(hours=1)
 """A call of a block outside executions has long ended by then, or its worker is dead."""
 RPC_TIMEOUT = timedelta(seconds=10)
@@ -69,6 +75,7 @@ class Reconciling(ReconciliationActivities):
         pool: asyncpg.Pool[Any],
         settling: Settling,
         queue: Queue,
+        couriers: Couriers,
         *,
         task_queue: str,
         tallies: Tallies,
@@ -82,6 +89,7 @@ class Reconciling(ReconciliationActivities):
             pool: Of the record.
             settling: Closes records.
             queue: Of executions that wait for their turn.
+            couriers: Have deliveries begin.
             task_queue: The common queue of our executions; a namespace may hold others'.
             tallies: Where what was found is counted.
             objects: Where large values are kept besides the database, if anywhere.
@@ -91,6 +99,7 @@ class Reconciling(ReconciliationActivities):
         self._pool = pool
         self._settling = settling
         self._queue = queue
+        self._couriers = couriers
         self._task_queue = task_queue
         self._tallies = tallies
         self._objects = objects
@@ -113,6 +122,8 @@ class Reconciling(ReconciliationActivities):
         found = await put_each_right(page, lambda row: self._reconcile(row, row.id in running, patience))
         told = (await put_each_right(waiters, self._release)).plus(await put_each_right(payable, self._fund))
         told = told.plus(await put_each_right(uncalled, self._call))
+        if request.after is None:
+            told = told.plus(await self._begin_deliveries(patience))
         last = page[-1].id if len(page) == PAGE_SIZE else None
         return SweepResult(self._count(found.plus(told)), last)
 
@@ -140,6 +151,7 @@ class Reconciling(ReconciliationActivities):
         """Clear away what has had its time: files, idempotency keys, what dead trials reserved, unused values."""
         await sweeps.delete_old_keys(self._pool, kept=idempotency.KEPT)
         await collect_files(self._pool, kept=self._execution_files_kept)
+        await deliveries.delete_old(self._pool, kept=DELIVERIES_KEPT)
         await release_lost_trials(self._pool, older_than=TRIALS_TAKE)
         values = 0
         try:
@@ -207,6 +219,17 @@ class Reconciling(ReconciliationActivities):
     async def _call(self, execution_id: str) -> Found:
         await self._queue.call(execution_id)
         return Found(called=1)
+
+    async def _begin_deliveries(self, patience: Patience) -> Found:
+        left = await deliveries.take_left(
+            self._pool, quiet_seconds=patience.quiet_seconds, limit=DELIVERIES_AT_MOST
+        )
+        return await put_each_right(left, self._begin_delivery)
+
+    async def _begin_delivery(self, key: DeliveryKey) -> Found:
+        # Whoever has written it down could not have it begin, or what went on with it is gone.
+        await self._couriers.start(key)
+        return Found(delivered=1)
 
     async def _find_unrecorded(self, workflow_ids: Sequence[str]) -> list[str]:
         activity.heartbeat()

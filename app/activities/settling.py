@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, W
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.activities.contracts.settling import SETTLE_ACTIVITY, SettleRequest
+from app.activities.couriers import Couriers
 from app.activities.parents import release_parent
 from app.activities.queue import Queue
 from app.graph.status import Status
@@ -39,11 +40,14 @@ Verdict = tuple[Status, dict[str, Any] | None]
 class Settling:
     """Writes truthful ends."""
 
-    def __init__(self, client: Client, pool: asyncpg.Pool[Any], queue: Queue, tallies: Tallies) -> None:
-        """Take the judge, the record, the queues in which others wait for the end, and where ends are counted."""
+    def __init__(
+        self, client: Client, pool: asyncpg.Pool[Any], queue: Queue, couriers: Couriers, tallies: Tallies
+    ) -> None:
+        """Take the judge, the record, who waits for the end or is to be told of it, and where ends are counted."""
         self._client = client
         self._pool = pool
         self._queue = queue
+        self._couriers = couriers
         self._tallies = tallies
 
     @activity.defn(name=SETTLE_ACTIVITY)
@@ -86,6 +90,7 @@ class Settling:
                 connection, execution_id, closing, Changes(), owner=owner
             )
         count_end(self._tallies, closed)
+        self._couriers.send(closed.deliveries)
         log.info("execution_settled", execution_id=execution_id, status=status)
 
     async def _pass_on(self, execution_id: str) -> None:

@@ -49,6 +49,8 @@ class ApiConfig:
     """Where users may log in, by name."""
     allowed_private_hosts: frozenset[str] = frozenset()
     """Private hosts that logins may be exchanged at."""
+    sends_mail: bool = False
+    """Whether workers have a mail server, over which users are written to."""
     codec_capability: str | None = field(default=None, repr=False)
     """Secret part of a path under which the embedded Web UI has payloads decrypted; without it there is none."""
     blocks: BlockChoice = field(default_factory=BlockChoice)

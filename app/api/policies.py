@@ -27,6 +27,9 @@ class Scope(StrEnum):
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
     """Makes addresses at which others start executions."""
+    NOTIFICATIONS_READ = "notifications:read"
+    NOTIFICATIONS_WRITE = "notifications:write"
+    """Says where results are told of: it sends what executions give to somewhere else."""
     CREDENTIALS_READ = "credentials:read"
     CREDENTIALS_WRITE = "credentials:write"
     FILES_READ = "files:read"
@@ -76,14 +79,14 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/executions"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/events"): Policy(S.EXECUTIONS_READ),
-    ("GET", "/executions/{execution_id}/nodes"): Policy(S.EXECUTIONS_READ),
-    ("GET", "/executions/{execution_id}/results"): Policy(S.EXECUTIONS_READ),
-    ("GET", "/executions/{execution_id}/values/{sha256}"): Policy(S.EXECUTIONS_READ),
     ("POST", "/executions/{execution_id}/tickets"): Policy(S.EXECUTIONS_READ),
     ("POST", "/graphs/{graph_id}/tickets"): Policy(S.EXECUTIONS_READ),
     ("POST", "/events/tickets"): Policy(S.EXECUTIONS_READ),
     ("GET", "/graphs/{graph_id}/events"): Policy(S.EXECUTIONS_READ),
     ("GET", "/events"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/nodes"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/results"): Policy(S.EXECUTIONS_READ),
+    ("GET", "/executions/{execution_id}/values/{sha256}"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/reviews"): Policy(S.EXECUTIONS_READ),
     ("GET", "/reviews"): Policy(S.EXECUTIONS_READ),
     ("POST", "/graphs/{graph_id}/execute"): Policy(S.EXECUTIONS_RUN, "execution.start", is_start=True),
@@ -150,9 +153,6 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("DELETE", "/webhooks/{webhook_id}"): Policy(S.WEBHOOKS_WRITE, "webhook.delete"),
     ("POST", "/webhooks/{webhook_id}/rotate"): Policy(S.WEBHOOKS_WRITE, "webhook.rotate"),
     ("GET", "/webhooks/{webhook_id}/deliveries"): Policy(S.WEBHOOKS_READ),
-    ("GET", "/memories"): Policy(S.MEMORIES_READ),
-    ("GET", "/memories/value"): Policy(S.MEMORIES_READ),
-    ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
     ("POST", "/notifications"): Policy(S.NOTIFICATIONS_WRITE, "notification.create"),
     ("GET", "/notifications"): Policy(S.NOTIFICATIONS_READ),
     ("GET", "/notifications/{notification_id}"): Policy(S.NOTIFICATIONS_READ),
@@ -166,6 +166,9 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("POST", "/notifications/deliveries/{delivery_id}/redeliver"): Policy(
         S.NOTIFICATIONS_WRITE, "notification.redeliver"
     ),
+    ("GET", "/memories"): Policy(S.MEMORIES_READ),
+    ("GET", "/memories/value"): Policy(S.MEMORIES_READ),
+    ("DELETE", "/memories"): Policy(S.MEMORIES_WRITE, "memory.delete"),
     ("GET", "/admin/users"): Policy(S.ADMIN, "admin.users_read", is_for_admins=True),
     ("GET", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_read", is_for_admins=True),
     ("PATCH", "/admin/users/{user_id}"): Policy(S.ADMIN, "admin.user_update", is_for_admins=True),

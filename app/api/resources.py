@@ -41,6 +41,7 @@ from app.api.services.graphs import Graphs
 from app.api.services.health import Health
 from app.api.services.launching import Launching
 from app.api.services.memories import Memories
+from app.api.services.notifications import Notifications
 from app.api.services.oauth_logins import OAuthLogins
 from app.api.services.oversight import Oversight
 from app.api.services.planning import Planning
@@ -99,8 +100,8 @@ class Resources:
     rate_limits: RateLimits
     trusted_proxies: TrustedProxies
     streams: OpenStreams
-    graphs: Graphs
     live: Live
+    graphs: Graphs
     schedules: Schedules
     agent_files: AgentFiles
     planning: Planning
@@ -124,6 +125,7 @@ class Resources:
     api_keys: ApiKeys
     files: Files
     memories: Memories
+    notifications: Notifications
     funding: Funding
     credits: Credits
     selling: Selling
@@ -203,9 +205,9 @@ def make_resources(
     )
     rate_limits = RateLimits(config.rates)
     streams = OpenStreams(per_user=config.streams_per_user)
+    graphs = Graphs(sessions, registry, nesting, schedules)
     health = Health(system_sessions, engine)
     views = _make_views(config, sessions, values)
-    graphs = Graphs(sessions, registry, nesting, schedules)
     return Resources(
         tenants=tenants,
         system=system,
@@ -216,8 +218,6 @@ def make_resources(
         rate_limits=rate_limits,
         trusted_proxies=config.trusted_proxies,
         streams=streams,
-        callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
-        audit_trail=AuditTrail(system_sessions),
         live=make_live(
             sessions,
             hub,
@@ -228,6 +228,8 @@ def make_resources(
             keys=_signing_keys(config),
             origins=config.cors_origins,
         ),
+        callers=Callers(_make_token_reader(config), system_sessions, initial_credits=config.initial_credits),
+        audit_trail=AuditTrail(system_sessions),
         audit_log=AuditLog(sessions, system_sessions),
         administration=Administration(system_sessions, funding),
         oversight=Oversight(
@@ -264,6 +266,14 @@ def make_resources(
         users=Users(sessions),
         api_keys=ApiKeys(sessions),
         memories=Memories(sessions),
+        notifications=Notifications(
+            sessions,
+            engine,
+            encryption,
+            task_queue=config.task_queue,
+            allowed_private_hosts=config.allowed_private_hosts,
+            sends_mail=config.sends_mail,
+        ),
         funding=funding,
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),

@@ -14,6 +14,7 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.admissions import take_place
+from app.models.deliveries import DeliveryKey
 from app.models.event_types import OF_EXECUTION, EventType
 from app.models.recording import CHANNEL, Changes, EventRecord, announcement, record
 from app.models.review_writes import withdraw_reviews
@@ -58,7 +59,10 @@ FROM (
     FROM node_executions n WHERE n.execution_id = $1
 ) AS totals
 WHERE executions.id = $1 AND executions.user_id = $6
-RETURNING reserved, trigger, extract(epoch FROM ended_at - started_at)::float8 AS seconds,
+RETURNING reserved, trigger, ARRAY(
+        SELECT told.id::text FROM deliveries told
+        WHERE told.execution_id = executions.id AND told.status = 'pending' AND told.attempts = 0
+    ) AS deliveries, extract(epoch FROM ended_at - started_at)::float8 AS seconds,
     pg_notify($7, $8)
 """
 
@@ -118,6 +122,8 @@ class Closed:
     trigger: str
     seconds: float
     """From its begin to its end."""
+    deliveries: Sequence[DeliveryKey] = ()
+    """What somebody is to be told of it."""
 
 
 async def insert_execution(connection: asyncpg.Connection[Any], new: NewExecution) -> None:
@@ -265,7 +271,8 @@ async def close_execution(
     assert row is not None
     if row["reserved"]:
         await release_open(connection, execution_id, owner=owner)
-    return Closed(closing.status, row["trigger"], row["seconds"])
+    told = [DeliveryKey(delivery_id, owner) for delivery_id in row["deliveries"]]
+    return Closed(closing.status, row["trigger"], row["seconds"], told)
 
 
 async def list_results(

@@ -17,6 +17,7 @@ from app.settings.connections import ConnectionSettings
 from app.settings.edge import EdgeSettings
 from app.settings.executions import ExecutionSettings
 from app.settings.language_models import LanguageModelSettings
+from app.settings.notifications import NotificationSettings
 from app.settings.payments import PaymentSettings
 from app.settings.watching import WatchingSettings
 
@@ -33,6 +34,7 @@ class SettingsRefused(PerdureError):
 
 # The last of these is read first, and defaults of the others may depend on it.
 class Settings(
+    NotificationSettings,
     WatchingSettings,
     PaymentSettings,
     LanguageModelSettings,

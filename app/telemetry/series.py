@@ -54,6 +54,7 @@ FINDINGS = Series(
             "adopted",
             "funded",
             "called",
+            "delivered",
             "values",
             "failed",
         )

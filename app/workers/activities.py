@@ -10,6 +10,8 @@ from temporalio.client import Client
 
 from app.activities.block_calls import BlockCalls
 from app.activities.contexts import Contexts
+from app.activities.couriers import Couriers
+from app.activities.delivering import Delivering, Reach
 from app.activities.engine import PostgresEngineActivities
 from app.activities.holds import Hold
 from app.activities.missing_blocks import hand_back
@@ -50,6 +52,8 @@ class Activities:
     """A pool serves every remote block: which pool a block was in when its graph was saved, the plan says."""
     of_engine: list[Any]
     """For the common pool alone."""
+    couriers: Couriers
+    """To be closed after them."""
 
 
 def make_activities(
@@ -71,7 +75,8 @@ def make_activities(
     calls = BlockCalls(pool, origins, plans, values, contexts, tallies)
     trials = BlockTrials(registry, contexts, pool)
     queue = Queue(client, pool, most_running=config.running_per_user)
-    settling = Settling(client, pool, queue, tallies)
+    couriers = Couriers(client, pool, task_queue=config.task_queue)
+    settling = Settling(client, pool, queue, couriers, tallies)
     holds: dict[type[Block], Hold] = {
         ReviewBlock: Reviews(pool),
         NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
@@ -86,6 +91,7 @@ def make_activities(
         holds=holds,
         seeding=seeding,
         queue=queue,
+        couriers=couriers,
         tallies=tallies,
     )
     reconciling = Reconciling(
@@ -93,6 +99,7 @@ def make_activities(
         pool,
         settling,
         queue,
+        couriers,
         task_queue=config.task_queue,
         tallies=tallies,
         objects=config.objects,
@@ -107,9 +114,11 @@ def make_activities(
         of_engine=[
             *_of_engine(engine),
             settling.settle_execution,
+            _make_delivering(clients, config).deliver,
             *_of_reconciler(reconciling),
             *_of_schedules(client, clients, config, registry, tallies),
         ],
+        couriers=couriers,
     )
 
 
@@ -119,6 +128,17 @@ def _of_engine(engine: PostgresEngineActivities) -> list[Any]:
 
 def _of_reconciler(reconciling: Reconciling) -> list[Any]:
     return [reconciling.reconcile_page, reconciling.adopt_unrecorded, reconciling.collect]
+
+
+def _make_delivering(clients: Clients, config: WorkerConfig) -> Delivering:
+    reach = Reach(
+        http=clients.http,
+        allowed_private_hosts=config.allowed_private_hosts,
+        mail=config.mail,
+        encryption=CredentialsEncryption(config.encryption_keys),
+        base_url=config.api_url or "",
+    )
+    return Delivering(clients.pool, reach, config.delivery_rules)
 
 
 def _of_schedules(

@@ -18,12 +18,19 @@ from app.workers.builds import make_deployment
 from app.workers.clients import open_clients
 from app.workers.config import CONCURRENCY, WorkerConfig
 from app.workers.tuning import cached_executions, make_tuner, memory_of_this_machine
+from app.workflows.delivery import NotificationDeliveryWorkflow
 from app.workflows.graph_execution import GraphExecutionWorkflow
 from app.workflows.graph_shard import GraphShardWorkflow
 from app.workflows.reconciliation import ReconciliationWorkflow
 from app.workflows.scheduled_start import ScheduledStartWorkflow
 
-WORKFLOWS = (GraphExecutionWorkflow, GraphShardWorkflow, ReconciliationWorkflow, ScheduledStartWorkflow)
+WORKFLOWS = (
+    GraphExecutionWorkflow,
+    GraphShardWorkflow,
+    ReconciliationWorkflow,
+    ScheduledStartWorkflow,
+    NotificationDeliveryWorkflow,
+)
 _NO_BUILD = "perdure"
 """What Temporal notes as the program of a worker without a build. Left out, it is read and hashed from all modules."""
 
@@ -57,19 +64,20 @@ async def make_workers(
     tallies = tallies or Tallies()
     async with open_clients(config) as clients, tallies.written(clients.pool):
         activities = make_activities(client, clients, config, registry, tallies)
-        yield [
-            _make_worker(
-                client,
-                name,
-                config,
-                activities=[*activities.of_blocks, *activities.of_engine]
-                if name == COMMON_POOL
-                else activities.of_blocks,
-                workflows=WORKFLOWS if name == COMMON_POOL else [],
-                runner=runner,
-            )
-            for name in pools
-        ]
+        async with contextlib.aclosing(activities.couriers):
+            yield [
+                _make_worker(
+                    client,
+                    name,
+                    config,
+                    activities=[*activities.of_blocks, *activities.of_engine]
+                    if name == COMMON_POOL
+                    else activities.of_blocks,
+                    workflows=WORKFLOWS if name == COMMON_POOL else [],
+                    runner=runner,
+                )
+                for name in pools
+            ]
 
 
 def _make_worker(

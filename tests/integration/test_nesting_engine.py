@@ -9,6 +9,7 @@ from typing import Any
 from app.activities.contracts.engine import BeginRequest
 from app.activities.contracts.execution import ExecutionRef, ExecutionStart
 from app.activities.contracts.waves import WaveRequest
+from app.activities.couriers import Couriers
 from app.activities.engine import PostgresEngineActivities
 from app.activities.holds import Hold
 from app.activities.nesting import NestedGraphs
@@ -358,7 +359,9 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
     pool, signatures = engine.pool, engine.registry.signatures
     origins, plans, values = Origins(pool), PlanCache(pool, engine.registry), ValueCache(ValueStore(pool))
     queue = Queue(engine.client, pool, most_running=0)
-    nested = NestedGraphs(pool, origins, plans, Settling(engine.client, pool, queue, Tallies()), signatures)
+    couriers = Couriers(engine.client, pool, task_queue=engine.task_queue)
+    settling = Settling(engine.client, pool, queue, couriers, Tallies())
+    nested = NestedGraphs(pool, origins, plans, settling, signatures)
     seeding = Seeding(pool, values, signatures)
     holds: dict[type[Block], Hold] = {NestedGraphBlock: nested}
     return PostgresEngineActivities(
@@ -370,6 +373,7 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
         holds=holds,
         seeding=seeding,
         queue=queue,
+        couriers=couriers,
         tallies=Tallies(),
     )
 

@@ -28,6 +28,8 @@ class Found:
     """Executions told that what they stopped for could be paid now."""
     called: int = 0
     """Executions told that it was their turn to begin."""
+    delivered: int = 0
+    """Notifications whose delivery had not begun, or had not gone on."""
     values: int = 0
     """Stored values that nobody used any more: deleted."""
     schedules: int = 0
@@ -46,6 +48,7 @@ class Found:
             adopted=self.adopted + other.adopted,
             funded=self.funded + other.funded,
             called=self.called + other.called,
+            delivered=self.delivered + other.delivered,
             values=self.values + other.values,
             schedules=self.schedules + other.schedules,
             failed=self.failed + other.failed,

@@ -15,7 +15,7 @@ from app.database import Sessions
 from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import InvalidRequest
 from app.graph.credentials import CredentialsType
-from app.models import credentials, webhooks
+from app.models import credentials, notifications, webhooks
 from app.models.credentials import SealedSecret
 from app.models.page import Page
 from app.models.tables.credentials import StoredCredentials
@@ -201,7 +201,7 @@ class CredentialsStore:
     async def reencrypt(self) -> tuple[int, int]:
         """Seal every secret with the newest key. Return how many were, and how many cannot be opened."""
         done = unreadable = 0
-        for kept in (credentials, webhooks):
+        for kept in (credentials, webhooks, notifications):
             of_kind = await self._reencrypt(kept)
             done, unreadable = done + of_kind[0], unreadable + of_kind[1]
         log.info("credentials_reencrypted", done=done, unreadable=unreadable)

@@ -19,7 +19,7 @@ from app.errors import GraphInvalid
 from app.graph.credential_needs import needs_to_json
 from app.graph.definition import GraphDefinition, definition_from_json
 from app.graph.nesting import NestedGraph
-from app.models import graphs, memories, presets, publications, schedules, webhooks
+from app.models import graphs, memories, notifications, presets, publications, schedules, webhooks
 from app.models.graphs import SavedGraph
 from app.models.page import Page
 from app.models.tables.graphs import Graph, GraphVersion
@@ -147,6 +147,7 @@ class Graphs:
             await memories.delete_memories(session, owner, graph_id)
             await publications.delete_publication(session, owner, graph_id)
             await webhooks.delete_webhooks_of(session, owner, graph_id)
+            await notifications.delete_notifications_of(session, owner, graph_id)
             await presets.delete_presets_of(session, owner, graph_id)
             gone = await schedules.delete_schedules_of(session, owner, graph_id)
             await note_done(session)

@@ -33,6 +33,10 @@ PAGE_SIZE = 500
 MOST_FIRES = 1_000
 """Of a backfill: Temporal keeps as many waiting, and drops what is more."""
 SUMMARY_LIMIT = 120
+ITS_OWN_NOTE = "paused due to workflow"
+"""How the note begins with which Temporal pauses a schedule. It holds ids of its own, and maybe sealed text."""
+INCLUDED = timedelta(milliseconds=1)
+"""What Temporal lists begins after the moment that it is told."""
 
 _TASK_QUEUE = "task_queue"
 _REVISION = SearchAttributeKey.for_int("ScheduleRevision")
@@ -145,22 +149,27 @@ async def count_fires(client: Client, schedule_id: uuid.UUID, start_at: datetime
     Raises:
         RPCError: Temporal is away, or there is no such schedule.
     """
-    first = await _list_fires(client, schedule_id, start_at, end_at)
+    first = await list_fires(client, schedule_id, start_at, end_at)
     # Temporal lists a thousand and no more.
-    if len(first) < MOST_FIRES or not await _list_fires(
+    if len(first) < MOST_FIRES or not await list_fires(
         client, schedule_id, first[-1] + timedelta(seconds=1), end_at
     ):
         return len(first)
     return MOST_FIRES + 1
 
 
-async def _list_fires(
+async def list_fires(
     client: Client, schedule_id: uuid.UUID, start_at: datetime, end_at: datetime
 ) -> list[datetime]:
+    """Return when a schedule fires from one moment to another, both included: the first thousand times.
+
+    Raises:
+        RPCError: Temporal is away, or there is no such schedule.
+    """
     request = ListScheduleMatchingTimesRequest(
         namespace=client.namespace,
         schedule_id=str(schedule_id),
-        start_time=_timestamp(start_at),
+        start_time=_timestamp(start_at - INCLUDED),
         end_time=_timestamp(end_at),
     )
     answer = await client.workflow_service.list_schedule_matching_times(request, timeout=RPC_TIMEOUT)
@@ -181,7 +190,7 @@ async def backfill(
     Raises:
         RPCError: Temporal is away, or there is no such schedule.
     """
-    span = temporal.ScheduleBackfill(start_at, end_at, overlap=OVERLAPS[overlap])
+    span = temporal.ScheduleBackfill(start_at - INCLUDED, end_at, overlap=OVERLAPS[overlap])
     await client.get_schedule_handle(str(schedule_id)).backfill(span, rpc_timeout=RPC_TIMEOUT)
 
 

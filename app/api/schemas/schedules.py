@@ -27,7 +27,7 @@ from app.models.page import MAX_NUMBER
 from app.models.tables.executions import Execution
 from app.models.tables.schedules import Schedule
 from app.schedules.cron import parse_calendar, parse_cron
-from app.schedules.mirror import Described
+from app.schedules.mirror import ITS_OWN_NOTE, Described
 
 MINUTE = 60
 DAY = 86_400
@@ -233,7 +233,7 @@ class ScheduleView(BaseModel):
     pause_on_failure: bool
     paused: bool
     note: str
-    """Why it is paused: in the words of whoever has paused it, or of Temporal if an execution has failed."""
+    """Why it is paused, or whatever else whoever has changed it has noted."""
     inputs: dict[str, Any]
     credentials_inputs: dict[str, Any]
     budget: int | None
@@ -266,7 +266,7 @@ class ScheduleView(BaseModel):
         shown["cron"] = row.cron if len(row.cron) > 1 else next(iter(row.cron), None)
         if found is not None:
             # It may have been paused by Temporal, or in its Web UI.
-            shown |= {"note": found.note, "remaining_actions": found.remaining_actions}
+            shown |= {"note": _said(found.note, last), "remaining_actions": found.remaining_actions}
         return cls(
             **shown,
             paused=found.is_paused if found else row.is_paused,
@@ -284,3 +284,13 @@ class ScheduleView(BaseModel):
                 for each in last
             ],
         )
+
+
+def _said(note: str, last: Sequence[Execution]) -> str:
+    """Return a note; that of Temporal when an execution has failed, in words that say which."""
+    if not note.startswith(ITS_OWN_NOTE):
+        return note
+    failed = next((each for each in last if each.status == Status.FAILED and each.error), None)
+    if failed is None or failed.error is None:
+        return "An execution has failed"
+    return f"Execution {failed.id} has failed: {failed.error['message']}"

@@ -1,0 +1,454 @@
+"""Schedules over REST, with a real Temporal: fires are triggered by hand, so that nobody has to wait for a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from app.blocks.choice import BlockChoice
+from app.blocks.registry import make_registry
+from app.schedules import mirror
+from tests.deployment import timer
+from tests.e2e.rest import graph, node, save, sums
+from tests.engine import Engine
+from tests.rest_api import RestApi, run_api
+from tests.stack import eventually
+
+YEARLY = {"cron": "0 0 1 1 *"}
+
+
+async def schedule(client: httpx.AsyncClient, graph_id: str, **body: Any) -> dict[str, Any]:
+    """Make a schedule that does not fire by itself unless the body says otherwise."""
+    response = await client.post(f"/api/graphs/{graph_id}/schedules", json={**YEARLY, **body})
+    assert response.status_code == 201, response.text
+    made: dict[str, Any] = response.json()
+    return made
+
+
+async def shown(client: httpx.AsyncClient, schedule_id: str) -> dict[str, Any]:
+    response = await client.get(f"/api/schedules/{schedule_id}")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def trigger(client: httpx.AsyncClient, schedule_id: str, **body: Any) -> None:
+    response = await client.post(f"/api/schedules/{schedule_id}/trigger", json=body)
+    assert response.status_code == 200, response.text
+
+
+async def started(client: httpx.AsyncClient, schedule_id: str, count: int, *statuses: str) -> list[Any]:
+    """Wait until a schedule has started so many executions, all of them in one of the statuses; newest first."""
+
+    async def are_there() -> list[Any]:
+        rows = (await client.get("/api/executions", params={"trigger_id": schedule_id})).json()["items"]
+        is_so = len(rows) == count and (not statuses or {row["status"] for row in rows} <= set(statuses))
+        return rows if is_so else []
+
+    return await eventually(are_there)
+
+
+def echo() -> dict[str, Any]:
+    """Return a graph that gives back its input `x`."""
+    nodes = [node("in", "agent_input_block", name="x"), node("out", "agent_output_block", name="y")]
+    return graph(nodes, ["in.result -> out.value"])
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_fire_is_an_execution_of_the_active_version_with_the_inputs_of_the_schedule(
+    alice: httpx.AsyncClient,
+) -> None:
+    graph_id = await save(alice, echo())
+    made = await schedule(alice, graph_id, inputs={"x": 5}, name="five", budget=7)
+    assert len(made["next_fire_times"]) == 10
+    assert (made["timezone"], made["cron"], made["catchup_window"]) == ("UTC", "0 0 1 1 *", 600)
+
+    await trigger(alice, made["id"])
+    [first] = await started(alice, made["id"], 1, "COMPLETED")
+    await alice.put(f"/api/graphs/{graph_id}", json=echo())
+    await trigger(alice, made["id"])
+    await trigger(alice, made["id"])
+    third, second, _ = await started(alice, made["id"], 3, "COMPLETED")
+
+    assert (first["trigger"], first["trigger_id"], first["budget"]) == ("schedule", made["id"], 7)
+    assert [row["graph_version"] for row in (first, second, third)] == [1, 2, 2]
+    assert third["outputs"] == {"y": [5]}
+    last = (await shown(alice, made["id"]))["last_executions"]
+    assert [row["id"] for row in last] == [third["id"], second["id"], first["id"]]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_pinned_schedule_stays_on_its_version_and_a_change_keeps_its_id_and_history(
+    alice: httpx.AsyncClient,
+) -> None:
+    graph_id = await save(alice, echo())
+    made = await schedule(alice, graph_id, inputs={"x": 1}, graph_version=1)
+    await alice.put(f"/api/graphs/{graph_id}", json=echo())
+    await trigger(alice, made["id"])
+    await started(alice, made["id"], 1, "COMPLETED")
+
+    response = await alice.patch(
+        f"/api/schedules/{made['id']}", json={"cron": ["0 9 * * 1-5", "0 12 * * SUN"], "inputs": {"x": 2}}
+    )
+
+    assert response.status_code == 200, response.text
+    assert response.json()["cron"] == ["0 9 * * 1-5", "0 12 * * SUN"]
+    assert response.json()["next_fire_times"] != made["next_fire_times"]
+    await trigger(alice, made["id"])
+    rows = await started(alice, made["id"], 2, "COMPLETED")
+    assert [row["graph_version"] for row in rows] == [1, 1]
+    assert [row["outputs"] for row in rows] == [{"y": [2]}, {"y": [1]}]
+    assert len((await shown(alice, made["id"]))["last_executions"]) == 2
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("reason", ["inputs", "credits", "suspended", "preset"])
+async def test_a_fire_that_cannot_start_leaves_a_failed_execution(
+    api: RestApi, engine: Engine, alice: httpx.AsyncClient, reason: str
+) -> None:
+    graph_id = await save(alice, echo())
+    made = await schedule(alice, graph_id, inputs={"x": 1}, pause_on_failure=True)
+    owner = made["user_id"]
+    match reason:
+        case "inputs":
+            changed = echo()
+            changed["nodes"][0]["input_default"] = {"name": "z"}
+            await alice.put(f"/api/graphs/{graph_id}", json=changed)
+            code = "GRAPH_VALIDATION_ERROR"
+        case "credits":
+            await engine.pool.execute("UPDATE users SET credits = 0 WHERE id = $1", owner)
+            code = "INSUFFICIENT_CREDITS"
+        case "suspended":
+            code = "FORBIDDEN"
+        case _:
+            query = "UPDATE schedules SET preset_id = $2 WHERE id = $1"
+            await engine.pool.execute(query, made["id"], uuid.uuid4())
+            code = "NOT_FOUND"
+    await trigger(alice, made["id"])
+    if reason == "suspended":
+        await engine.pool.execute("UPDATE users SET suspended_at = now() WHERE id = $1", owner)
+
+        async def is_recorded() -> bool:
+            query = "SELECT count(*) FROM executions WHERE trigger_id = $1"
+            return bool(await engine.pool.fetchval(query, made["id"]))
+
+        await eventually(is_recorded)
+        await engine.pool.execute("UPDATE users SET suspended_at = NULL WHERE id = $1", owner)
+    [row] = await started(alice, made["id"], 1, "FAILED" if reason != "suspended" else "COMPLETED", "FAILED")
+
+    if row["status"] == "FAILED":
+        assert (row["error"]["code"], row["trigger"]) == (code, "schedule")
+        assert row["error"]["message"]
+        events = (await alice.get(f"/api/executions/{row['id']}/events")).json()["items"]
+        assert [event["type"] for event in events] == ["execution_failed"]
+
+        async def is_paused() -> bool:
+            return bool((await shown(alice, made["id"]))["paused"])
+
+        await eventually(is_paused)
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("overlap", "statuses"),
+    [
+        ("skip", ["RUNNING"]),
+        ("allow_all", ["RUNNING", "RUNNING"]),
+        ("cancel_other", ["RUNNING", "CANCELLED"]),
+        ("terminate_other", ["RUNNING", "CANCELLED"]),
+        ("buffer_one", ["RUNNING", "CANCELLED"]),
+    ],
+)
+async def test_what_becomes_of_a_fire_while_an_earlier_execution_goes_on(
+    alice: httpx.AsyncClient, overlap: str, statuses: list[str]
+) -> None:
+    made = await schedule(alice, await save(alice, timer()), overlap=overlap)
+    await trigger(alice, made["id"])
+    [first] = await started(alice, made["id"], 1, "RUNNING", "WAITING")
+
+    await trigger(alice, made["id"])
+    if overlap == "skip":
+        await eventually(lambda: _has_overlapped(alice, made["id"]))
+    if overlap == "buffer_one":
+        assert (await alice.post(f"/api/executions/{first['id']}/stop")).status_code == 200
+    count = len(statuses)
+
+    async def is_so() -> list[Any]:
+        rows = await started(alice, made["id"], count)
+        found = [row["status"].replace("WAITING", "RUNNING") for row in rows]
+        return rows if found == statuses else []
+
+    rows = await eventually(is_so)
+    assert (await alice.delete(f"/api/schedules/{made['id']}")).status_code == 204
+    for row in rows:
+        await alice.post(f"/api/executions/{row['id']}/stop")
+
+
+async def _has_overlapped(client: httpx.AsyncClient, schedule_id: str) -> bool:
+    return bool((await shown(client, schedule_id))["fires_overlapped"])
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_schedule_is_paused_when_an_execution_fails_and_says_why(alice: httpx.AsyncClient) -> None:
+    made = await schedule(alice, await save(alice, timer()), pause_on_failure=True, timeout_seconds=1)
+    await trigger(alice, made["id"])
+    [failed] = await started(alice, made["id"], 1, "FAILED")
+
+    async def is_paused() -> dict[str, Any]:
+        found = await shown(alice, made["id"])
+        return found if found["paused"] else {}
+
+    paused = await eventually(is_paused)
+    assert paused["note"] == f"Execution {failed['id']} has failed: {failed['error']['message']}"
+    resumed = (await alice.post(f"/api/schedules/{made['id']}/resume")).json()
+    assert (resumed["paused"], resumed["note"]) == (False, "")
+
+
+async def test_a_backfill_counts_its_fires_first(alice: httpx.AsyncClient) -> None:
+    made = await schedule(alice, await save(alice, sums(2)), cron="0 0 * * *")
+    path = f"/api/schedules/{made['id']}/backfill"
+    now = datetime.now(UTC)
+
+    too_many = {"start_at": (now - timedelta(days=1002)).isoformat(), "end_at": now.isoformat()}
+    assert (await alice.post(path, json=too_many)).status_code == 422
+    future = {"start_at": now.isoformat(), "end_at": (now + timedelta(days=2)).isoformat()}
+    assert (await alice.post(path, json=future)).status_code == 422
+    none = {"start_at": "2020-01-01T00:00:01Z", "end_at": "2020-01-01T23:59:59Z"}
+    assert (await alice.post(path, json=none)).json()["fires"] == 0
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_backfill_fires_as_often_as_it_was_said(alice: httpx.AsyncClient) -> None:
+    made = await schedule(alice, await save(alice, sums(2)), cron="0 0 * * *")
+    span = {"start_at": "2020-01-01T00:00:00Z", "end_at": "2020-01-03T00:00:00Z", "overlap": "allow_all"}
+    path = f"/api/schedules/{made['id']}/backfill"
+
+    assert (await alice.post(path, json=span)).json()["fires"] == 3
+    await started(alice, made["id"], 3, "COMPLETED")
+    assert (await alice.post(path, json=span)).json()["fires"] == 3
+    await started(alice, made["id"], 6, "COMPLETED")
+
+
+async def fires_of(client: Client, alice: httpx.AsyncClient, start: str, end: str, **body: Any) -> list[str]:
+    """Return when a schedule fires between two days, as Temporal says it."""
+    made = await schedule(alice, await save(alice, sums(2)), **body)
+    found = await mirror.list_fires(
+        client, uuid.UUID(made["id"]), datetime.fromisoformat(start), datetime.fromisoformat(end)
+    )
+    await alice.delete(f"/api/schedules/{made['id']}")
+    return [f"{moment:%d %H:%M}" for moment in found]
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "start", "end", "fires"),
+    [
+        # 9 o'clock stays 9 o'clock: of winter, of summer, of winter.
+        (
+            "Europe/Berlin",
+            "0 9 * * *",
+            "2027-03-27",
+            "2027-03-30",
+            ["27 08:00", "28 07:00", "29 07:00"],
+        ),
+        ("Europe/Berlin", "0 9 * * *", "2027-10-30", "2027-11-02", ["30 07:00", "31 08:00", "01 08:00"]),
+        ("America/New_York", "0 9 * * *", "2027-03-13", "2027-03-15", ["13 14:00", "14 13:00"]),
+        ("America/New_York", "0 9 * * *", "2027-11-06", "2027-11-08", ["06 13:00", "07 14:00"]),
+        # What is in the hour that is left out in spring is left out.
+        ("Europe/Berlin", "30 2 * * *", "2027-03-27", "2027-03-30", ["27 01:30", "29 00:30"]),
+        ("America/New_York", "30 2 * * *", "2027-03-13", "2027-03-15", ["13 07:30"]),
+        # An hour that comes twice has its minutes twice.
+        (
+            "Europe/Berlin",
+            "0 * * * *",
+            "2027-10-30T23:59",
+            "2027-10-31T02:30",
+            ["31 00:00", "31 01:00", "31 02:00"],
+        ),
+        (
+            "America/New_York",
+            "30 * * * *",
+            "2027-11-07T04:59",
+            "2027-11-07T06:59",
+            ["07 05:30", "07 06:30"],
+        ),
+        # Sunday is 0 and 7, and Monday 1.
+        ("UTC", "0 0 * * 0", "2027-01-01", "2027-01-08", ["03 00:00"]),
+        ("UTC", "0 0 * * 7", "2027-01-01", "2027-01-08", ["03 00:00"]),
+        ("UTC", "0 0 * * MON", "2027-01-01", "2027-01-08", ["04 00:00"]),
+        # Either day is enough, as in cron.
+        ("UTC", "0 0 1 * 1", "2027-01-01", "2027-01-12", ["01 00:00", "04 00:00", "11 00:00"]),
+    ],
+)
+async def test_a_schedule_fires_by_the_clock_of_its_time_zone(
+    client: Client, alice: httpx.AsyncClient, zone: str, cron: str, start: str, end: str, fires: list[str]
+) -> None:
+    begin, stop = (text if "T" in text else f"{text}T00:00" for text in (start, end))
+    found = await fires_of(client, alice, f"{begin}+00:00", f"{stop}+00:00", cron=cron, timezone=zone)
+    assert found == fires
+
+
+async def test_calendars_and_intervals_fire_too(client: Client, alice: httpx.AsyncClient) -> None:
+    first_monday = {"day_of_month": "1-7", "day_of_week": "MON", "hour": "9"}
+    span = ("2027-01-01T00:00+00:00", "2027-02-28T00:00+00:00")
+    assert await fires_of(client, alice, *span, cron=None, calendars=[first_monday]) == [
+        "04 09:00",
+        "01 09:00",
+    ]
+    span = ("2027-01-01T00:00+00:00", "2027-01-01T05:00+00:00")
+    every = {"every": 7200, "offset": 600}
+    assert await fires_of(client, alice, *span, cron=None, intervals=[every]) == [
+        "01 00:10",
+        "01 02:10",
+        "01 04:10",
+    ]
+
+
+async def test_the_time_zone_is_that_of_the_user_when_none_is_given(alice: httpx.AsyncClient) -> None:
+    await alice.put("/api/user", json={"timezone": "Asia/Tokyo"})
+    graph_id = await save(alice, sums(2))
+    assert (await schedule(alice, graph_id))["timezone"] == "Asia/Tokyo"
+    made = await schedule(alice, graph_id, timezone="Europe/Berlin")
+    assert made["timezone"] == "Europe/Berlin"
+    response = await alice.patch(f"/api/schedules/{made['id']}", json={"timezone": None})
+    assert response.json()["timezone"] == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"cron": "0 0 * *"}, "cron"),
+        ({"cron": "0 0 0 * * *"}, "cron"),
+        ({"cron": "@every 5m"}, "cron"),
+        ({"cron": "0 0 31 2 *"}, "cron"),
+        ({"cron": ["0 0 * * *", "60 0 * * *"]}, "cron.1"),
+        ({"timezone": "Middle/Earth"}, "timezone"),
+        ({"intervals": [{"every": 30}]}, "intervals.0.every"),
+        ({"intervals": [{"every": 90}]}, "intervals.0.every"),
+        ({"calendars": [{"hour": "25"}]}, "calendars.0"),
+        ({"calendars": [{"second": "1"}]}, "calendars.0.second"),
+        ({"overlap": "none"}, "overlap"),
+        ({"catchup_window": 5}, "catchup_window"),
+        ({"start_at": "2027-01-01T00:00:00"}, "start_at"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+async def test_what_is_no_schedule_is_refused_by_the_name_of_the_field(
+    alice: httpx.AsyncClient, body: dict[str, Any], field: str
+) -> None:
+    graph_id = await save(alice, sums(2))
+
+    response = await alice.post(f"/api/graphs/{graph_id}/schedules", json={**YEARLY, **body})
+
+    assert response.status_code == 422, response.text
+    assert response.json()["error"]["details"]["errors"][0]["field"] == f"body.{field}"
+    assert (await alice.get("/api/schedules")).json()["items"] == []
+
+
+async def test_what_could_not_be_executed_is_not_scheduled(alice: httpx.AsyncClient, api: RestApi) -> None:
+    graph_id = await save(alice, echo())
+    path = f"/api/graphs/{graph_id}/schedules"
+    for body, status in (
+        ({"inputs": {"y": 1}}, 400),
+        ({"inputs": {"x": 1}, "preset_id": str(uuid.uuid4())}, 404),
+        ({"inputs": {"x": 1}, "graph_version": 2}, 404),
+        ({"inputs": {"x": 1}, "max_node_executions": 2_000_000}, 422),
+        ({"inputs": {"x": "x" * 2_000_000}}, 413),
+        ({"inputs": {"x": 1}, "cron": None}, 422),
+        ({"inputs": {"x": 1}, "start_at": "2027-01-02T00:00Z", "end_at": "2027-01-01T00:00Z"}, 422),
+    ):
+        response = await alice.post(path, json={**YEARLY, **body})
+        assert response.status_code == status, (body, response.text[:300])
+    made = await schedule(alice, graph_id, inputs={"x": 1})
+    refused = await alice.patch(f"/api/schedules/{made['id']}", json={"inputs": {"y": 1}})
+    assert refused.status_code == 400
+    assert await shown(alice, made["id"]) == made
+
+
+async def test_a_schedule_of_a_block_that_is_turned_off_is_refused(
+    engine: Engine, client: Client, alice: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, sums(2))
+    block = make_registry(BlockChoice(disabled=("calculator_block",)))
+    async with (
+        run_api(engine.database_url, _to(client), registry=block) as strict,
+        strict.caller(token=alice.headers["Authorization"].removeprefix("Bearer ")) as same,
+    ):
+        response = await same.post(f"/api/graphs/{graph_id}/schedules", json=YEARLY)
+    assert response.status_code == 400
+    assert "turned off" in response.text
+
+
+async def test_a_user_has_so_many_schedules_and_no_more(engine: Engine, client: Client) -> None:
+    async with (
+        run_api(engine.database_url, _to(client), schedules_per_user=2) as api,
+        api.caller() as caller,
+    ):
+        graph_id = await save(caller, sums(2))
+        path = f"/api/graphs/{graph_id}/schedules"
+        answers = await asyncio.gather(*(caller.post(path, json=YEARLY) for _ in range(4)))
+        assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409]
+        for row in (await caller.get("/api/schedules")).json()["items"]:
+            assert (await caller.delete(f"/api/schedules/{row['id']}")).status_code == 204
+
+
+async def test_nothing_is_done_while_temporal_is_away(
+    engine: Engine, client: Client, alice: httpx.AsyncClient
+) -> None:
+    made = await schedule(alice, await save(alice, sums(2)))
+    path = f"/api/schedules/{made['id']}"
+
+    async def refuse() -> Client:
+        raise RuntimeError("away")
+
+    async with (
+        run_api(engine.database_url, refuse) as lonely,
+        lonely.caller(token=alice.headers["Authorization"].removeprefix("Bearer ")) as same,
+    ):
+        answers = [
+            await same.post(f"/api/graphs/{made['graph_id']}/schedules", json=YEARLY),
+            await same.patch(path, json={"name": "other"}),
+            await same.post(f"{path}/pause"),
+            await same.post(f"{path}/trigger"),
+            await same.delete(path),
+        ]
+        seen = (await same.get(path)).json()
+    assert {answer.status_code for answer in answers} == {503}
+    assert (seen["name"], seen["paused"], seen["next_fire_times"]) == ("", False, None)
+    assert [row["id"] for row in (await alice.get("/api/schedules")).json()["items"]] == [made["id"]]
+
+
+async def test_with_a_graph_go_its_schedules(client: Client, alice: httpx.AsyncClient) -> None:
+    graph_id = await save(alice, sums(2))
+    made = await schedule(alice, graph_id)
+    assert (await alice.delete(f"/api/graphs/{graph_id}")).status_code == 204
+    assert (await alice.get(f"/api/schedules/{made['id']}")).status_code == 404
+    assert await mirror.describe(client, uuid.UUID(made["id"])) is None
+
+
+async def test_pause_resume_and_delete_reach_temporal(client: Client, alice: httpx.AsyncClient) -> None:
+    made = await schedule(alice, await save(alice, sums(2)), remaining_actions=3)
+    path, schedule_id = f"/api/schedules/{made['id']}", uuid.UUID(made["id"])
+
+    paused = (await alice.post(f"{path}/pause", json={"note": "for the holidays"})).json()
+    described = await mirror.describe(client, schedule_id)
+    assert described is not None
+    assert (paused["paused"], paused["note"], paused["remaining_actions"]) == (True, "for the holidays", 3)
+    assert (described.is_paused, described.note) == (True, "for the holidays")
+    assert len((await alice.get("/api/user/audit")).json()["items"]) >= 2
+    assert (await alice.post(f"{path}/resume")).json()["paused"] is False
+    assert (await alice.delete(path)).status_code == 204
+    assert await mirror.describe(client, schedule_id) is None
+    assert (await alice.delete(path)).status_code == 404
+
+
+def _to(client: Client) -> Any:
+    async def connect() -> Client:
+        return client
+
+    return connect

@@ -25,6 +25,7 @@ from app.api.routers import (
     blocks,
     codec,
     credentials,
+    documents,
     executions,
     files,
     graphs,
@@ -40,6 +41,7 @@ from app.api.routers import (
     reviews,
     runs,
     schedules,
+    tools,
     top_ups,
     users,
     webhooks,
@@ -64,6 +66,8 @@ ROUTERS = (
     webhooks.delivery_router,
     publications.router,
     runs.router,
+    documents.router,
+    tools.router,
     blocks.router,
     models.router,
     users.router,
@@ -94,6 +98,7 @@ def _make_routes() -> list[BaseRoute]:
         api.include_router(router, prefix=PREFIX)
     api.include_router(health.router)
     api.include_router(metrics.router)
+    api.include_router(documents.open_router)
     api.include_router(health.router, prefix=PREFIX, include_in_schema=False)
     return api.routes
 

@@ -126,6 +126,9 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("DELETE", "/graphs/{graph_id}/publication"): Policy(S.GRAPHS_WRITE, "publication.delete"),
     ("GET", "/publications"): Policy(S.GRAPHS_READ),
     ("POST", "/run/{slug}"): Policy(S.EXECUTIONS_RUN, "execution.start", is_start=True),
+    ("GET", "/run/{slug}/openapi.json"): Policy(S.EXECUTIONS_RUN),
+    # What a message begins is noted and limited by itself.
+    ("POST", "/mcp"): Policy(S.EXECUTIONS_RUN),
     ("POST", "/presets"): Policy(S.GRAPHS_WRITE, "preset.create"),
     ("GET", "/presets"): Policy(S.GRAPHS_READ),
     ("GET", "/presets/{preset_id}"): Policy(S.GRAPHS_READ),

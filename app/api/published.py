@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.api.services.call_documents import CallDocuments
 from app.api.services.calls import Calls
 from app.api.services.following import Following
 from app.api.services.publications import Publications
@@ -21,6 +23,9 @@ class Published:
 
     publications: Publications
     calls: Calls
+    documents: CallDocuments
+    origins: Sequence[str]
+    """Origins whose pages may call tools."""
 
 
 def make_published(
@@ -30,10 +35,15 @@ def make_published(
     waiting: Waiting,
     records: ExecutionRecords,
     views: Views,
+    *,
+    origins: Sequence[str],
 ) -> Published:
     """Put together what published graphs are served from."""
     publications = Publications(sessions, values)
     following = Following(waiting, records, views)
     return Published(
-        publications=publications, calls=Calls(publications, starting, waiting, following, views)
+        publications=publications,
+        calls=Calls(publications, starting, waiting, following, views),
+        documents=CallDocuments(publications),
+        origins=origins,
     )

@@ -131,6 +131,15 @@ class RateLimits:
             standings.append(await self._take_shared(self._starts_per_user, "starts", user_id))
         return min(standings, key=lambda standing: standing.remaining, default=None)
 
+    async def take_start(self, user_id: str) -> None:
+        """Count a start of a user whose request was counted before it was known to be one.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        if self._starts_per_user is not None:
+            await self._take_shared(self._starts_per_user, "starts", user_id)
+
     async def take_webhook(self, owner: str, webhook_id: str) -> None:
         """Count something that a webhook starts, or may start: apart from the calls that its owner makes.
 

@@ -277,7 +277,9 @@ def make_resources(
         funding=funding,
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
-        published=make_published(sessions, values, starting, waiting, records, views),
+        published=make_published(
+            sessions, values, starting, waiting, records, views, origins=config.cors_origins
+        ),
         triggers=Triggers(
             presets=Presets(sessions, registry, values, choosing),
             webhooks=Webhooks(sessions, encryption, registry, choosing),

@@ -60,6 +60,16 @@ class Calendar:
     """Empty for every one."""
 
     @property
+    def is_of_every_hour(self) -> bool:
+        """Answer whether the minutes alone are restricted."""
+        return (len(self.hour), len(self.day_of_month), len(self.month), len(self.day_of_week)) == (
+            24,
+            31,
+            12,
+            7,
+        ) and not self.year
+
+    @property
     def is_possible(self) -> bool:
         """Answer whether there is such a day."""
         return any(self.day_of_month[0] <= _LONGEST[month - 1] for month in self.month)

@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.activities.contracts.scheduling import SCHEDULED_START_WORKFLOW, ScheduledFire
 from app.fairness import make_priority
 from app.models.tables.schedules import Schedule
+from app.schedules.clocks import as_intervals
 from app.schedules.cron import Calendar, parse_calendar, parse_cron
 
 TRIGGER = "schedule"
@@ -256,19 +257,7 @@ def make_schedule(row: Schedule, *, task_queue: str) -> temporal.Schedule:
             static_summary=_summary(row),
             priority=make_priority(row.user_id, row.priority),
         ),
-        spec=temporal.ScheduleSpec(
-            calendars=[_calendar(calendar) for calendar in _calendars(row)],
-            intervals=[
-                temporal.ScheduleIntervalSpec(
-                    timedelta(seconds=each["every"]), timedelta(seconds=each["offset"])
-                )
-                for each in row.intervals
-            ],
-            start_at=row.start_at,
-            end_at=row.end_at,
-            jitter=timedelta(seconds=row.jitter) if row.jitter else None,
-            time_zone_name=row.timezone,
-        ),
+        spec=_spec(row),
         policy=temporal.SchedulePolicy(
             overlap=OVERLAPS[row.overlap],
             catchup_window=timedelta(seconds=row.catchup_window),
@@ -280,6 +269,28 @@ def make_schedule(row: Schedule, *, task_queue: str) -> temporal.Schedule:
             limited_actions=row.remaining_actions is not None,
             remaining_actions=row.remaining_actions or 0,
         ),
+    )
+
+
+def _spec(row: Schedule) -> temporal.ScheduleSpec:
+    intervals = [(each["every"], each["offset"]) for each in row.intervals]
+    calendars = []
+    for calendar in _calendars(row):
+        hourly = as_intervals(calendar, row.timezone)
+        if hourly is None:
+            calendars.append(_calendar(calendar))
+        else:
+            intervals += hourly
+    return temporal.ScheduleSpec(
+        calendars=calendars,
+        intervals=[
+            temporal.ScheduleIntervalSpec(timedelta(seconds=every), timedelta(seconds=offset))
+            for every, offset in intervals
+        ],
+        start_at=row.start_at,
+        end_at=row.end_at,
+        jitter=timedelta(seconds=row.jitter) if row.jitter else None,
+        time_zone_name=row.timezone,
     )
 
 

@@ -262,7 +262,25 @@ async def fires_of(client: Client, alice: httpx.AsyncClient, start: str, end: st
         # What is in the hour that is left out in spring is left out.
         ("Europe/Berlin", "30 2 * * *", "2027-03-27", "2027-03-30", ["27 01:30", "29 00:30"]),
         ("America/New_York", "30 2 * * *", "2027-03-13", "2027-03-15", ["13 07:30"]),
-        # An hour that comes twice has its minutes twice.
+        # What is in the hour that comes twice in autumn fires in one of them, or in both.
+        ("Europe/Berlin", "30 2 * * *", "2027-10-31", "2027-11-01", ["31 01:30"]),
+        ("America/New_York", "30 1 * * *", "2027-11-07", "2027-11-08", ["07 05:30", "07 06:30"]),
+        # What fires in every hour leaves none out.
+        (
+            "Europe/Berlin",
+            "*/15 * * * *",
+            "2027-10-31T00:40",
+            "2027-10-31T01:40",
+            ["31 00:45", "31 01:00", "31 01:15", "31 01:30"],
+        ),
+        ("Asia/Kolkata", "10,50 * * * *", "2027-01-01T00:00", "2027-01-01T01:00", ["01 00:20", "01 00:40"]),
+        (
+            "Australia/Lord_Howe",
+            "0 * * * *",
+            "2027-01-01T00:00",
+            "2027-01-01T02:00",
+            ["01 00:00", "01 01:00", "01 02:00"],
+        ),
         (
             "Europe/Berlin",
             "0 * * * *",

@@ -39,6 +39,8 @@ Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_other", "terminate
 
 
 def _cron(text: str) -> str:
+    if len(text) > _TEXT_LENGTH:
+        raise ValueError(f"must not have more than {_TEXT_LENGTH} characters")
     parse_cron(text)
     return " ".join(text.split())
 
@@ -46,7 +48,8 @@ def _cron(text: str) -> str:
 def _as_list(given: Any) -> Any:
     if given is None:
         return []
-    return [given] if isinstance(given, str) else given
+    # What is wrong with a text alone is said of the field, not of a list that nobody has given.
+    return [_cron(given)] if isinstance(given, str) else given
 
 
 def _near(moment: datetime) -> datetime:
@@ -65,7 +68,7 @@ def _empty(given: Any) -> Any:
     return "" if given is None else given
 
 
-CronText = Annotated[str, Field(min_length=1, max_length=_TEXT_LENGTH), AfterValidator(_cron)]
+CronText = Annotated[str, AfterValidator(_cron)]
 Crons = Annotated[
     list[CronText],
     Field(max_length=MOST),

@@ -1,0 +1,94 @@
+"""Schedules while what they need is killed: a fire is one execution, neither lost nor doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from temporalio.client import Client, ScheduleIntervalSpec, ScheduleUpdate, ScheduleUpdateInput
+
+from tests.e2e.rest import graph, node, save, sums
+from tests.engine import Engine
+from tests.processes import ServerProcess, WorkerProcess
+from tests.rest_api import run_api
+from tests.stack import eventually
+
+SECOND = timedelta(seconds=1)
+
+
+async def executions_of(client: httpx.AsyncClient, schedule_id: str) -> list[dict[str, Any]]:
+    found = await client.get("/api/executions", params={"trigger_id": schedule_id, "limit": 200})
+    rows: list[dict[str, Any]] = found.json()["items"]
+    return rows
+
+
+async def schedule(client: httpx.AsyncClient, graph_id: str, **body: Any) -> str:
+    given = {"cron": "0 0 1 1 *", "catchup_window": 600, **body}
+    response = await client.post(f"/api/graphs/{graph_id}/schedules", json=given)
+    assert response.status_code == 201, response.text
+    schedule_id: str = response.json()["id"]
+    return schedule_id
+
+
+async def test_a_fire_while_the_worker_is_dead_is_one_execution(
+    engine: Engine, client: Client, worker_process: Callable[..., WorkerProcess], task_queue: str
+) -> None:
+    async def connect() -> Client:
+        return client
+
+    waits = graph([node("wait", "countdown_timer_block", seconds=2)], [])
+    async with (
+        run_api(engine.database_url, connect, task_queue=task_queue) as api,
+        api.caller() as caller,
+    ):
+        worker = await worker_process().ready()
+        schedule_id = await schedule(caller, await save(caller, waits), overlap="allow_all")
+        await caller.post(f"/api/schedules/{schedule_id}/trigger")
+        await eventually(lambda: executions_of(caller, schedule_id))
+        worker.kill()
+        await caller.post(f"/api/schedules/{schedule_id}/trigger")
+        await worker_process().ready()
+
+        async def have_ended() -> list[dict[str, Any]]:
+            rows = await executions_of(caller, schedule_id)
+            return rows if len(rows) == 2 and {row["status"] for row in rows} == {"COMPLETED"} else []
+
+        rows = await eventually(have_ended)
+    assert len({row["id"] for row in rows}) == 2
+
+
+async def test_a_schedule_that_fires_while_everything_is_down_fires_once_it_is_up(
+    server_process: Callable[..., ServerProcess],
+) -> None:
+    first = await server_process().ready()
+    async with first.client() as client:
+        schedule_id = await schedule(client, await save(client, sums(2)), overlap="allow_all")
+    # Once, at a moment when nothing will run: users may ask for whole minutes alone.
+    temporal = await Client.connect(first.run_info.temporal_address)
+    moment = datetime.now(UTC).replace(microsecond=0) + 4 * SECOND
+
+    def once(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        changed = found.description.schedule
+        changed.spec.calendars = []
+        changed.spec.intervals = [ScheduleIntervalSpec(SECOND)]
+        changed.spec.start_at, changed.spec.end_at = moment, moment
+        return ScheduleUpdate(changed)
+
+    await temporal.get_schedule_handle(schedule_id).update(once)
+    first.kill()
+
+    await eventually(lambda: datetime.now(UTC) > moment + SECOND)
+    second = await server_process(first.home.path).ready()
+    async with second.client() as client:
+
+        async def have_ended() -> list[dict[str, Any]]:
+            rows = await executions_of(client, schedule_id)
+            return rows if rows and {row["status"] for row in rows} == {"COMPLETED"} else []
+
+        rows = await eventually(have_ended)
+        seen = (await client.get(f"/api/schedules/{schedule_id}")).json()
+    assert len(rows) == 1
+    assert datetime.fromisoformat(rows[0]["created_at"]) > moment
+    assert seen["fires_missed"] == 0

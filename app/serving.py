@@ -17,6 +17,9 @@ from app.http_protocol import BoundedProtocol
 DRAIN_SECONDS = 3
 """How long open requests and event streams may go on once the server is asked to stop."""
 
+MAX_MESSAGE_BYTES = 16 * 1024
+"""Of what comes over a WebSocket: clients say what they want to follow, and no more."""
+
 
 class ApiEnded(PerdureError):
     """The API ended on its own."""
@@ -64,6 +67,9 @@ async def serving(application: FastAPI, listening: socket.socket) -> AsyncIterat
             application,
             http=BoundedProtocol,
             ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            # It would cost every socket memory for good.
+            ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
             access_log=False,

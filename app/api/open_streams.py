@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.errors import RateLimited
 
 RETRY_SECONDS = 5
+SLOW_SECONDS = 30.0
+"""How long a piece may take to go out. Nothing is kept for who reads slowly; they may go on where they were."""
 EVENT_STREAM = "text/event-stream"
 
 
@@ -62,5 +67,10 @@ class EventStream(StreamingResponse):
         Raises:
             RateLimited: The user has as many streams as there may be; nothing has been sent.
         """
-        with self._streams.held(self._user_id):
-            await super().__call__(scope, receive, send)
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(SLOW_SECONDS):
+                await send(message)
+
+        with self._streams.held(self._user_id), contextlib.suppress(TimeoutError, ClientDisconnect):
+            await super().__call__(scope, receive, send_in_time)

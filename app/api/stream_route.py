@@ -8,6 +8,7 @@ from app.api.auth import Caller
 from app.api.channels import channel_of
 from app.api.open_streams import EVENT_STREAM
 from app.api.route import ReadingRoute
+from app.api.tickets import Ticket
 from app.errors import Unauthenticated
 
 TICKET = "ticket"
@@ -25,7 +26,7 @@ class StreamRoute(ReadingRoute):
         if has_more or EVENT_STREAM not in request.headers.get("accept", ""):
             raise Unauthenticated
         api = request.app.state.resources
-        ticket = api.live.tickets.read(text)
+        ticket: Ticket = api.live.tickets.read(text)
         if ticket.channel != channel_of(request.path_params):
             raise Unauthenticated
         await api.callers.require_welcome(ticket.caller)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -30,7 +30,9 @@ Place = Annotated[
     str | None,
     Query(max_length=200, description="The id of the last event that is known, as `Last-Event-ID`."),
 ]
-STREAM_RESPONSES = {200: {"content": {EVENT_STREAM: {}}, "description": "Events, as long as they are read."}}
+STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {EVENT_STREAM: {}}, "description": "Events, as long as they are read."}
+}
 
 
 @router.get(

@@ -97,6 +97,8 @@ class ExecutionView(BaseModel):
     paused_for: str | None
     """Why it is `PAUSED` without anybody having asked for it: the code of what a node execution could not be paid for,
     `INSUFFICIENT_CREDITS` or `SPENDING_LIMIT_REACHED`."""
+    event_seq: int
+    """Number of its last event: what happens next comes after it."""
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None

@@ -178,6 +178,7 @@ class Views:
             budget=row.budget,
             on_insufficient_credits="fail" if row.on_insufficient_credits == "fail" else "pause",
             paused_for=row.paused_for or None,
+            event_seq=row.event_seq,
             created_at=row.created_at,
             started_at=row.started_at,
             ended_at=row.ended_at,

@@ -41,6 +41,7 @@ from app.api.routers import (
     reviews,
     runs,
     schedules,
+    sockets,
     tools,
     top_ups,
     users,
@@ -100,7 +101,7 @@ def _make_routes() -> list[BaseRoute]:
     api.include_router(metrics.router)
     api.include_router(documents.open_router)
     api.include_router(health.router, prefix=PREFIX, include_in_schema=False)
-    return api.routes
+    return [*api.routes, *sockets.routes]
 
 
 ROUTES = _make_routes()

@@ -84,6 +84,8 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("POST", "/events/tickets"): Policy(S.EXECUTIONS_READ),
     ("GET", "/graphs/{graph_id}/events"): Policy(S.EXECUTIONS_READ),
     ("GET", "/events"): Policy(S.EXECUTIONS_READ),
+    # Also at the root, without the prefix.
+    ("GET", "/ws"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/nodes"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/results"): Policy(S.EXECUTIONS_READ),
     ("GET", "/executions/{execution_id}/values/{sha256}"): Policy(S.EXECUTIONS_READ),

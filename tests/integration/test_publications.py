@@ -8,13 +8,18 @@ import uuid
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
+import schemathesis
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from tests.api_keys import holding, make_key
 from tests.e2e.rest import graph, node, save
 from tests.engine import Engine
 from tests.rest_api import RestApi
-from tests.stack import eventually
+from tests.reviews import answer as reply
+from tests.reviews import asked, asking
 
 
 def adder() -> dict[str, Any]:
@@ -28,15 +33,14 @@ def adder() -> dict[str, Any]:
     return graph(nodes, ["a.result -> add.a", "b.result -> add.b", "add.result -> out.value"])
 
 
-def dividing() -> dict[str, Any]:
-    """Return a graph that fails for `b` of zero."""
-    body = adder()
-    body["nodes"][2]["input_default"]["operation"] = "Divide"
-    return body
-
-
-def waiting_for_a_person() -> dict[str, Any]:
-    return graph([node("ask", "human_in_the_loop_block", data={}, name="x")], [])
+def decoding() -> dict[str, Any]:
+    """Return a graph that fails for a text that ends in the middle of an escape."""
+    nodes = [
+        node("text", "agent_input_block", name="text"),
+        node("decode", "text_decoder_block"),
+        node("out", "agent_output_block", name="decoded"),
+    ]
+    return graph(nodes, ["text.result -> decode.text", "decode.decoded_text -> out.value"])
 
 
 async def publish(client: httpx.AsyncClient, body: dict[str, Any], slug: str, **more: Any) -> str:
@@ -68,10 +72,147 @@ async def test_a_published_graph_is_called_like_a_function(alice: httpx.AsyncCli
 
 @pytest.mark.usefixtures("worker")
 async def test_what_fails_is_told_by_the_status_of_the_answer(alice: httpx.AsyncClient) -> None:
-    await publish(alice, dividing(), "divide")
-    failed = await alice.post("/api/run/divide", json={"a": 1, "b": 0})
+    await publish(alice, decoding(), "decode")
+    failed = await alice.post("/api/run/decode", json={"text": "\\x"})
     assert (failed.status_code, code_of(failed)) == (424, "EXECUTION_FAILED")
     details = failed.json()["error"]["details"]
     assert details["status"] == "FAILED"
-    assert details["error"]["node_id"] == "add"
+    assert details["error"]["node_id"] == "decode"
     assert (await alice.get(f"/api/executions/{details['execution_id']}")).json()["status"] == "FAILED"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_call_that_goes_on_is_answered_with_where_it_is(alice: httpx.AsyncClient) -> None:
+    await publish(alice, asking({"a": 1}), "ask")
+    key = {"Idempotency-Key": "once"}
+    first = await alice.post("/api/run/ask?mode=async", json={}, headers=key)
+    assert first.status_code == 202, first.text
+    assert first.headers["Location"] == f"/api/executions/{first.json()['execution_id']}"
+    again = await alice.post("/api/run/ask?timeout=0.1", json={}, headers=key)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
+    assert again.json()["execution_id"] == first.json()["execution_id"]
+    other = await alice.post("/api/run/ask", json={"x": 1}, headers=key)
+    assert other.status_code in {400, 422}
+    review = await asked(alice, first.json()["execution_id"])
+    waiting = asyncio.create_task(alice.post("/api/run/ask", json={}, headers=key))
+    await reply(alice, review, approved=True)
+    done = await waiting
+    assert (done.status_code, done.json()["outputs"]["approved_data"]) == (200, [{"a": 1}])
+    stopped = await alice.post("/api/run/ask?mode=async", json={})
+    await alice.post(f"/api/executions/{stopped.json()['execution_id']}/stop")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_streamed_call_ends_with_its_result(alice: httpx.AsyncClient) -> None:
+    await publish(alice, adder(), "add")
+    for given in ({"params": {"mode": "stream"}}, {"headers": {"Accept": "text/event-stream"}}):
+        answer = await alice.post("/api/run/add", json={"a": 1}, **given)
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        events = [frame for frame in answer.text.split("\n\n") if "event:" in frame]
+        names = [frame.split("event: ")[1].split("\n")[0] for frame in events]
+        assert names[-2:] == ["execution_completed", "result"]
+        result = json.loads(events[-1].split("data: ")[1])
+        assert result["outputs"] == {"sum": [2]}
+        assert result["execution_id"] == answer.headers["X-Perdure-Execution-Id"]
+
+
+async def test_a_name_is_for_one_graph_and_of_a_kind_that_fits_into_addresses(
+    alice: httpx.AsyncClient,
+) -> None:
+    graph_id = await publish(alice, adder(), "taken")
+    other = await save(alice, adder())
+    path = f"/api/graphs/{other}/publication"
+    for slug in ("", "-a", "a-", "A", "a b", "a/b", "a.b", "\u0430", "x" * 61, "openapi", "mcp", 5, None):
+        assert (await alice.put(path, json={"slug": slug})).status_code == 422, slug
+    clash = await alice.put(path, json={"slug": "taken"})
+    assert (clash.status_code, clash.json()["error"]["details"]) == (409, {"graph_id": graph_id})
+    for wrong in ({"graph_version": 2}, {"preset_id": str(uuid.uuid4())}):
+        assert (await alice.put(path, json={"slug": "free", **wrong})).status_code == 404
+    assert (await alice.get(path)).status_code == 404
+    again = await alice.put(f"/api/graphs/{graph_id}/publication", json={"slug": "renamed"})
+    assert again.json()["url"] == "/api/run/renamed"
+    assert (await alice.put(path, json={"slug": "taken"})).status_code == 200
+    listed = (await alice.get("/api/publications?limit=1")).json()
+    assert [item["slug"] for item in listed["items"]] == ["renamed"]
+    rest = (await alice.get(f"/api/publications?cursor={listed['next_cursor']}")).json()
+    assert [item["slug"] for item in rest["items"]] == ["taken"]
+    assert (await alice.delete(path)).status_code == 204
+    assert (await alice.delete(path)).status_code == 404
+    assert (await alice.delete(f"/api/graphs/{graph_id}")).status_code == 204
+    assert (await alice.get("/api/publications")).json()["items"] == []
+    for slug in ("renamed", "none", "%00", "A"):
+        assert (await alice.post(f"/api/run/{slug}", json={})).status_code == 404
+    done = [entry["action"] for entry in (await alice.get("/api/user/audit")).json()["items"]]
+    assert {"publication.update", "publication.delete"} <= set(done)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_call_runs_the_version_preset_and_budget_that_were_published(
+    alice: httpx.AsyncClient, engine: Engine
+) -> None:
+    graph_id = await publish(alice, adder(), "add")
+    assert (await alice.put(f"/api/graphs/{graph_id}", json=decoding())).status_code == 200
+    assert (await alice.post("/api/run/add", json={"text": "x"})).json()["outputs"] == {"decoded": ["x"]}
+    body = {"graph_id": graph_id, "graph_version": 1, "name": "forty", "inputs": {"a": 40}}
+    preset = (await alice.post("/api/presets", json=body)).json()["id"]
+    path = f"/api/graphs/{graph_id}/publication"
+    shown = (await alice.put(path, json={"slug": "add", "preset_id": preset, "budget": 10})).json()
+    assert (shown["runs_version"], shown["input_schema"]["required"]) == (1, [])
+    for given, budget in (({}, 10), ({"X-Perdure-Budget": "5"}, 5), ({"X-Perdure-Budget": "50"}, 10)):
+        answer = await alice.post("/api/run/add", json={"b": 2}, headers=given)
+        assert answer.json()["outputs"] == {"sum": [42]}, answer.text
+        assert (await alice.get(answer.headers["Location"])).json()["budget"] == budget
+    assert (await alice.delete(f"/api/presets/{preset}")).status_code == 409
+    assert (await alice.delete(f"/api/graphs/{graph_id}")).status_code == 204
+    assert await engine.pool.fetchval("SELECT count(*) FROM publications WHERE graph_id = $1", graph_id) == 0
+
+
+@pytest.mark.usefixtures("worker")
+async def test_published_graphs_are_documented_for_their_owner_alone(
+    api: RestApi, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    graph_id = await publish(alice, adder(), "add", description="Adds two numbers.")
+    async with api.caller(token="") as nobody, holding(api, await make_key(alice, "graphs:read")) as reader:
+        plain = (await nobody.get("/openapi.json")).json()
+        assert plain == api.application.openapi()
+        assert (await reader.get("/openapi.json")).json() == (await bob.get("/openapi.json")).json() == plain
+        assert (await nobody.get("/openapi.json", headers={"X-API-Key": "wrong"})).status_code == 401
+    async with holding(api, await make_key(alice, "executions:run")) as caller:
+        document = (await caller.get("/openapi.json")).json()
+        alone = (await caller.get("/api/run/add/openapi.json")).json()
+        answer = await caller.post("/api/run/add", json={"a": 1, "b": 2})
+    assert document["paths"].keys() - plain["paths"].keys() == {"/api/run/add"}
+    assert set(alone["paths"]) == {"/api/run/add"}
+    for described in (document, alone):
+        OPENAPI_31_VALIDATOR.validate(described)
+        operation = described["paths"]["/api/run/add"]["post"]
+        assert operation["description"] == "Adds two numbers."
+        (body,) = operation["requestBody"]["content"].values()
+        components = {"components": described["components"]}
+        assert body["schema"]["required"] == ["a"]
+        assert body["schema"]["properties"]["a"]["description"] == "The first summand."
+        jsonschema_rs.validator_for({**body["schema"], **components}).validate(body["example"])
+        given = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        outputs = jsonschema_rs.validator_for({**given, **components})
+        outputs.validate(answer.json())
+        assert not outputs.is_valid({**answer.json(), "outputs": {"sum": 3}})
+        assert all(
+            isinstance(found, Ok) for found in schemathesis.openapi.from_dict(described).get_all_operations()
+        )
+    assert (await bob.get("/api/run/add/openapi.json")).status_code == 404
+    assert (await alice.put(f"/api/graphs/{graph_id}", json=decoding())).status_code == 200
+    changed = (await alice.get("/openapi.json")).json()["paths"]["/api/run/add"]["post"]
+    assert list(changed["requestBody"]["content"]["application/json"]["schema"]["properties"]) == ["text"]
+
+
+async def test_a_graph_of_somebody_else_is_not_called(
+    alice: httpx.AsyncClient, bob: httpx.AsyncClient, engine: Engine
+) -> None:
+    await publish(alice, adder(), "add")
+    theirs = await bob.post("/api/run/add", json={"a": 1})
+    nothing = await bob.post("/api/run/nothing", json={"a": 1})
+    assert theirs.status_code == nothing.status_code == 404
+    told = [answer.json()["error"] for answer in (theirs, nothing)]
+    assert told[0]["message"] == told[1]["message"]
+    await publish(bob, decoding(), "add")
+    assert (await alice.get("/api/publications")).json()["items"][0]["input_schema"]["required"] == ["a"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +15,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from tests.api_keys import make_key
+from app.api import tool_calls
 from tests.integration.test_publications import adder, decoding, publish
 from tests.rest_api import RestApi
 from tests.reviews import asking
@@ -77,3 +76,114 @@ async def test_models_list_and_call_what_is_published_as_a_tool(
         for unknown in ("no-tool", "nothing"):
             with pytest.raises(MCPError, match="Unknown tool"):
                 await client.call_tool(unknown, {"a": 1})
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_that_is_taken_back_stops_its_execution(
+    address: str, alice: httpx.AsyncClient, era: str
+) -> None:
+    graph_id = await publish(alice, asking({"a": 1}), "ask", is_tool=True)
+
+    async def statuses() -> list[str]:
+        listed = await alice.get(f"/api/executions?graph_id={graph_id}")
+        return [execution["status"] for execution in listed.json()["items"]]
+
+    async with speaking(address, alice, era) as client:
+        call = asyncio.create_task(client.call_tool("ask", {}))
+        await eventually(lambda: _is(statuses, ["WAITING"]), timeout_seconds=30)
+        call.cancel()
+        await eventually(lambda: _is(statuses, ["CANCELLED"]), timeout_seconds=30)
+    done = (await alice.get("/api/user/audit")).json()["items"]
+    assert {"execution.start", "execution.stop"} <= {entry["action"] for entry in done}
+
+
+async def _is(look: Any, wanted: Any) -> bool:
+    return bool(await look() == wanted)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_goes_wrong_is_told_with_its_code(
+    address: str, alice: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(alice, decoding(), "decode", is_tool=True)
+    await publish(alice, asking({"a": 1}), "ask", is_tool=True)
+    monkeypatch.setattr(tool_calls, "MAX_WAIT_SECONDS", 0.2)
+    async with speaking(address, alice) as client:
+        refused = await client.call_tool("decode", {"txt": "x"})
+        goes_on = await client.call_tool("ask", {})
+        monkeypatch.undo()
+        failed = await client.call_tool("decode", {"text": "\\x"})
+    codes = []
+    for result in (refused, goes_on, failed):
+        assert result.is_error
+        error = result.structured_content["error"]
+        assert error["error_code"] in result.content[0].text
+        codes.append(error["error_code"])
+    assert codes == ["GRAPH_VALIDATION_ERROR", "STILL_RUNNING", "EXECUTION_FAILED"]
+    assert failed.structured_content["error"]["details"]["error"]["node_id"] == "decode"
+    execution_id = goes_on.structured_content["error"]["details"]["execution_id"]
+    assert (await alice.post(f"/api/executions/{execution_id}/stop")).json()["status"] == "CANCELLED"
+
+
+def message(method: str, **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+
+
+SPEAKING = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_call_that_is_repeated_is_carried_out_once(alice: httpx.AsyncClient) -> None:
+    graph_id = await publish(alice, adder(), "add", is_tool=True)
+    call = message("tools/call", name="add", arguments={"a": 1})
+    for headers in ({"Mcp-Session-Id": "one"}, {"Mcp-Session-Id": "two"}, {"Idempotency-Key": "k"}):
+        answers = [await alice.post("/api/mcp", json=call, headers=SPEAKING | headers) for _ in range(2)]
+        assert answers[0].text == answers[1].text
+        assert '"sum":[2.0]' in answers[0].text
+    listed = (await alice.get(f"/api/executions?graph_id={graph_id}")).json()["items"]
+    assert len(listed) == 3
+
+
+async def test_tools_are_for_callers_with_a_token_and_for_pages_of_no_unknown_origin(
+    api: RestApi, alice: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
+    await publish(alice, adder(), "add", is_tool=True)
+    call = message("tools/call", name="add", arguments={"a": 1})
+    async with api.caller(token="") as nobody:
+        for headers in (
+            {},
+            {"Host": "localhost"},
+            {"Origin": "http://localhost"},
+            {"X-Forwarded-For": "127.0.0.1"},
+        ):
+            refused = await nobody.post("/api/mcp", json=call, headers=SPEAKING | headers)
+            assert refused.status_code == (403 if "Origin" in headers else 401)
+            if refused.status_code == 401:
+                assert refused.headers["WWW-Authenticate"] == "Bearer"
+    page = await alice.post("/api/mcp", json=call, headers=SPEAKING | {"Origin": "http://evil.test"})
+    assert page.status_code == 403
+    theirs = await bob.post("/api/mcp", json=call, headers=SPEAKING)
+    nothing = await bob.post(
+        "/api/mcp", json=message("tools/call", name="none", arguments={}), headers=SPEAKING
+    )
+    assert "Unknown tool: add" in theirs.text
+    assert theirs.text.replace("add", "none") == nothing.text
+    assert (await bob.post("/api/mcp", json=message("tools/list"), headers=SPEAKING)).text.count('"tools":[]')
+    for method in ("GET", "DELETE"):
+        assert (await alice.request(method, "/api/mcp", headers=SPEAKING)).status_code == 405
+    # Whoever takes back a call of somebody else takes back none.
+    cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}
+    quiet = await bob.post("/api/mcp", json=cancelled, headers=SPEAKING | {"Mcp-Session-Id": "one"})
+    assert quiet.status_code == 202
+
+
+async def test_a_message_that_is_none_is_refused(alice: httpx.AsyncClient) -> None:
+    for body in ([], 5, "x", {}, {"jsonrpc": "2.0"}, [message("tools/list")], {"method": 5, "id": {}}):
+        for version in ("2025-11-25", "2026-07-28", "1999-01-01", "\x7f"):
+            headers = SPEAKING | {"MCP-Protocol-Version": version}
+            response = await alice.post("/api/mcp", json=body, headers=headers)
+            assert 400 <= response.status_code < 500, (body, version, response.text)
+    assert (await alice.post("/api/mcp", content=b"{", headers=SPEAKING)).status_code == 422
+    plain = {"Accept": "text/html"}
+    assert (await alice.post("/api/mcp", json=message("tools/list"), headers=plain)).status_code == 406

@@ -20,6 +20,7 @@ from temporalio import activity
 
 from app.activities.attempts import counted_attempt
 from app.activities.contracts.deliveries import AttemptRequest, AttemptResult, DeliveryActivities
+from app.activities.couriers import Couriers
 from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import BlockError, PerdureError
 from app.models import deliveries
@@ -76,9 +77,12 @@ class Reach:
 class Delivering(DeliveryActivities):
     """Delivers to webhooks and by e-mail."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], reach: Reach, rules: DeliveryRules) -> None:
-        """Take the record, what reaches receivers, and on what terms."""
+    def __init__(
+        self, pool: asyncpg.Pool[Any], couriers: Couriers, reach: Reach, rules: DeliveryRules
+    ) -> None:
+        """Take the record, who has further deliveries begin, what reaches receivers, and on what terms."""
         self._pool = pool
+        self._couriers = couriers
         self._reach = reach
         self._rules = rules
         self._under_way: Counter[str] = Counter()
@@ -181,23 +185,28 @@ class Delivering(DeliveryActivities):
             wait = timedelta() if is_last else min(asked, patience - elapsed)
         async with self._pool.acquire() as connection, connection.transaction():
             await deliveries.record_attempt(connection, found.key, sent.record, status=status, wait=wait)
+            further: list[DeliveryKey] = []
             if sent.is_delivered:
                 await deliveries.note_success(connection, found)
             elif found.channel is Channel.WEBHOOK:
-                await self._note_failure(connection, found, is_gone=is_gone)
+                further = await self._note_failure(connection, found, is_gone=is_gone)
+        self._couriers.send(further)
         if status is DeliveryStatus.FAILED:
             log.warning("delivery_given_up", delivery_id=found.key.id, told=found.event)
         return AttemptResult(status is not DeliveryStatus.PENDING, wait_seconds=wait.total_seconds())
 
     async def _note_failure(
         self, connection: asyncpg.Connection[Any], found: FoundDelivery, *, is_gone: bool
-    ) -> None:
+    ) -> list[DeliveryKey]:
+        """Note it, and switch the notification off if that is enough; return what is to tell its owner."""
         is_hopeless = await deliveries.note_failure(connection, found, bears=self._rules.bears)
-        if is_gone or is_hopeless:
-            reason = ENDPOINT_GONE if is_gone else FAILING
-            sends_mail = self._reach.mail is not None
-            if await deliveries.disable(connection, found, reason, sends_mail=sends_mail):
-                log.warning("notification_disabled", notification_id=found.notification_id, reason=reason)
+        if not is_gone and not is_hopeless:
+            return []
+        reason, sends_mail = ENDPOINT_GONE if is_gone else FAILING, self._reach.mail is not None
+        further = await deliveries.disable(connection, found, reason, sends_mail=sends_mail)
+        if further is not None:
+            log.warning("notification_disabled", notification_id=found.notification_id, reason=reason)
+        return further or []
 
     async def _give_up(self, found: FoundDelivery, reason: str) -> AttemptResult:
         record = AttemptRecord(datetime.now(UTC), 0.0, error=reason)

@@ -62,10 +62,12 @@ _TELL_OTHERS = """
 INSERT INTO deliveries (id, user_id, notification_id, channel, event, data)
 SELECT gen_random_uuid(), user_id, id, channel, $3::text, $4::text::json FROM notifications
 WHERE user_id = $2 AND id <> $1 AND is_active AND jsonb_exists(events::jsonb, $3::text)
+RETURNING id::text, user_id
 """
 _TELL_OWNER = """
 INSERT INTO deliveries (id, user_id, notification_id, channel, event, data)
 VALUES (gen_random_uuid(), $2, $1, 'email', $3, $4::text::json)
+RETURNING id::text, user_id
 """
 
 _TAKE_LEFT = """
@@ -256,8 +258,8 @@ async def note_failure(
 
 async def disable(
     connection: asyncpg.Connection[Any], found: FoundDelivery, reason: str, *, sends_mail: bool
-) -> bool:
-    """Switch a notification off and have its owner told; answer whether it was on.
+) -> list[DeliveryKey] | None:
+    """Switch a notification off and have its owner told; return what is to tell them, or None when it was off.
 
     Args:
         connection: In a transaction.
@@ -268,13 +270,13 @@ async def disable(
     which = found.notification_id, found.key.user_id
     name = await connection.fetchval(_DISABLE, *which, reason)
     if name is None:
-        return False
+        return None
     data = json.dumps({"notification_id": found.notification_id, "name": name, "reason": reason})
     told = NotificationEvent.NOTIFICATION_DISABLED
-    await connection.execute(_TELL_OTHERS, *which, told, data)
+    rows = await connection.fetch(_TELL_OTHERS, *which, told, data)
     if sends_mail:
-        await connection.execute(_TELL_OWNER, *which, told, data)
-    return True
+        rows += await connection.fetch(_TELL_OWNER, *which, told, data)
+    return [DeliveryKey(*row) for row in rows]
 
 
 async def take_left(pool: asyncpg.Pool[Any], *, quiet_seconds: float, limit: int) -> list[DeliveryKey]:

@@ -114,7 +114,7 @@ def make_activities(
         of_engine=[
             *_of_engine(engine),
             settling.settle_execution,
-            _make_delivering(clients, config).deliver,
+            _make_delivering(clients, couriers, config).deliver,
             *_of_reconciler(reconciling),
             *_of_schedules(client, clients, config, registry, tallies),
         ],
@@ -130,7 +130,7 @@ def _of_reconciler(reconciling: Reconciling) -> list[Any]:
     return [reconciling.reconcile_page, reconciling.adopt_unrecorded, reconciling.collect]
 
 
-def _make_delivering(clients: Clients, config: WorkerConfig) -> Delivering:
+def _make_delivering(clients: Clients, couriers: Couriers, config: WorkerConfig) -> Delivering:
     reach = Reach(
         http=clients.http,
         allowed_private_hosts=config.allowed_private_hosts,
@@ -138,7 +138,7 @@ def _make_delivering(clients: Clients, config: WorkerConfig) -> Delivering:
         encryption=CredentialsEncryption(config.encryption_keys),
         base_url=config.api_url or "",
     )
-    return Delivering(clients.pool, reach, config.delivery_rules)
+    return Delivering(clients.pool, couriers, reach, config.delivery_rules)
 
 
 def _of_schedules(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import uuid
@@ -15,6 +16,7 @@ import httpx
 from fastapi import FastAPI
 from temporalio.client import Client
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from app.api.application import make_application
 from app.api.auth import issue_token
@@ -130,8 +132,9 @@ class Socket:
     async def closed(self) -> int:
         """Wait until the server has closed it; return the code."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            async for _ in self.connection:
-                pass
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await self.connection.recv()
             await self.connection.wait_closed()
         code = self.connection.close_code
         assert code is not None

@@ -31,6 +31,8 @@ OF_NOBODY = {
     "/api/graphs/validate",
     "/api/blocks",
     "/api/blocks/{block_id}",
+    "/api/events",
+    "/api/events/tickets",
     "/api/blocks/{block_id}/execute",
     "/api/codec/decode",
     "/api/codec/encode",
@@ -90,6 +92,7 @@ class Belongings:
     def fill(self, path: str, **others: str) -> str:
         return path.format(**{**self.ids, **others})
 
+    "GET /api/graphs/{graph_id}/events": [{}, {"Accept": "text/event-stream"}],
 
 async def settle_in(client: httpx.AsyncClient) -> Belongings:
     """Have a user own one of everything."""

@@ -14,7 +14,7 @@ from app.api.open_streams import EVENT_STREAM, EventStream
 from app.api.route import ReadingRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.executions import EventView
-from app.api.schemas.live import TicketView
+from app.api.schemas.live import FeedPageView, TicketView
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id, Number, parse_number
 from app.api.services.feeds import read_place
@@ -26,13 +26,11 @@ router = APIRouter(tags=["live"], route_class=StreamRoute)
 ticket_router = APIRouter(tags=["live"], route_class=ReadingRoute)
 
 LastEventId = Annotated[str | None, Header(max_length=200, description="Where a broken stream goes on.")]
-Place = Annotated[
+After = Annotated[
     str | None,
     Query(max_length=200, description="The id of the last event that is known, as `Last-Event-ID`."),
 ]
-STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENT_STREAM: {}}, "description": "Events, as long as they are read."}
-}
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {EVENT_STREAM: {}}}}
 
 
 @router.get(
@@ -75,34 +73,39 @@ async def list_events(  # noqa: PLR0913 - the parameters of the call, by name
     return EventStream(shown, api.streams, caller.user_id)
 
 
-@router.get(
-    "/graphs/{graph_id}/events", responses={**STREAM_RESPONSES, **responses(404)}, response_class=Response
-)
+@router.get("/graphs/{graph_id}/events", response_model=FeedPageView, responses={**STREAM, **responses(404)})
 async def follow_graph(
     graph_id: Id,
+    request: Request,
     caller: CallerDep,
     api: ResourcesDep,
-    after: Place = None,
+    after: After = None,
+    limit: Limit = DEFAULT_LIMIT,
     last_event_id: LastEventId = None,
-) -> Response:
-    """Follow the executions of a graph, as server-sent events. See `GET /events`."""
+) -> FeedPageView | Response:
+    """Follow the executions of a graph. See `GET /events`."""
     await api.live.require(caller.user_id, Channel(GRAPH, graph_id))
-    return _follow(caller, api, graph_id, last_event_id or after)
+    return await _follow(request, caller, api, graph_id, after=last_event_id or after, limit=limit)
 
 
-@router.get("/events", responses={**STREAM_RESPONSES, **responses()}, response_class=Response)
+@router.get("/events", response_model=FeedPageView, responses={**STREAM, **responses()})
 async def follow_all(
-    caller: CallerDep, api: ResourcesDep, after: Place = None, last_event_id: LastEventId = None
-) -> Response:
-    """Follow all your executions, as server-sent events, for as long as you read.
+    request: Request,
+    caller: CallerDep,
+    api: ResourcesDep,
+    after: After = None,
+    limit: Limit = DEFAULT_LIMIT,
+    last_event_id: LastEventId = None,
+) -> FeedPageView | Response:
+    """Follow all your executions: what has happened since `after`, or where things stand now.
 
-    The stream begins with a `snapshot` event: the newest executions. Then come the events of executions as wholes
-    (queued, started, paused, reviews, credits, ended), each with `execution_id`, `graph_id` and its number in that
-    execution's log; those of node executions, and nested executions, do not. With `Last-Event-ID`, or `after`, it goes
-    on behind that event and misses none. When the database was restored meanwhile, a `reset` event and a snapshot
-    come instead.
+    With `Accept: text/event-stream` it is told as it happens, for as long as you read. Such a stream begins with a
+    `snapshot` event, the newest executions. Then come the events of executions as wholes (queued, started, paused,
+    reviews, credits, ended), each with `execution_id`, `graph_id` and its number in that execution's log; those of node
+    executions, and nested executions, do not. With `Last-Event-ID`, or `after`, it goes on behind that event and misses
+    none. When the database was restored meanwhile, a `reset` event and a snapshot come instead.
     """
-    return _follow(caller, api, None, last_event_id or after)
+    return await _follow(request, caller, api, None, after=last_event_id or after, limit=limit)
 
 
 @ticket_router.post("/executions/{execution_id}/tickets", responses=responses(404))
@@ -126,8 +129,18 @@ async def make_ticket(caller: CallerDep, api: ResourcesDep) -> TicketView:
     return await _make_ticket(caller, api, Channel(USER))
 
 
-def _follow(caller: CallerDep, api: ResourcesDep, graph_id: UUID | None, after: str | None) -> Response:
+async def _follow(
+    request: Request,
+    caller: CallerDep,
+    api: ResourcesDep,
+    graph_id: UUID | None,
+    *,
+    after: str | None,
+    limit: int,
+) -> FeedPageView | Response:
     place = read_place(after) if after else None
+    if EVENT_STREAM not in request.headers.get("accept", ""):
+        return await api.live.feeds.read(caller.user_id, graph_id=graph_id, after=place, limit=limit)
     batches = api.live.feeds.follow(caller.user_id, graph_id=graph_id, after=place)
     return EventStream(api.callers.while_welcome(caller, as_text(batches)), api.streams, caller.user_id)
 

@@ -21,6 +21,17 @@ class FeedEventView(BaseModel):
     at: datetime
 
 
+class FeedPageView(BaseModel):
+    """What has happened since a place."""
+
+    items: list[FeedEventView]
+    after: str
+    """Where to go on: `after` of the next call, or of a stream."""
+    reset: bool = False
+    """Whether the place that was given means nothing any more, because the database was restored. List the executions
+    anew, and go on from here."""
+
+
 class TicketView(BaseModel):
     """What a browser opens a stream with."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from app.api.event_hub import EventHub, Subscription
-from app.api.schemas.live import FeedEventView
+from app.api.schemas.live import FeedEventView, FeedPageView
 from app.api.services.notices import OUTAGE, RESET, RETRY_SECONDS, SNAPSHOT, Notice
 from app.api.services.views import Views
 from app.api.services.waiting import HEARTBEAT_SECONDS, SHORTEST_REST_SECONDS
@@ -107,6 +107,25 @@ class Feeds:
                 await asyncio.sleep(RETRY_SECONDS)
                 yield []
 
+    async def read(
+        self, owner: str, *, graph_id: uuid.UUID | None, after: Place | None, limit: int
+    ) -> FeedPageView:
+        """Return what has happened since a place, in one piece; without one, where things stand now.
+
+        Args:
+            owner: Whose executions.
+            graph_id: Only of this graph; None for all.
+            after: The place.
+            limit: The most events.
+        """
+        begun = await self._begin(after)
+        if begun != after:
+            return FeedPageView(items=[], after=begun.write(), reset=after is not None)
+        async with self._sessions() as session:
+            part = await read_feed(session, owner, graph_id=graph_id, after=begun.position, limit=limit)
+        items = [_view_of(event) for event in part.events]
+        return FeedPageView(items=items, after=Place(begun.life, part.position).write())
+
     async def _begin(self, after: Place | None) -> Place:
         """Return the place to go on from, or the present one when there is none that means anything."""
         async with self._sessions() as session:
@@ -151,8 +170,8 @@ class Feeds:
             return await read_feed(session, owner, graph_id=graph_id, after=place.position, limit=BATCH)
 
 
-def _notice_of(event: FeedEvent, life: int) -> Notice:
-    view = FeedEventView(
+def _view_of(event: FeedEvent) -> FeedEventView:
+    return FeedEventView(
         execution_id=event.position.execution_id,
         graph_id=event.graph_id,
         seq=event.position.seq,
@@ -160,4 +179,8 @@ def _notice_of(event: FeedEvent, life: int) -> Notice:
         data=event.data,
         at=event.at,
     )
-    return Notice(event.type, view.model_dump(mode="json"), Place(life, event.position).write())
+
+
+def _notice_of(event: FeedEvent, life: int) -> Notice:
+    place = Place(life, event.position).write()
+    return Notice(event.type, _view_of(event).model_dump(mode="json"), place)

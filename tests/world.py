@@ -66,6 +66,7 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
         "file_id": (await alice.post("/api/files?name=own", content=b"own")).json()["id"],
         "api_key_id": keys[0],
         "top_up_id": top_up["id"],
+        "slug": await _publish(alice, graph_id),
         "user_id": await id_of(alice),
     }
     nodes = (await alice.get(f"/api/executions/{ended}/nodes")).json()["items"]
@@ -81,6 +82,8 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
         ("POST", "/graphs/{graph_id}/execute/{version}"): {"json": {}},
         ("POST", "/executions/{execution_id}/rerun"): {"json": {"from_nodes": ["n0"]}},
         ("POST", "/executions/rerun"): {"json": {"ids": [ended]}},
+        ("PUT", "/graphs/{graph_id}/publication"): {"json": {"slug": "a-graph"}},
+        ("POST", "/run/{slug}"): {"json": {}},
         ("POST", "/executions/{execution_id}/pause"): {},
         ("POST", "/executions/{execution_id}/resume"): {},
         ("POST", "/executions/{execution_id}/reviews/{node_execution_id}"): {"json": {"approved": True}},
@@ -112,6 +115,12 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
         },
     }
     return world
+
+
+async def _publish(alice: httpx.AsyncClient, graph_id: str) -> str:
+    response = await alice.put(f"/api/graphs/{graph_id}/publication", json={"slug": "a-graph"})
+    assert response.status_code == 200, response.text
+    return "a-graph"
 
 
 async def charge(engine: Engine, node_execution_id: str, user_id: str) -> None:

@@ -31,6 +31,7 @@ CHANGE_NOTHING = {
 }
 """The first two change nothing. A notice is known by its own id; an answer by link is taken once without a key."""
 STARTS = {("POST", "/graphs/{graph_id}/execute"), ("POST", "/graphs/{graph_id}/execute/{version}")}
+STARTS |= {("POST", "/run/{slug}")}
 GOES_ON = {("POST", "/executions/rerun")}
 """A repeat goes on with what the first call had not come to, so it has an answer of its own."""
 SHOWN_ONCE = {("POST", "/user/api-keys"), ("POST", "/user/api-keys/{api_key_id}/rotate")}

@@ -52,6 +52,7 @@ OF_NOBODY = {
 LISTS = {
     "/api/credentials",
     "/api/graphs",
+    "/api/publications",
     "/api/executions",
     "/api/reviews",
     "/api/files",
@@ -66,6 +67,7 @@ LISTS = {
 BULK = {"/api/executions/stop", "/api/executions/rerun"}
 BODIES: Mapping[str, Any] = {
     "PUT /api/graphs/{graph_id}": sums(2),
+    "PUT /api/graphs/{graph_id}/publication": {"slug": "mine-now"},
     "PUT /api/graphs/{graph_id}/versions/active": {"active_graph_version": 1},
     "POST /api/executions/{execution_id}/reviews/{node_execution_id}": {"approved": True},
     "PATCH /api/credentials/{credentials_id}": {"title": "mine now", "api_key": "another"},
@@ -76,7 +78,7 @@ BODIES: Mapping[str, Any] = {
 MORE_HEADERS: Mapping[str, list[dict[str, str]]] = {
     "GET /api/executions/{execution_id}/events": [{}, {"Accept": "text/event-stream"}],
 }
-NOTHING = {"version": "1", "sha256": "0" * 64}
+NOTHING = {"version": "1", "sha256": "0" * 64, "slug": "nothing"}
 """What nothing is called, where that is no UUID."""
 ADMIN = "/api/admin/"
 
@@ -93,6 +95,14 @@ class Belongings:
         return path.format(**{**self.ids, **others})
 
     "GET /api/graphs/{graph_id}/events": [{}, {"Accept": "text/event-stream"}],
+
+async def published(client: httpx.AsyncClient, graph_id: str) -> str:
+    """Publish a graph under a name of its own."""
+    slug = f"own-{uuid.uuid4()}"
+    answer = await client.put(f"/api/graphs/{graph_id}/publication", json={"slug": slug, "is_tool": True})
+    assert answer.status_code == 200, answer.text
+    return slug
+
 
 async def settle_in(client: httpx.AsyncClient) -> Belongings:
     """Have a user own one of everything."""
@@ -123,6 +133,7 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
         "sha256": shown["inputs"]["$ref"],
         "credentials_id": await keep(client, "api_key", "a secret of somebody"),
         "api_key_id": (await make_key(client, "graphs:read"))["id"],
+        "slug": await published(client, graph_id),
         "file_id": (await client.post("/api/files?name=own", content=b"own")).json()["id"],
         "top_up_id": (await client.post("/api/user/credits/top-ups", json={"credits": 500})).json()["id"],
     }
@@ -175,6 +186,7 @@ async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
             f"/api/executions/{execution_id}/reviews",
             f"/api/executions/{execution_id}/events",
             f"/api/files/{owned.ids['file_id']}",
+            f"/api/graphs/{owned.ids['graph_id']}/publication",
             f"/api/credentials/{owned.ids['credentials_id']}",
             f"/api/user/api-keys/{owned.ids['api_key_id']}",
             f"/api/user/credits/top-ups/{owned.ids['top_up_id']}",

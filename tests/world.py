@@ -56,6 +56,10 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
     for execution_id in (ended, doomed_execution):
         assert (await wait(alice, execution_id))["status"] == "COMPLETED"
     keys = [(await make_key(alice, "graphs:read"))["id"] for _ in range(2)]
+    preset = {"graph_id": graph_id, "name": "a preset"}
+    webhook = {"graph_id": graph_id, "name": "a webhook", "scheme": "token"}
+    notification = {"name": "x", "channel": "webhook", "url": "https://127.0.0.1:1", "events": ["credits.low"]}
+    notified = (await alice.post("/api/notifications", json=notification)).json()["id"]
     top_up, _ = await paid(alice, stripe)
     ids = {
         "graph_id": graph_id,
@@ -65,10 +69,19 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
         "credentials_id": await keep(alice, "api_key", "a secret of somebody"),
         "file_id": (await alice.post("/api/files?name=own", content=b"own")).json()["id"],
         "api_key_id": keys[0],
+        "preset_id": (await alice.post("/api/presets", json=preset)).json()["id"],
+        "notification_id": notified,
+        "delivery_id": (await alice.post(f"/api/notifications/{notified}/test")).json()["id"],
+        "webhook_id": (await alice.post("/api/webhooks", json=webhook)).json()["id"],
         "top_up_id": top_up["id"],
         "slug": await _publish(alice, graph_id),
         "user_id": await id_of(alice),
     }
+    made = [
+        (await alice.post(f"/api/graphs/{graph_id}/schedules", json={"cron": "0 0 1 1 *"})).json()["id"]
+        for _ in range(2)
+    ]
+    ids["schedule_id"] = made[0]
     nodes = (await alice.get(f"/api/executions/{ended}/nodes")).json()["items"]
     world = World(ids)
     world.sent = {
@@ -90,6 +103,14 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
         ("POST", "/executions/stop"): {"json": {"ids": [ended]}},
         ("POST", "/blocks/{block_id}/execute"): {"json": {"inputs": {"operation": "Add", "a": 1, "b": 2}}},
         ("POST", "/credentials"): {"json": body_of("api_key", "another secret")},
+        ("POST", "/presets"): {"json": preset},
+        ("PATCH", "/presets/{preset_id}"): {"json": {"name": "new"}},
+        ("POST", "/presets/{preset_id}/execute"): {"json": {}},
+        ("POST", "/notifications"): {"json": notification},
+        ("PATCH", "/notifications/{notification_id}"): {"json": {"name": "new"}},
+        ("POST", "/webhooks"): {"json": webhook},
+        ("PATCH", "/webhooks/{webhook_id}"): {"json": {"name": "new"}},
+        ("POST", "/webhooks/{webhook_id}/rotate"): {"json": {}},
         ("PATCH", "/credentials/{credentials_id}"): {"json": {"title": "new"}},
         ("POST", "/files"): {"params": {"name": "x"}, "content": b"x"},
         ("PUT", "/user"): {"json": {"name": "Ann"}},
@@ -103,10 +124,16 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
         ("POST", "/admin/users/{user_id}/refunds"): {
             "json": {"node_execution_id": nodes[0]["id"], "reason": "x"}
         },
+        ("POST", "/graphs/{graph_id}/schedules"): {"json": {"cron": "0 0 1 1 *"}},
+        ("PATCH", "/schedules/{schedule_id}"): {"json": {"name": "new"}},
+        ("POST", "/schedules/{schedule_id}/backfill"): {
+            "json": {"start_at": "2019-12-31T12:00:00Z", "end_at": "2020-01-01T12:00:00Z"}
+        },
         ("POST", "/codec/decode"): {"json": {"payloads": []}},
     }
     world.own_ids = {
         ("DELETE", "/graphs/{graph_id}"): {"graph_id": doomed_graph},
+        ("DELETE", "/schedules/{schedule_id}"): {"schedule_id": made[1]},
         ("DELETE", "/executions/{execution_id}"): {"execution_id": doomed_execution},
         ("DELETE", "/user/api-keys/{api_key_id}"): {"api_key_id": keys[1]},
         **{
@@ -121,6 +148,13 @@ async def _publish(alice: httpx.AsyncClient, graph_id: str) -> str:
     response = await alice.put(f"/api/graphs/{graph_id}/publication", json={"slug": "a-graph"})
     assert response.status_code == 200, response.text
     return "a-graph"
+
+
+async def end_delivery(engine: Engine, delivery_id: str) -> None:
+    """Have something that can be delivered once more."""
+    await engine.pool.execute(
+        "UPDATE deliveries SET status = 'failed', ended_at = now() WHERE id = $1", delivery_id
+    )
 
 
 async def charge(engine: Engine, node_execution_id: str, user_id: str) -> None:

@@ -21,18 +21,20 @@ from tests.api_keys import holding, make_key
 from tests.credentials import keep
 from tests.e2e.rest import save, start, sums, wait
 from tests.engine import Engine
+from tests.notifications import notify, tried
 from tests.rest_api import RestApi, run_api
 from tests.reviews import asked, asking
 from tests.stripe_stub import StripeStub, selling
+from tests.webhooks import make_webhook
 
 OPEN = {"/health/live", "/health/ready"}
 OF_NOBODY = {
     "/api/graphs/import",
     "/api/graphs/validate",
-    "/api/blocks",
-    "/api/blocks/{block_id}",
     "/api/events",
     "/api/events/tickets",
+    "/api/blocks",
+    "/api/blocks/{block_id}",
     "/api/blocks/{block_id}/execute",
     "/api/codec/decode",
     "/api/codec/encode",
@@ -52,11 +54,15 @@ OF_NOBODY = {
 LISTS = {
     "/api/credentials",
     "/api/graphs",
+    "/api/presets",
+    "/api/webhooks",
     "/api/publications",
     "/api/executions",
     "/api/reviews",
+    "/api/schedules",
     "/api/files",
     "/api/memories",
+    "/api/notifications",
     "/api/memories/value",
     "/api/user/api-keys",
     "/api/user/audit",
@@ -70,13 +76,23 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/graphs/{graph_id}/publication": {"slug": "mine-now"},
     "PUT /api/graphs/{graph_id}/versions/active": {"active_graph_version": 1},
     "POST /api/executions/{execution_id}/reviews/{node_execution_id}": {"approved": True},
+    "PATCH /api/presets/{preset_id}": {"name": "mine now"},
+    "PATCH /api/webhooks/{webhook_id}": {"name": "mine now"},
+    "PATCH /api/notifications/{notification_id}": {"name": "mine now"},
     "PATCH /api/credentials/{credentials_id}": {"title": "mine now", "api_key": "another"},
     "PATCH /api/user/api-keys/{api_key_id}": {"name": "mine now"},
+    "POST /api/graphs/{graph_id}/schedules": {"cron": "0 0 1 1 *"},
+    "PATCH /api/schedules/{schedule_id}": {"name": "mine now", "paused": True},
+    "POST /api/schedules/{schedule_id}/backfill": {
+        "start_at": "2020-01-01T00:00:00Z",
+        "end_at": "2021-01-01T00:00:00Z",
+    },
 }
 
 
 MORE_HEADERS: Mapping[str, list[dict[str, str]]] = {
     "GET /api/executions/{execution_id}/events": [{}, {"Accept": "text/event-stream"}],
+    "GET /api/graphs/{graph_id}/events": [{}, {"Accept": "text/event-stream"}],
 }
 NOTHING = {"version": "1", "sha256": "0" * 64, "slug": "nothing"}
 """What nothing is called, where that is no UUID."""
@@ -94,7 +110,6 @@ class Belongings:
     def fill(self, path: str, **others: str) -> str:
         return path.format(**{**self.ids, **others})
 
-    "GET /api/graphs/{graph_id}/events": [{}, {"Accept": "text/event-stream"}],
 
 async def published(client: httpx.AsyncClient, graph_id: str) -> str:
     """Publish a graph under a name of its own."""
@@ -124,6 +139,7 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
     ended = await start(client, await save(client, echo), inputs={"x": f"{uuid.uuid4()}" * 200})
     await wait(client, ended["id"])
     shown = (await client.get(f"/api/executions/{ended['id']}?refs=true")).json()
+    notification = await notify(client, "https://127.0.0.1:1/")
     ids = {
         "user_id": (await client.get("/api/user")).json()["id"],
         "graph_id": graph_id,
@@ -133,6 +149,15 @@ async def settle_in(client: httpx.AsyncClient) -> Belongings:
         "sha256": shown["inputs"]["$ref"],
         "credentials_id": await keep(client, "api_key", "a secret of somebody"),
         "api_key_id": (await make_key(client, "graphs:read"))["id"],
+        "preset_id": (
+            await client.post("/api/presets", json={"graph_id": graph_id, "name": "a preset"})
+        ).json()["id"],
+        "notification_id": notification["id"],
+        "delivery_id": (await tried(client, notification))["id"],
+        "webhook_id": (await make_webhook(client, graph_id))["id"],
+        "schedule_id": (
+            await client.post(f"/api/graphs/{graph_id}/schedules", json={"cron": "0 0 1 1 *"})
+        ).json()["id"],
         "slug": await published(client, graph_id),
         "file_id": (await client.post("/api/files?name=own", content=b"own")).json()["id"],
         "top_up_id": (await client.post("/api/user/credits/top-ups", json={"credits": 500})).json()["id"],
@@ -164,7 +189,7 @@ def routes_of(api: RestApi) -> list[tuple[str, str]]:
         (method.upper(), path)
         for path, methods in paths.items()
         for method in methods
-        if path not in OPEN | OF_NOBODY
+        if path not in OPEN | OF_NOBODY and (method.upper(), path) not in policies.OPEN
     ]
 
 
@@ -189,6 +214,10 @@ async def snapshot(client: httpx.AsyncClient, owned: Belongings) -> Any:
             f"/api/graphs/{owned.ids['graph_id']}/publication",
             f"/api/credentials/{owned.ids['credentials_id']}",
             f"/api/user/api-keys/{owned.ids['api_key_id']}",
+            f"/api/presets/{owned.ids['preset_id']}",
+            f"/api/notifications/{owned.ids['notification_id']}",
+            f"/api/webhooks/{owned.ids['webhook_id']}",
+            f"/api/schedules/{owned.ids['schedule_id']}",
             f"/api/user/credits/top-ups/{owned.ids['top_up_id']}",
         )
     ] + [len((await client.get("/api/executions")).json()["items"])]
@@ -285,7 +314,18 @@ async def test_lists_and_bulk_calls_pass_over_what_is_somebody_elses(
     cursor = (await alice.get("/api/executions?limit=1")).json()["next_cursor"]
     for query in (f"graph_id={graph_id}", f"parent_id={execution_id}", f"cursor={cursor}", "limit=200"):
         assert (await bob.get(f"/api/executions?{query}")).json()["items"] == []
-    for path in ("graphs", "reviews", "files", "memories", "credentials", "user/credits/top-ups"):
+    for path in (
+        "graphs",
+        "presets",
+        "webhooks",
+        "schedules",
+        "reviews",
+        "files",
+        "memories",
+        "notifications",
+        "credentials",
+        "user/credits/top-ups",
+    ):
         assert (await bob.get(f"/api/{path}")).json()["items"] == []
     assert (await alice.get("/api/user/audit")).json()["items"], "there is something to be seen"
     own_events = (await bob.get("/api/user/audit")).text

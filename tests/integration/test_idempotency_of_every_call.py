@@ -19,7 +19,7 @@ from tests.admin import an_admin
 from tests.engine import Engine
 from tests.rest_api import RestApi, run_api
 from tests.stripe_stub import StripeStub, selling
-from tests.world import ELSEWHERE, World, charge, filled, make_world
+from tests.world import ELSEWHERE, World, charge, end_delivery, filled, make_world
 
 KEY = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -28,13 +28,27 @@ CHANGE_NOTHING = {
     ("POST", "/codec/encode"),
     ("POST", "/payments/stripe/webhook"),
     ("POST", "/reviews/link/{token}"),
+    ("POST", "/webhooks/{webhook_id}"),
 }
-"""The first two change nothing. A notice is known by its own id; an answer by link is taken once without a key."""
-STARTS = {("POST", "/graphs/{graph_id}/execute"), ("POST", "/graphs/{graph_id}/execute/{version}")}
-STARTS |= {("POST", "/run/{slug}")}
+"""The first two change nothing. A notice and a delivery are known by their own ids; an answer by link is taken once
+without a key."""
+STARTS = {
+    ("POST", "/graphs/{graph_id}/execute"),
+    ("POST", "/graphs/{graph_id}/execute/{version}"),
+    ("POST", "/presets/{preset_id}/execute"),
+    ("POST", "/run/{slug}"),
+}
 GOES_ON = {("POST", "/executions/rerun")}
 """A repeat goes on with what the first call had not come to, so it has an answer of its own."""
-SHOWN_ONCE = {("POST", "/user/api-keys"), ("POST", "/user/api-keys/{api_key_id}/rotate")}
+SHOWN_ONCE = {
+    ("POST", "/user/api-keys"): "key",
+    ("POST", "/user/api-keys/{api_key_id}/rotate"): "key",
+    ("POST", "/notifications"): "secret",
+    ("POST", "/notifications/{notification_id}/rotate"): "secret",
+    ("POST", "/webhooks"): "secret",
+    ("POST", "/webhooks/{webhook_id}/rotate"): "secret",
+}
+"""What is shown."""
 
 
 @pytest.fixture
@@ -86,6 +100,7 @@ async def make_ready(api: RestApi, alice: httpx.AsyncClient, engine: Engine, str
     world = await make_world(alice, stripe)
     refund = world.sent["POST", "/admin/users/{user_id}/refunds"]["json"]["node_execution_id"]
     await charge(engine, refund, world.ids["user_id"])
+    await end_delivery(engine, world.ids["delivery_id"])
     return world
 
 
@@ -112,7 +127,7 @@ async def test_every_call_is_carried_out_once_under_its_key(
             assert again.status_code == first.status_code, call
             assert (again.headers.get(REPLAYED) == "true") is (call not in GOES_ON), (call, again.text)
             if call in SHOWN_ONCE:
-                assert again.json() == {**first.json(), "key": None}
+                assert again.json() == {**first.json(), SHOWN_ONCE[call]: None}
             elif POLICIES[call].is_start and first.headers["content-type"] == "application/json":
                 assert again.json().get("id") == first.json().get("id"), call
             else:

@@ -58,22 +58,19 @@ async def test_a_repeated_call_starts_one_execution(alice: httpx.AsyncClient) ->
     assert other.status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("given", "place"),
-    [
+async def test_what_is_given_has_to_fit(alice: httpx.AsyncClient) -> None:
+    graph_id = await save(alice, echoing())
+    preset = await make(alice, graph_id)
+    for given, place in (
         ({"inputs": {"nothing": 1}}, "nothing"),
         ({"inputs": {"number": "many"}}, "number"),
         ({"credentials_inputs": {"nothing": "x"}}, "nothing"),
-    ],
-)
-async def test_what_is_given_has_to_fit(alice: httpx.AsyncClient, given: dict[str, Any], place: str) -> None:
-    graph_id = await save(alice, echoing())
-    refused = await alice.post("/api/presets", json={"graph_id": graph_id, "name": "mine", **given})
-    assert refused.status_code == 400, refused.text
-    assert place in str(refused.json()["error"]["details"]["node_errors"])
-    preset = await make(alice, graph_id)
-    changed = await alice.patch(f"/api/presets/{preset['id']}", json=given)
-    assert changed.status_code == 400, changed.text
+    ):
+        refused = await alice.post("/api/presets", json={"graph_id": graph_id, "name": "mine", **given})
+        assert refused.status_code == 400, refused.text
+        assert place in str(refused.json()["error"]["details"]["node_errors"])
+        changed = await alice.patch(f"/api/presets/{preset['id']}", json=given)
+        assert changed.status_code == 400, changed.text
 
 
 async def test_what_is_required_may_be_left_open_until_the_call(alice: httpx.AsyncClient) -> None:

@@ -42,7 +42,13 @@ THEIRS_TO_SAY = {"name", "timezone", "preferences", "daily_budget", "total_budge
 """What a request changes of its user."""
 FORBIDDEN = "42501"
 TABLES = [table for table in SQLModel.metadata.sorted_tables if table.name not in OF_THE_SYSTEM]
-PARENTS = {"execution_id": "execution", "graph_id": "graph", "file_id": "file"}
+PARENTS = {
+    "execution_id": "execution",
+    "graph_id": "graph",
+    "file_id": "file",
+    "webhook_id": "webhook",
+    "notification_id": "notification",
+}
 """Columns whose value is the id of something else that is made."""
 SPECIAL: Mapping[str, Mapping[str, Any]] = {
     "file_parts": {"body": b"x"},

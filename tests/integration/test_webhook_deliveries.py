@@ -1,0 +1,298 @@
+"""What a delivery to a webhook says: how its body is read, where it goes, what is passed over, what is refused."""
+
+from __future__ import annotations
+
+import sys
+import types
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event
+from temporalio.client import Client
+
+from app.api.rate_limits import RateRules
+from tests.e2e.rest import get, graph, node, save
+from tests.engine import Engine
+from tests.rest_api import RestApi, run_api
+from tests.webhooks import ECHO, Sender, deliver, make_webhook
+
+TRIGGERED = graph(
+    [node("hook", "generic_webhook_trigger_block"), node("out", "agent_output_block", name="y")],
+    ["hook.payload -> out.value"],
+)
+
+
+@pytest.fixture
+async def outside(api: RestApi) -> AsyncIterator[httpx.AsyncClient]:
+    """Whoever sends: they have neither token nor key."""
+    async with api.caller(token="") as client:
+        yield client
+
+
+async def inputs_of(client: httpx.AsyncClient, response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    return (await get(client, response.json()["execution_id"]))["inputs"]
+
+
+async def listed(client: httpx.AsyncClient, made: dict[str, Any]) -> list[tuple[str, str]]:
+    items = (await client.get(f"/api/webhooks/{made['id']}/deliveries")).json()["items"]
+    return [(item["event"], item["outcome"]) for item in items]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_graph_that_begins_with_a_webhook_is_given_the_whole_body(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    made = await make_webhook(alice, await save(alice, TRIGGERED), allows_wait=True)
+    answer = await deliver(outside, made, {"order": 7}, params={"wait": 30})
+    assert answer.json()["outputs"] == {"y": [{"order": 7}]}
+    assert (await deliver(outside, made, body=b"[1, 2]")).status_code == 400
+
+
+async def test_a_body_is_the_inputs_of_a_graph_without_one(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    made = await make_webhook(alice, await save(alice, ECHO))
+    assert await inputs_of(alice, await deliver(outside, made, {"x": "hello"})) == {"x": "hello"}
+    unknown = await deliver(outside, made, {"z": 1})
+    assert (unknown.status_code, unknown.json()["error"]["error_code"]) == (400, "GRAPH_VALIDATION_ERROR")
+    assert (await deliver(outside, made, body=b'["x"]')).status_code == 422
+    assert [outcome for _, outcome in await listed(alice, made)] == [
+        "INVALID_REQUEST",
+        "GRAPH_VALIDATION_ERROR",
+        "started",
+    ]
+
+
+async def test_a_preset_gives_what_no_delivery_brings(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, ECHO)
+    body = {"graph_id": graph_id, "name": "p", "inputs": {"x": "kept"}}
+    preset_id = (await alice.post("/api/presets", json=body)).json()["id"]
+    made = (
+        await alice.post("/api/webhooks", json={"preset_id": preset_id, "name": "w", "scheme": "standard"})
+    ).json()
+    assert made["graph_id"] == graph_id
+    started = await deliver(outside, made, {})
+    execution = await get(alice, started.json()["execution_id"])
+    assert (execution["inputs"], execution["preset_id"]) == ({"x": "kept"}, preset_id)
+    in_use = await alice.delete(f"/api/presets/{preset_id}")
+    assert (in_use.status_code, in_use.json()["error"]["error_code"]) == (409, "CONFLICT")
+    path = f"/api/webhooks/{made['id']}"
+    assert (await alice.patch(path, json={"preset_id": None})).json()["preset_id"] is None
+    assert (await alice.delete(f"/api/presets/{preset_id}")).status_code == 204
+
+
+READ: Sequence[tuple[str, bytes, Any]] = [
+    ("json", b'"just a text"', "just a text"),
+    ("form", b"a=1&b=two+words&c=", {"a": "1", "b": "two words", "c": ""}),
+    ("form", b"", {}),
+    ("text", "gr\u00fc\u00df dich".encode(), "gr\u00fc\u00df dich"),
+    ("text", b"", ""),
+]
+REFUSED: Mapping[str, Sequence[bytes]] = {
+    "json": [
+        b"",
+        b"{",
+        b"a=1",
+        b'{"a": 1, "a": 2}',
+        b'{"a": NaN}',
+        b'"\\u0000"',
+        b"[" * 60 + b"]" * 60,
+        b"[" * 200_000,
+        b"{" + b",".join(b'"%d":1' % n for n in range(100_001)) + b"}",
+    ],
+    "form": [b"a=1&a=2", b"a=%00", b"no form", b"&".join(b"k%d=1" % n for n in range(1_001))],
+    "text": [b"NUL \x00"],
+}
+
+
+async def test_a_body_is_read_as_the_webhook_says(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    made = await make_webhook(alice, await save(alice, ECHO), input="x")
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    for kind, body, content in READ:
+        changed = await alice.patch(f"/api/webhooks/{made['id']}", json={"body_type": kind})
+        assert changed.status_code == 200, changed.text
+        answer = await deliver(outside, made, body=body, headers=headers)
+        assert await inputs_of(alice, answer) == {"x": content}
+
+
+async def test_a_body_that_is_not_what_it_has_to_be_starts_nothing(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, ECHO)
+    for kind, bodies in REFUSED.items():
+        made = await make_webhook(alice, graph_id, input="x", body_type=kind)
+        for body in bodies:
+            answer = await deliver(outside, made, body=body)
+            assert answer.status_code == 422, (kind, body[:50], answer.text)
+            assert answer.json()["error"]["error_code"] == "INVALID_REQUEST"
+    assert (await alice.get("/api/executions")).json()["items"] == []
+
+
+async def test_a_body_that_is_too_large_is_refused(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    made = await make_webhook(alice, await save(alice, ECHO), input="x", body_type="text")
+    assert (await deliver(outside, made, body=b"x" * (10 * 2**20))).status_code == 200
+    assert (await deliver(outside, made, body=b"x" * (10 * 2**20 + 1))).status_code == 413
+
+
+EVENTS: Sequence[tuple[str, Any, dict[str, str], str]] = [
+    ("standard", {"type": "order.paid"}, {}, "order.paid"),
+    ("stripe", {"type": "invoice.paid"}, {}, "invoice.paid"),
+    ("slack", {"type": "event_callback", "event": {"type": "app_mention"}}, {}, "app_mention"),
+    ("token", {"type": "begun"}, {}, "begun"),
+    ("github", {"action": "opened"}, {"X-GitHub-Event": "issues"}, "issues.opened"),
+]
+
+
+async def test_events_that_were_not_asked_for_are_passed_over(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, ECHO)
+    for scheme, content, headers, name in EVENTS:
+        made = await make_webhook(alice, graph_id, scheme=scheme, input="x")
+        path = f"/api/webhooks/{made['id']}"
+        for events, is_wanted in (
+            ([name], True),
+            ([name[:3] + "*"], True),
+            ([], True),
+            (["other", name + "s"], False),
+        ):
+            assert (await alice.patch(path, json={"events": events})).status_code == 200
+            answer = await deliver(outside, made, content, headers=headers)
+            assert answer.status_code == 200, answer.text
+            assert (answer.json()["execution_id"] is not None) is is_wanted, (name, events)
+            assert (await listed(alice, made))[0] == (name, "started" if is_wanted else "ignored")
+
+
+async def test_what_only_asks_whether_somebody_is_there_starts_nothing(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, ECHO)
+    slack = await make_webhook(alice, graph_id, scheme="slack", input="x")
+    challenge = {"type": "url_verification", "challenge": "3eZbrw1a"}
+    answer = await deliver(outside, slack, challenge)
+    assert (answer.status_code, answer.json()) == (200, {"challenge": "3eZbrw1a"})
+    unsigned = await outside.post(slack["url"], json=challenge)
+    assert unsigned.status_code == 401
+    github = await make_webhook(alice, graph_id, scheme="github", input="x")
+    answer = await deliver(outside, github, {"zen": "x"}, headers={"X-GitHub-Event": "ping"})
+    assert answer.json()["execution_id"] is None
+    assert (await alice.get("/api/executions")).json()["items"] == []
+
+
+async def test_a_webhook_that_is_turned_off_and_a_suspended_owner_start_nothing(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient, engine: Engine
+) -> None:
+    made = await make_webhook(alice, await save(alice, ECHO), input="x")
+    path = f"/api/webhooks/{made['id']}"
+    assert (await alice.patch(path, json={"is_active": False})).json()["is_active"] is False
+    assert (await deliver(outside, made)).status_code == 403
+    assert (await alice.patch(path, json={"is_active": True})).json()["is_active"] is True
+    user_id = (await alice.get("/api/user")).json()["id"]
+    await engine.pool.execute("UPDATE users SET suspended_at = now() WHERE id = $1", user_id)
+    assert (await deliver(outside, made)).status_code == 403
+    await engine.pool.execute("UPDATE users SET suspended_at = NULL WHERE id = $1", user_id)
+    assert (await deliver(outside, made)).status_code == 200
+
+
+async def test_a_sender_waits_only_where_it_may(alice: httpx.AsyncClient, outside: httpx.AsyncClient) -> None:
+    graph_id = await save(alice, ECHO)
+    silent = await make_webhook(alice, graph_id, input="x")
+    assert (await deliver(outside, silent, params={"wait": 1})).status_code == 422
+    assert (await alice.get("/api/executions")).json()["items"] == []
+    telling = await make_webhook(alice, graph_id, input="x", allows_wait=True)
+    answer = (await deliver(outside, telling, params={"wait": 0.1})).json()
+    assert (answer["status"], answer["outputs"]) == ("QUEUED", None)
+
+
+async def test_a_temporal_that_is_away_costs_no_delivery(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient, engine: Engine
+) -> None:
+    async def away() -> Client:
+        raise OSError
+
+    made = await make_webhook(alice, await save(alice, ECHO), input="x")
+    sender = Sender(scheme="standard", secret=made["secret"])
+    async with run_api(engine.database_url, away) as cut_off, cut_off.caller(token="") as client:
+        assert (await deliver(client, made, sender=sender)).status_code == 503
+    assert await listed(alice, made) == [("", "ENGINE_UNAVAILABLE")]
+    assert (await deliver(outside, made, sender=sender)).status_code == 200
+    assert await listed(alice, made) == [("", "started")]
+    assert len((await alice.get("/api/executions")).json()["items"]) == 1
+
+
+async def work_for(
+    api: RestApi, client: httpx.AsyncClient, made: dict[str, Any], sender: Sender
+) -> Counter[str]:
+    """Return what an API does for a delivery: its statements, and what it computes with keys."""
+    done: Counter[str] = Counter()
+
+    def note_statement(*given: Any) -> None:
+        done[given[2]] += 1
+
+    def note_call(_: types.FrameType, kind: str, called: Any) -> None:
+        if kind == "c_call" and called.__name__ in {"hmac_new", "hmac_digest", "compare_digest", "decrypt"}:
+            done[called.__name__] += 1
+
+    engines = [
+        each.sync_engine
+        for each in (api.application.state.resources.system, api.application.state.resources.tenants)
+    ]
+    for each in engines:
+        event.listen(each, "before_cursor_execute", note_statement)
+    sys.setprofile(note_call)
+    try:
+        response = await deliver(client, made, sender=sender, body=b"{}" * 1000)
+    finally:
+        sys.setprofile(None)
+        for each in engines:
+            event.remove(each, "before_cursor_execute", note_statement)
+    assert response.status_code == 401
+    return done
+
+
+async def test_as_much_is_done_for_an_id_that_nothing_has(
+    api: RestApi, alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    made = await make_webhook(alice, await save(alice, ECHO), input="x")
+    stranger = Sender(scheme="standard", secret="whsec_" + "c3RyYW5nZXI=" * 3)
+    nowhere = {**made, "url": made["url"].replace(made["id"], str(uuid.uuid4()))}
+    for_unknown = await work_for(api, outside, nowhere, stranger)
+    assert await work_for(api, outside, made, stranger) == for_unknown
+    assert {"hmac_new", "compare_digest", "decrypt"} <= for_unknown.keys()
+    assert sum(" webhooks" in statement for statement in for_unknown) == 1
+    await alice.post(f"/api/webhooks/{made['id']}/rotate", json={})
+    assert await work_for(api, outside, made, stranger) == for_unknown
+
+
+async def test_a_storm_holds_up_neither_its_owner_nor_their_other_webhooks(
+    engine: Engine, client: Client
+) -> None:
+    async def connect() -> Client:
+        return client
+
+    rates = RateRules(per_user="off", starts_per_user="6/day")
+    async with (
+        run_api(engine.database_url, connect, task_queue=engine.task_queue, rates=rates) as api,
+        api.caller() as owner,
+        api.caller(token="") as sender,
+    ):
+        graph_id = await save(owner, ECHO)
+        stormy, calm = [await make_webhook(owner, graph_id, input="x") for _ in range(2)]
+        forged = Sender(scheme="standard", secret=calm["secret"])
+        assert {(await deliver(sender, stormy, sender=forged)).status_code for _ in range(5)} == {401}
+        answers = [await deliver(sender, stormy) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+        assert int(answers[-1].headers["Retry-After"]) > 0
+        assert (await deliver(sender, calm)).status_code == 200
+        assert (await owner.post(f"/api/graphs/{graph_id}/execute", json={})).status_code == 200

@@ -133,6 +133,17 @@ async def try_out(client: httpx.AsyncClient, notification: dict[str, Any]) -> di
     return delivery
 
 
+async def tried(client: httpx.AsyncClient, notification: dict[str, Any]) -> dict[str, Any]:
+    """Have a test delivered; return the delivery when it has been tried."""
+    await try_out(client, notification)
+
+    async def found() -> dict[str, Any]:
+        [delivery] = await deliveries_of(client, notification)
+        return delivery if delivery["attempts"] else {}
+
+    return await eventually(found)
+
+
 async def deliveries_of(
     client: httpx.AsyncClient, notification: dict[str, Any], **params: Any
 ) -> list[dict[str, Any]]:

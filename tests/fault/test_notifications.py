@@ -34,6 +34,6 @@ async def test_a_worker_that_dies_in_the_middle_of_a_delivery_loses_nothing(
         [row] = await ended(caller, made, "delivered")
 
         for message in receiver.messages:
-            assert message.verify(made["key"])["type"] == "notification.test"
+            assert message.verify(made["secret"])["type"] == "notification.test"
     assert row["attempts"] == 1, "what was not recorded was no attempt"
     assert [message.id for message in receiver.messages] == [delivery["id"]] * 2

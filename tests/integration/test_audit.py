@@ -25,7 +25,7 @@ from tests.payments import buy, paid
 from tests.rest_api import RestApi, run_api
 from tests.reviews import asked, asking
 from tests.stripe_stub import StripeStub, selling
-from tests.world import ELSEWHERE, charge, filled, make_world
+from tests.world import ELSEWHERE, charge, end_delivery, filled, make_world
 
 AUDITED = {call: policy for call, policy in POLICIES.items() if policy.action}
 
@@ -77,6 +77,7 @@ async def test_every_call_that_does_something_leaves_one_entry(
     world = await make_world(alice, stripe)
     refund = world.sent["POST", "/admin/users/{user_id}/refunds"]["json"]["node_execution_id"]
     await charge(engine, refund, world.ids["user_id"])
+    await end_delivery(engine, world.ids["delivery_id"])
     alice_id, admin_id = world.ids["user_id"], await id_of(admin)
     # What takes something away comes last.
     for call in sorted(AUDITED, key=lambda call: (call[0] == "DELETE", call[1].endswith("/refund"))):

@@ -88,7 +88,7 @@ class TestWhatIsTold:
             [message] = await receiver.has(1)
             [delivery] = await ended(alice, made, "delivered")
 
-        content = message.verify(made["key"])
+        content = message.verify(made["secret"])
         assert content["type"] == "execution.completed"
         data = content["data"]
         assert data["execution_id"] == execution["id"]
@@ -102,7 +102,7 @@ class TestWhatIsTold:
         [attempt] = delivery["log"]
         assert (attempt["status_code"], attempt["error"]) == (204, None)
         with pytest.raises(WebhookVerificationError):
-            message.verify((await notify(alice, receiver.url))["key"])
+            message.verify((await notify(alice, receiver.url))["secret"])
 
     async def test_only_what_was_asked_for_is_told(
         self, engine: Engine, alice: httpx.AsyncClient, bob: httpx.AsyncClient, receiver: Receiver
@@ -145,7 +145,7 @@ class TestWhatIsTold:
         async with delivering(engine):
             review = await ask(alice, {"secret": "what is shown"})
             [message] = await receiver.has(1)
-        content = message.verify(made["key"])
+        content = message.verify(made["secret"])
         assert content["type"] == "review.requested"
         assert content["data"]["node_execution_id"] == review["node_execution_id"]
         assert content["data"]["reviews_url"].endswith(f"{review['execution_id']}/reviews")
@@ -163,7 +163,7 @@ class TestWhatIsTold:
             execution = await start(alice, await save(alice, body))
             messages = await receiver.has(2)
 
-        told = {message.verify(made["key"])["type"]: message.content["data"] for message in messages}
+        told = {message.verify(made["secret"])["type"]: message.content["data"] for message in messages}
         assert (told["credits.low"]["balance"], told["credits.low"]["threshold"]) == (400, 500)
         assert told["credits.exhausted"]["reason"] == "INSUFFICIENT_CREDITS"
         assert told["credits.exhausted"]["required"] == 600
@@ -234,7 +234,7 @@ class TestReceivers:
         seen = await shown(alice, gone)
         assert (seen["is_active"], seen["disabled_for"]) == (False, "GONE")
         told = next(message for message in receiver.messages if message.path == "/other")
-        assert told.verify(watching["key"])["data"]["disabled"]["notification_id"] == gone["id"]
+        assert told.verify(watching["secret"])["data"]["disabled"]["notification_id"] == gone["id"]
         [letter] = mail.messages
         assert letter["Subject"] == "A notification was switched off"
         assert "hidden-in-the-url" not in str(letter)
@@ -301,16 +301,16 @@ class TestSecrets:
         async with delivering(engine):
             await try_out(alice, made)
             [message] = await receiver.has(1)
-            for secret in (made["key"], rotated["key"]):
+            for secret in (made["secret"], rotated["secret"]):
                 message.verify(secret)
             assert len(message.headers["webhook-signature"].split()) == 2
             newest = (await alice.post(f"{path}/rotate")).json()
             await try_out(alice, made)
             message = (await receiver.has(2))[1]
-        for secret in (rotated["key"], newest["key"]):
+        for secret in (rotated["secret"], newest["secret"]):
             message.verify(secret)
         with pytest.raises(WebhookVerificationError):
-            message.verify(made["key"])
+            message.verify(made["secret"])
         assert rotated["former_secret_until"]
 
     async def test_nothing_secret_is_in_rows_logs_or_history(
@@ -347,8 +347,8 @@ class TestSecrets:
         texts += [str(decoded), history.to_json()]
         for text in texts:
             assert canary not in text
-            assert made["key"] not in text
-        assert again["key"] is None
+            assert made["secret"] not in text
+        assert again["secret"] is None
         assert "[hidden]" in (await deliveries_of(alice, made))[0]["log"][0]["answer"]
 
 
@@ -441,7 +441,7 @@ class TestKeeping:
             [message] = await receiver.has(1)
             await ended(alice, made, "delivered")
         assert message.path == "/new"
-        message.verify(made["key"])
+        message.verify(made["secret"])
         assert [row["id"] for row in (await alice.get("/api/notifications")).json()["items"]] == [made["id"]]
         assert (await alice.delete(path)).status_code == 204
         assert (await alice.get(path)).status_code == 404

@@ -103,13 +103,13 @@ class NotificationView(BaseModel):
 class NewNotificationView(NotificationView):
     """A notification whose signing secret was just made."""
 
-    key: str | None
+    secret: str | None
     """What signs webhooks (`whsec_…`), shown this once. Null for e-mail, and in a repeat under an `Idempotency-Key`."""
 
     @classmethod
     def made(cls, row: Notification, secret: str | None) -> NewNotificationView:
         """Return a notification with its secret."""
-        return cls.model_validate({**_shown(row), "key": secret})
+        return cls.model_validate({**_shown(row), "secret": secret})
 
 
 def _shown(row: Notification) -> dict[str, object]:

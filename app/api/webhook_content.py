@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
@@ -50,9 +51,14 @@ async def read_content(kind: BodyType, body: bytes) -> Any:
 
 
 def delivery_id_of(scheme: Scheme, proof: Proof, body: bytes, content: Any) -> str:
-    """Return what a sender calls a delivery; where it does not say, what is the same in a repeat of it."""
+    """Return what a sender calls a delivery; where it does not say, what is the same in a repeat of it.
+
+    A token proves nothing of the moment: without a name, two equal bodies are two deliveries.
+    """
     if proof.delivery_id:
         return proof.delivery_id
+    if scheme is Scheme.TOKEN:
+        return f"unnamed:{uuid.uuid4()}"
     named = content.get(_ID_IN_BODY.get(scheme, "")) if isinstance(content, dict) else None
     if isinstance(named, str) and _PRINTABLE.fullmatch(named):
         return named

@@ -205,6 +205,20 @@ async def test_a_webhook_that_is_turned_off_and_a_suspended_owner_start_nothing(
     assert (await deliver(outside, made)).status_code == 200
 
 
+async def test_what_has_no_name_is_known_by_what_was_signed_and_with_a_token_by_nothing(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, ECHO)
+    for scheme, count in (("slack", 1), ("stripe", 1), ("token", 2)):
+        made = await make_webhook(alice, graph_id, scheme=scheme, input="x")
+        sender = Sender(scheme=scheme, secret=made["secret"])
+        headers = {**sender.headers(b"{}")}
+        headers.pop("Idempotency-Key", None)
+        answers = [await outside.post(made["url"], content=b"{}", headers=headers) for _ in range(2)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["execution_id"] for answer in answers}) == count, scheme
+
+
 async def test_a_sender_waits_only_where_it_may(alice: httpx.AsyncClient, outside: httpx.AsyncClient) -> None:
     graph_id = await save(alice, ECHO)
     silent = await make_webhook(alice, graph_id, input="x")

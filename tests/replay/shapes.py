@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from temporalio.client import WorkflowHandle
 
 from app.activities.contracts.messages import FUND_SIGNAL, RELEASE_SIGNAL, Decision, Release
+from app.activities.contracts.scheduling import SCHEDULED_START_WORKFLOW, ScheduledFire
 from app.blocks.context import BlockContext
-from tests.engine import Engine, Many, limited, make_graph, refuses, unavailable_until
+from tests.engine import OWNER, Engine, Many, limited, make_graph, refuses, unavailable_until
 from tests.ledger import add_user, grant
 from tests.stack import eventually
 
@@ -340,6 +342,36 @@ def _gate(engine: Engine) -> asyncio.Event:
     return gate
 
 
+async def scheduled_start(engine: Engine) -> Handle:
+    """A fire of a schedule, and the execution that it waits for."""
+    return await _fire(engine, {})
+
+
+async def scheduled_start_refused(engine: Engine) -> Handle:
+    """A fire that cannot start anything."""
+    return await _fire(engine, {"unknown": 1})
+
+
+async def _fire(engine: Engine, inputs: dict[str, Any]) -> Handle:
+    graph = make_graph({"wait": ("countdown_timer_block", {"seconds": 1})}, [])
+    graph_id, _ = await engine.save(graph)
+    schedule_id = str(uuid.uuid4())
+    await engine.pool.execute(
+        "INSERT INTO schedules (id, user_id, graph_id, timezone, catchup_window, overlap, revision, inputs) "
+        "VALUES ($1, $2, $3, 'UTC', 600, 'skip', 1, $4)",
+        schedule_id,
+        OWNER,
+        graph_id,
+        inputs,
+    )
+    return await engine.client.start_workflow(
+        SCHEDULED_START_WORKFLOW,
+        ScheduledFire(schedule_id, OWNER, 1),
+        id=f"{schedule_id}-2026-01-01T00:00:00Z",
+        task_queue=engine.task_queue,
+    )
+
+
 SHAPES: tuple[Shape, ...] = (
     pure_chain,
     remote_diamond,
@@ -362,4 +394,6 @@ SHAPES: tuple[Shape, ...] = (
     conversations_in_shards,
     loop_through_the_graph,
     queued_and_called,
+    scheduled_start,
+    scheduled_start_refused,
 )

@@ -12,6 +12,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from app.workflows.graph_execution import GraphExecutionWorkflow
 from app.workflows.graph_shard import GraphShardWorkflow
+from app.workflows.scheduled_start import ScheduledStartWorkflow
 from tests.replay.recording import HISTORIES
 from tests.replay.shapes import SHAPES
 
@@ -26,7 +27,10 @@ def test_every_shape_has_a_history() -> None:
 @pytest.mark.parametrize("runner", RUNNERS.values(), ids=RUNNERS)
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path, runner: type[WorkflowRunner]) -> None:
-    replayer = Replayer(workflows=[GraphExecutionWorkflow, GraphShardWorkflow], workflow_runner=runner())
+    replayer = Replayer(
+        workflows=[GraphExecutionWorkflow, GraphShardWorkflow, ScheduledStartWorkflow],
+        workflow_runner=runner(),
+    )
     history = _read(path)
     await replayer.replay_workflow(history)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -216,3 +217,20 @@ async def test_a_graph_of_somebody_else_is_not_called(
     assert told[0]["message"] == told[1]["message"]
     await publish(bob, decoding(), "add")
     assert (await alice.get("/api/publications")).json()["items"][0]["input_schema"]["required"] == ["a"]
+
+
+def example_of(page: str) -> dict[str, Any]:
+    """Return the names that the Python example of a page about how something is done defines."""
+    text = (Path(__file__).parents[2] / "docs/howto" / page).read_text()
+    names: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], names)
+    return names
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_example_of_the_page_about_calls_works(api: RestApi, alice: httpx.AsyncClient) -> None:
+    await publish(alice, adder(), "add")
+    async with holding(api, await make_key(alice, "executions:run")) as program:
+        for _ in range(2):
+            assert await example_of("graph-as-api.md")["add"](program) == 5
+    assert len((await alice.get("/api/executions")).json()["items"]) == 1

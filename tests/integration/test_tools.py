@@ -16,7 +16,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from app.api import tool_calls
-from tests.integration.test_publications import adder, decoding, publish
+from tests.api_keys import make_key
+from tests.e2e.rest import graph, node, save, start
+from tests.integration.test_publications import adder, decoding, example_of, publish
 from tests.rest_api import RestApi
 from tests.reviews import asking
 from tests.stack import eventually
@@ -187,3 +189,20 @@ async def test_a_message_that_is_none_is_refused(alice: httpx.AsyncClient) -> No
     assert (await alice.post("/api/mcp", content=b"{", headers=SPEAKING)).status_code == 422
     plain = {"Accept": "text/html"}
     assert (await alice.post("/api/mcp", json=message("tools/list"), headers=plain)).status_code == 406
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_graph_calls_tools_of_this_machine_only_where_private_hosts_are_allowed(
+    address: str, alice: httpx.AsyncClient
+) -> None:
+    await publish(alice, adder(), "add", is_tool=True)
+    tool = node("tool", "mcp_tool_block", server_url=address, selected_tool="add", a=1)
+    execution = await start(alice, await save(alice, graph([tool], [])), wait=30)
+    assert (execution["status"], execution["error"]["code"]) == ("FAILED", "ADDRESS_REFUSED")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_example_of_the_page_about_tools_works(address: str, alice: httpx.AsyncClient) -> None:
+    await publish(alice, adder(), "add", is_tool=True)
+    key = (await make_key(alice, "executions:run"))["key"]
+    assert await example_of("mcp.md")["add"](address, key) == 5

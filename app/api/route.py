@@ -233,8 +233,8 @@ class OneTimeRoute(ApiRoute):
     def kept(self, body: bytes) -> bytes:
         """Return the answer without the secret."""
         answer = json.loads(body) if body else None
-        shown = self.secrets & answer.keys() if isinstance(answer, dict) else None
-        return json.dumps({**answer, **dict.fromkeys(shown)}).encode() if shown else body
+        shown = self.secrets & answer.keys() if isinstance(answer, dict) else frozenset()
+        return json.dumps(answer | dict.fromkeys(shown)).encode() if shown else body
 
 
 class GivenSecretRoute(SecretRoute, OneTimeRoute):

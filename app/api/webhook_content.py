@@ -67,7 +67,8 @@ def delivery_id_of(scheme: Scheme, proof: Proof, body: bytes, content: Any) -> s
 
 def events_of(scheme: Scheme, headers: Headers, content: Any) -> list[str]:
     """Return the names that what has happened goes by, the most general first; none where nothing is said."""
-    said = content if isinstance(content, dict) else {}
+    said: dict[str, Any] = content if isinstance(content, dict) else {}
+    names: list[Any]
     if scheme is Scheme.GITHUB:
         event, action = headers.get("x-github-event", ""), said.get("action")
         names = [event, f"{event}.{action}" if isinstance(action, str) else ""]

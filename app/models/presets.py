@@ -13,6 +13,7 @@ from app.errors import Conflict, NotFound
 from app.models import values
 from app.models.page import Page, dated_key, make_page, read_cursor
 from app.models.tables.presets import Preset
+from app.models.tables.schedules import Schedule
 
 MOST_PRESETS = 1_000
 """How many a user may have."""
@@ -106,11 +107,16 @@ async def delete_preset(session: AsyncSession, owner: str, preset_id: uuid.UUID)
         Conflict: Something starts executions with it.
     """
     await require_preset(session, owner, preset_id, is_locked=True)
+    of_schedules = select(col(Schedule.id)).where(
+        col(Schedule.preset_id) == preset_id, col(Schedule.user_id) == owner
+    )
+    if (await session.execute(of_schedules.limit(1))).first() is not None:
+        raise Conflict("A schedule starts executions with the preset")
     await values.delete_uses(session, owner, preset_id)
     try:
         await _delete(session, owner, preset_id)
     except IntegrityError as error:
-        raise Conflict("The preset is in use: a webhook or a schedule starts executions with it") from error
+        raise Conflict("A webhook or a publication starts executions with the preset") from error
 
 
 async def delete_presets_of(session: AsyncSession, owner: str, graph_id: uuid.UUID) -> None:

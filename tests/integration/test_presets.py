@@ -160,6 +160,18 @@ async def test_the_presets_of_a_graph_go_with_it(alice: httpx.AsyncClient, engin
     assert gone.status_code == 404
 
 
+async def test_a_preset_that_a_schedule_starts_executions_with_stays(alice: httpx.AsyncClient) -> None:
+    graph_id = await save(alice, echoing())
+    preset = await make(alice, graph_id, inputs={"text": "x"})
+    yearly = {"cron": "0 0 1 1 *", "preset_id": preset["id"]}
+    made = await alice.post(f"/api/graphs/{graph_id}/schedules", json=yearly)
+    assert made.status_code == 201, made.text
+    path = f"/api/presets/{preset['id']}"
+    assert (await alice.delete(path)).status_code == 409
+    assert (await alice.delete(f"/api/schedules/{made.json()['id']}")).status_code == 204
+    assert (await alice.delete(path)).status_code == 204
+
+
 async def test_a_preset_serves_its_owner_and_its_graph_alone(
     alice: httpx.AsyncClient, bob: httpx.AsyncClient
 ) -> None:

@@ -56,7 +56,7 @@ async def change_preset(
 
 @router.delete("/{preset_id}", status_code=204, responses=responses(404, 409))
 async def delete_preset(preset_id: Id, caller: CallerDep, api: ResourcesDep) -> Response:
-    """Delete a preset. One that a webhook or a schedule starts executions with stays: 409."""
+    """Delete a preset. One that something else starts executions with stays: 409."""
     await api.triggers.presets.delete(caller.user_id, preset_id)
     return Response(status_code=204)
 

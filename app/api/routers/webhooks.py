@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -31,6 +31,9 @@ from app.tenants import working_for
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=GivenSecretRoute)
 delivery_router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=WebhookRoute)
+
+_BODY: dict[str, Any] = {"requestBody": {"content": {"application/json": {"schema": {}}}}}
+"""Whatever the sender has to say."""
 
 
 @router.post("", status_code=201, responses=responses(400, 404, 409, 413))
@@ -106,7 +109,7 @@ async def list_webhook_deliveries(
     return PageView(items=items, next_cursor=page.next_cursor)
 
 
-@delivery_router.post("/{webhook_id}", responses=responses(400, 401, 402, 404, 413))
+@delivery_router.post("/{webhook_id}", responses=responses(400, 402, 404, 413), openapi_extra=_BODY)
 async def deliver(
     webhook_id: Id, request: Request, response: Response, api: ResourcesDep, wait: Wait = 0.0
 ) -> ReceiptView | ChallengeView:

@@ -6,6 +6,7 @@
 - `scale`: very large graphs, loops and values.
 - `fairness`: a small user beside a flood.
 - `streams`: a thousand idle event streams.
+- `watchers`: a thousand watchers of all executions of their users, by stream and by socket.
 - `faults`: random graphs under random faults, and how soon work goes on after a worker was killed.
 """
 
@@ -22,8 +23,9 @@ from benchmarks.report import print_report
 from benchmarks.rounds import ROOT, measure
 from benchmarks.scale import measure_resumption, measure_scale, print_scale
 from benchmarks.streams import measure_streams
+from benchmarks.watchers import measure_watchers
 
-GROUPS = ("time", "costs", "scale", "fairness", "streams", "faults")
+GROUPS = ("time", "costs", "scale", "fairness", "streams", "watchers", "faults")
 
 
 def main() -> None:
@@ -57,6 +59,8 @@ async def run(groups: list[str], options: argparse.Namespace) -> None:
         print(f"\nFairness: {await measure_fairness()}")
     if "streams" in groups:
         print(f"\nStreams: {await measure_streams()}")
+    if "watchers" in groups:
+        print("\nWatchers:", *await measure_watchers(), sep="\n")
     if "faults" in groups:
         print(f"\nAfter the only worker was killed, work goes on in {await measure_resumption():.1f} s.")
         print("\nRandom graphs under random faults:\n", flush=True)

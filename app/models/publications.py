@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -135,7 +135,7 @@ async def find_published(
 
 async def find_stamps(session: AsyncSession, owner: str) -> Sequence[Stamp]:
     """Return what tells whether anything that an owner has published looks different since."""
-    stamps = (
+    stamps: tuple[Any, ...] = (
         col(Publication.graph_id),
         col(Publication.updated_at),
         col(GraphVersion.version),
@@ -145,7 +145,7 @@ async def find_stamps(session: AsyncSession, owner: str) -> Sequence[Stamp]:
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-def _published() -> Select[Any]:
+def _published() -> Any:
     return _joined(
         select(
             Publication,
@@ -159,7 +159,7 @@ def _published() -> Select[Any]:
     )
 
 
-def _joined(query: Select[Any]) -> Select[Any]:
+def _joined(query: Any) -> Any:
     # As `app.starting.deciding` has it.
     version = func.coalesce(
         col(Publication.graph_version), col(Preset.graph_version), col(Graph.active_version)
@@ -192,7 +192,7 @@ def _require(rows: Any) -> PublishedGraph:
     return PublishedGraph(*row)
 
 
-def _slug_key(slug: str) -> str:
+def _slug_key(slug: object) -> str:
     if not isinstance(slug, str) or not SLUG.fullmatch(slug):
         raise ValueError
     return slug

@@ -106,8 +106,8 @@ async def test_a_call_that_goes_on_is_answered_with_where_it_is(alice: httpx.Asy
 @pytest.mark.usefixtures("worker")
 async def test_a_streamed_call_ends_with_its_result(alice: httpx.AsyncClient) -> None:
     await publish(alice, adder(), "add")
-    for given in ({"params": {"mode": "stream"}}, {"headers": {"Accept": "text/event-stream"}}):
-        answer = await alice.post("/api/run/add", json={"a": 1}, **given)
+    for query, headers in (("?mode=stream", {}), ("", {"Accept": "text/event-stream"})):
+        answer = await alice.post(f"/api/run/add{query}", json={"a": 1}, headers=headers)
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         events = [frame for frame in answer.text.split("\n\n") if "event:" in frame]
         names = [frame.split("event: ")[1].split("\n")[0] for frame in events]

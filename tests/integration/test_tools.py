@@ -120,7 +120,7 @@ async def test_what_goes_wrong_is_told_with_its_code(
     for result in (refused, goes_on, failed):
         assert result.is_error
         error = result.structured_content["error"]
-        assert error["error_code"] in result.content[0].text
+        assert error["error_code"] in str(result.content[0])
         codes.append(error["error_code"])
     assert codes == ["GRAPH_VALIDATION_ERROR", "STILL_RUNNING", "EXECUTION_FAILED"]
     assert failed.structured_content["error"]["details"]["error"]["node_id"] == "decode"

@@ -48,7 +48,9 @@ class Publications:
             now = datetime.now(UTC)
             describe(slug=body.slug, is_new=row is None)
             if row is None:
-                row = Publication(graph_id=graph_id, user_id=owner, slug=body.slug, created_at=now)
+                row = Publication(
+                    graph_id=graph_id, user_id=owner, slug=body.slug, created_at=now, updated_at=now
+                )
                 await publications.insert_publication(session, row)
             for name, value in body.model_dump().items():
                 setattr(row, name, value)
@@ -89,12 +91,6 @@ class Publications:
         async with self._sessions() as session:
             return await publications.require_slug(session, owner, slug)
 
-    async def list(self, owner: str, *, cursor: str | None, limit: int) -> Page[PublicationView]:
-        """Return what an owner has published, by name."""
-        async with self._sessions() as session:
-            page = await publications.list_published(session, owner, cursor=cursor, limit=limit)
-        return Page(await self._view_all(page.items), page.next_cursor)
-
     async def find(self, owner: str, *, tools_only: bool = False) -> list[PublicationView]:
         """Return all that an owner has published, by name; or what models are offered of it."""
         async with self._sessions() as session:
@@ -115,6 +111,12 @@ class Publications:
         owner = found[0].publication.user_id if found else ""
         opened = open_with(await self._values.find(owner, given) if given else {})
         return [_view(one, opened(one.given) if one.given is not None else {}) for one in found]
+
+    async def list(self, owner: str, *, cursor: str | None, limit: int) -> Page[PublicationView]:
+        """Return what an owner has published, by name."""
+        async with self._sessions() as session:
+            page = await publications.list_published(session, owner, cursor=cursor, limit=limit)
+        return Page(await self._view_all(page.items), page.next_cursor)
 
 
 def _view(published: PublishedGraph, given: dict[str, Any]) -> PublicationView:

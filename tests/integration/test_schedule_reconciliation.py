@@ -45,6 +45,7 @@ async def test_what_is_missing_is_made_again(deployment: Deployment, working: No
 
     found = await eventually(lambda: mirror.describe(client, schedule_id))
 
+    assert found is not None
     assert found.revision == 1
     assert found.next_times
 
@@ -64,6 +65,7 @@ async def test_what_differs_is_as_the_record_says(
 
     found = await eventually(is_as_before)
 
+    assert found is not None
     assert not found.is_paused
     assert {moment.month for moment in found.next_times} == {1}
 

@@ -108,50 +108,42 @@ async def test_a_pinned_schedule_stays_on_its_version_and_a_change_keeps_its_id_
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("reason", ["inputs", "credits", "suspended", "preset"])
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("inputs", "GRAPH_VALIDATION_ERROR"),
+        ("UPDATE users SET credits = 0 WHERE id = $1", "INSUFFICIENT_CREDITS"),
+        ("UPDATE users SET suspended_at = now() WHERE id = $1", "FORBIDDEN"),
+        ("UPDATE schedules SET preset_id = gen_random_uuid() WHERE user_id = $1", "NOT_FOUND"),
+    ],
+    ids=["inputs", "credits", "suspended", "preset"],
+)
 async def test_a_fire_that_cannot_start_leaves_a_failed_execution(
-    api: RestApi, engine: Engine, alice: httpx.AsyncClient, reason: str
+    client: Client, engine: Engine, alice: httpx.AsyncClient, reason: str, code: str
 ) -> None:
     graph_id = await save(alice, echo())
     made = await schedule(alice, graph_id, inputs={"x": 1}, pause_on_failure=True)
-    owner = made["user_id"]
-    match reason:
-        case "inputs":
-            changed = echo()
-            changed["nodes"][0]["input_default"] = {"name": "z"}
-            await alice.put(f"/api/graphs/{graph_id}", json=changed)
-            code = "GRAPH_VALIDATION_ERROR"
-        case "credits":
-            await engine.pool.execute("UPDATE users SET credits = 0 WHERE id = $1", owner)
-            code = "INSUFFICIENT_CREDITS"
-        case "suspended":
-            code = "FORBIDDEN"
-        case _:
-            query = "UPDATE schedules SET preset_id = $2 WHERE id = $1"
-            await engine.pool.execute(query, made["id"], uuid.uuid4())
-            code = "NOT_FOUND"
-    await trigger(alice, made["id"])
-    if reason == "suspended":
-        await engine.pool.execute("UPDATE users SET suspended_at = now() WHERE id = $1", owner)
+    if reason == "inputs":
+        changed = echo()
+        changed["nodes"][0]["input_default"] = {"name": "z"}
+        await alice.put(f"/api/graphs/{graph_id}", json=changed)
+    else:
+        await engine.pool.execute(reason, made["user_id"])
 
-        async def is_recorded() -> bool:
-            query = "SELECT count(*) FROM executions WHERE trigger_id = $1"
-            return bool(await engine.pool.fetchval(query, made["id"]))
+    await client.get_schedule_handle(made["id"]).trigger()
 
-        await eventually(is_recorded)
-        await engine.pool.execute("UPDATE users SET suspended_at = NULL WHERE id = $1", owner)
-    [row] = await started(alice, made["id"], 1, "FAILED" if reason != "suspended" else "COMPLETED", "FAILED")
+    query = "SELECT id FROM executions WHERE trigger_id = $1"
+    await eventually(lambda: engine.pool.fetchval(query, made["id"]))
+    await engine.pool.execute("UPDATE users SET suspended_at = NULL WHERE id = $1", made["user_id"])
+    [row] = await started(alice, made["id"], 1, "FAILED")
+    assert (row["error"]["code"], row["trigger"]) == (code, "schedule")
+    events = (await alice.get(f"/api/executions/{row['id']}/events")).json()["items"]
+    assert [event["type"] for event in events] == ["execution_failed"]
 
-    if row["status"] == "FAILED":
-        assert (row["error"]["code"], row["trigger"]) == (code, "schedule")
-        assert row["error"]["message"]
-        events = (await alice.get(f"/api/executions/{row['id']}/events")).json()["items"]
-        assert [event["type"] for event in events] == ["execution_failed"]
+    async def is_paused() -> bool:
+        return bool((await shown(alice, made["id"]))["paused"])
 
-        async def is_paused() -> bool:
-            return bool((await shown(alice, made["id"]))["paused"])
-
-        await eventually(is_paused)
+    await eventually(is_paused)
 
 
 @pytest.mark.usefixtures("worker")
@@ -392,7 +384,7 @@ async def test_a_schedule_of_a_block_that_is_turned_off_is_refused(
     engine: Engine, client: Client, alice: httpx.AsyncClient
 ) -> None:
     graph_id = await save(alice, sums(2))
-    block = make_registry(BlockChoice(disabled=("calculator_block",)))
+    block = make_registry(BlockChoice(disabled=frozenset({"calculator_block"})))
     async with (
         run_api(engine.database_url, _to(client), registry=block) as strict,
         strict.caller(token=alice.headers["Authorization"].removeprefix("Bearer ")) as same,

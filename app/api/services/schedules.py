@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from temporalio.client import Client
@@ -49,6 +49,8 @@ _DECIDES = frozenset(
     }
 )
 """What an execution is made of: a change of it is checked like a start."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +98,13 @@ class Schedules:
         """
         now = datetime.now(UTC)
         row = Schedule(
-            id=uuid.uuid4(), user_id=owner, graph_id=graph_id, catchup_window=0, overlap="", created_at=now
+            id=uuid.uuid4(),
+            user_id=owner,
+            graph_id=graph_id,
+            catchup_window=0,
+            overlap="",
+            created_at=now,
+            updated_at=now,
         )
         await self._fill(row, body.model_dump())
         await self._check(row)
@@ -195,16 +203,14 @@ class Schedules:
         if not start_at < end_at <= datetime.now(UTC):
             raise InvalidRequest("start_at must be before end_at, and end_at not in the future")
 
-        async def count(client: Client) -> None:
-            nonlocal fires
-            fires = await mirror.count_fires(client, schedule_id, start_at, end_at)
+        async def count(client: Client) -> int:
+            return await mirror.count_fires(client, schedule_id, start_at, end_at)
 
-        fires = 0
         client = await self._engine.client()
         async with self._sessions.begin() as session:
             row = await schedules.lock_schedule(session, owner, schedule_id)
             with _refusals():
-                await self._with_schedule(client, row, count)
+                fires = await self._with_schedule(client, row, count)
                 if fires > mirror.MOST_FIRES:
                     raise InvalidRequest(
                         f"A backfill has {mirror.MOST_FIRES:,} fires at most: take less time"
@@ -295,17 +301,15 @@ class Schedules:
         if off:
             raise GraphInvalid(off)
 
-    async def _with_schedule(
-        self, client: Client, row: Schedule, act: Callable[[Client], Awaitable[None]]
-    ) -> None:
+    async def _with_schedule(self, client: Client, row: Schedule, act: Callable[[Client], Awaitable[T]]) -> T:
         """Do something with Temporal's schedule, which is made first should it be missing."""
         try:
-            await act(client)
+            return await act(client)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             await mirror.push(client, row, task_queue=self._task_queue, counts_anew=True)
-            await act(client)
+            return await act(client)
 
 
 async def _own_second(before: datetime | None) -> None:

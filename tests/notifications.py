@@ -19,15 +19,19 @@ from starlette.routing import Route
 from temporalio.client import Client
 
 from app.notifying.rules import DeliveryRules
+from app.outbound.mail import MailServer, MailTls
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers
+from tests.e2e.rest import save, start, wait
 from tests.engine import KEYS, Engine
+from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
-from tests.stubs import Served
+from tests.stubs import MailStub, Served
 from tests.workflow_sandbox import Sandbox
 
 HERE = frozenset({"127.0.0.1"})
 QUICK = DeliveryRules(first_wait=timedelta(seconds=0.05), attempt_seconds=5.0, busy_seconds=0.1)
+SENDER = "perdure@example.org"
 EVERYTHING = ["execution.completed", "execution.failed", "execution.cancelled", "review.requested"]
 
 
@@ -94,6 +98,31 @@ async def receiving() -> AsyncIterator[Receiver]:
             yield receiver
         finally:
             receiver.let_go.set()
+
+
+@asynccontextmanager
+async def notifying(engine: Engine, **changes: Any) -> AsyncIterator[RestApi]:
+    """Run an API that takes URLs of this machine, and e-mail; `changes` are fields of its configuration."""
+
+    async def connect() -> Client:
+        return engine.client
+
+    given: dict[str, Any] = {"allowed_private_hosts": HERE, "sends_mail": True, **changes}
+    async with run_api(
+        engine.database_url, connect, registry=engine.registry, task_queue=engine.task_queue, **given
+    ) as running:
+        yield running
+
+
+def server_of(mail: MailStub) -> MailServer:
+    """Return how a worker reaches a mail server."""
+    return MailServer("127.0.0.1", mail.port, SENDER, MailTls.NONE, "perdure", "a password")
+
+
+async def run(client: httpx.AsyncClient, body: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    """Save a graph and execute it to its end."""
+    started = await start(client, await save(client, body), inputs)
+    return await wait(client, started["id"])
 
 
 @asynccontextmanager

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from standardwebhooks import WebhookVerificationError
-from starlette.responses import RedirectResponse, Response
-from structlog.testing import capture_logs
 from temporalio.client import Client
 
-from app.activities.couriers import Couriers
-from app.models.deliveries import take_left
-from app.notifying.rules import DeliveryRules
-from app.outbound.mail import MailServer, MailTls
-from app.starting.deliveries import delivery_workflow_id
+from app.starting.deliveries import start_delivery
 from tests.deployment import Deployment
 from tests.e2e.rest import graph, node, save, start, sums, wait
 from tests.engine import Engine
@@ -29,31 +25,22 @@ from tests.notifications import (
     delivering,
     ended,
     notify,
+    notifying,
     receiving,
-    shown,
+    run,
     try_out,
 )
 from tests.rest_api import RestApi, run_api
 from tests.reviews import ask
 from tests.stack import eventually
-from tests.stubs import MailStub
+from tests.stubs import Served
 
-SENDER = "perdure@example.org"
+PAGE = Path(__file__).parents[2] / "docs/howto/notifications.md"
 
 
 @pytest.fixture
-async def api(engine: Engine, client: Client) -> AsyncIterator[RestApi]:
-    async def connect() -> Client:
-        return client
-
-    async with run_api(
-        engine.database_url,
-        connect,
-        registry=engine.registry,
-        task_queue=engine.task_queue,
-        allowed_private_hosts=HERE,
-        sends_mail=True,
-    ) as running:
+async def api(engine: Engine) -> AsyncIterator[RestApi]:
+    async with notifying(engine) as running:
         yield running
 
 
@@ -61,21 +48,6 @@ async def api(engine: Engine, client: Client) -> AsyncIterator[RestApi]:
 async def receiver() -> AsyncIterator[Receiver]:
     async with receiving() as running:
         yield running
-
-
-@pytest.fixture
-async def mail() -> AsyncIterator[MailStub]:
-    async with MailStub("perdure", "a password") as stub:
-        yield stub
-
-
-def server_of(mail: MailStub) -> MailServer:
-    return MailServer("127.0.0.1", mail.port, SENDER, MailTls.NONE, "perdure", "a password")
-
-
-async def run(client: httpx.AsyncClient, body: dict[str, Any], **inputs: Any) -> dict[str, Any]:
-    started = await start(client, await save(client, body), inputs)
-    return await wait(client, started["id"])
 
 
 class TestWhatIsTold:
@@ -181,224 +153,6 @@ class TestWhatIsTold:
         assert message.content["data"]["outputs_url"] == f"/api/executions/{execution['id']}"
 
 
-class TestReceivers:
-    async def test_one_that_fails_is_tried_again_under_the_same_id(
-        self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
-    ) -> None:
-        answers = iter(
-            [Response("\x1b[1mdown " + "x" * 900, 500), RedirectResponse("/elsewhere"), Response("ok")]
-        )
-        receiver.answer = lambda _: next(answers)
-        made = await notify(alice, receiver.url)
-        async with delivering(engine):
-            await try_out(alice, made)
-            [delivery] = await ended(alice, made, "delivered")
-
-        assert {message.id for message in receiver.messages} == {delivery["id"]}
-        assert [message.path for message in receiver.messages] == ["/", "/", "/"], "no redirect is followed"
-        assert len({message.body for message in receiver.messages}) == 1
-        assert [each["status_code"] for each in delivery["log"]] == [500, 307, 200]
-        assert delivery["log"][0]["error"] == "The receiver answered 500"
-        assert delivery["log"][0]["answer"].startswith("[1mdown x")
-        assert len(delivery["log"][0]["answer"]) == 500
-        assert (await shown(alice, made))["failing_since"] is None
-
-    async def test_one_that_asks_for_time_is_given_it(
-        self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
-    ) -> None:
-        receiver.answer = lambda _: Response(status_code=429, headers={"retry-after": "1800"})
-        made = await notify(alice, receiver.url)
-        async with delivering(engine):
-            delivery = await try_out(alice, made)
-            await eventually(lambda: _has_attempts(alice, made, 1))
-        [row] = await deliveries_of(alice, made)
-        assert row["status"] == "pending"
-        assert _seconds_between(row["log"][0]["at"], row["next_at"]) > 1_700
-        assert (await shown(alice, made))["failing_since"]
-        assert (
-            await alice.post(f"/api/notifications/deliveries/{delivery['id']}/redeliver")
-        ).status_code == 409
-
-    async def test_one_that_is_gone_is_switched_off_and_its_owner_told(
-        self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver, mail: MailStub
-    ) -> None:
-        receiver.answer = lambda message: Response(status_code=410 if message.path == "/gone" else 204)
-        gone = await notify(alice, f"{receiver.url}/gone?key=hidden-in-the-url")
-        watching = await notify(alice, f"{receiver.url}/other", events=["notification.disabled"])
-        async with delivering(engine, mail=server_of(mail)):
-            await try_out(alice, gone)
-            await ended(alice, gone, "failed")
-            await ended(alice, watching, "delivered")
-            await eventually(lambda: mail.messages)
-
-        seen = await shown(alice, gone)
-        assert (seen["is_active"], seen["disabled_for"]) == (False, "GONE")
-        told = next(message for message in receiver.messages if message.path == "/other")
-        assert told.verify(watching["secret"])["data"]["disabled"]["notification_id"] == gone["id"]
-        [letter] = mail.messages
-        assert letter["Subject"] == "A notification was switched off"
-        assert "hidden-in-the-url" not in str(letter)
-        assert (
-            await alice.patch(f"/api/notifications/{gone['id']}", json={"is_active": True})
-        ).status_code == 200
-        assert (await shown(alice, gone))["disabled_for"] is None
-
-    async def test_one_that_fails_for_too_long_is_switched_off(
-        self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
-    ) -> None:
-        receiver.answer = lambda _: Response(status_code=500)
-        made = await notify(alice, receiver.url)
-        rules = DeliveryRules(first_wait=timedelta(seconds=0.05), bears=timedelta(seconds=0.1))
-        async with delivering(engine, delivery_rules=rules):
-            await try_out(alice, made)
-            execution = await run(alice, sums(2))
-            await eventually(lambda: _is_off(alice, made))
-            await ended(alice, made, "failed")
-            later = await run(alice, sums(2))
-        told = {row["execution_id"] for row in await deliveries_of(alice, made)}
-        assert execution["id"] in told
-        assert later["id"] not in told
-
-    @pytest.mark.parametrize(
-        "url", ["https://localhost:1/x", "https://[::1]:1/x", "https://169.254.169.254/x"]
-    )
-    async def test_one_at_a_private_address_is_not_reached(
-        self, engine: Engine, alice: httpx.AsyncClient, url: str
-    ) -> None:
-        made = await notify(alice, url)
-        async with delivering(engine, allowed_private_hosts=frozenset()):
-            await try_out(alice, made)
-            await eventually(lambda: _has_attempts(alice, made, 1))
-        [row] = await deliveries_of(alice, made)
-        assert "not public" in row["log"][0]["error"]
-        assert row["log"][0]["status_code"] is None
-
-    async def test_one_that_is_slow_holds_up_no_other(
-        self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
-    ) -> None:
-        slow = await notify(alice, f"{receiver.url}/held")
-        quick = await notify(alice, f"{receiver.url}/quick")
-        rules = DeliveryRules(attempt_seconds=60, at_once=5, at_once_each=4, busy_seconds=0.2)
-        async with delivering(engine, delivery_rules=rules):
-            for _ in range(6):
-                await try_out(alice, slow)
-            await receiver.has(4)
-            await try_out(alice, quick)
-            await ended(alice, quick, "delivered")
-            assert sum(message.path == "/held" for message in receiver.messages) == 4
-            receiver.let_go.set()
-            rows = await ended(alice, slow, "delivered", count=6)
-        assert [row["attempts"] for row in rows] == [1] * 6, "to wait for room is no attempt"
-
-
-class TestSecrets:
-    async def test_for_a_day_two_secrets_sign(
-        self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
-    ) -> None:
-        made = await notify(alice, receiver.url)
-        path = f"/api/notifications/{made['id']}"
-        rotated = (await alice.post(f"{path}/rotate")).json()
-        async with delivering(engine):
-            await try_out(alice, made)
-            [message] = await receiver.has(1)
-            for secret in (made["secret"], rotated["secret"]):
-                message.verify(secret)
-            assert len(message.headers["webhook-signature"].split()) == 2
-            newest = (await alice.post(f"{path}/rotate")).json()
-            await try_out(alice, made)
-            message = (await receiver.has(2))[1]
-        for secret in (rotated["secret"], newest["secret"]):
-            message.verify(secret)
-        with pytest.raises(WebhookVerificationError):
-            message.verify(made["secret"])
-        assert rotated["former_secret_until"]
-
-    async def test_nothing_secret_is_in_rows_logs_or_history(
-        self, engine: Engine, client: Client, alice: httpx.AsyncClient, receiver: Receiver
-    ) -> None:
-        canary = f"canary-{uuid.uuid4()}"
-        receiver.answer = lambda message: Response(f"no {message.path} {canary}", 500)
-        key = {"Idempotency-Key": str(uuid.uuid4())}
-        body = {
-            "name": "x",
-            "channel": "webhook",
-            "url": f"{receiver.url}/{canary}?token={canary}",
-            "events": ["execution.completed"],
-        }
-        with capture_logs() as logs:
-            made = (await alice.post("/api/notifications", json=body, headers=key)).json()
-            again = (await alice.post("/api/notifications", json=body, headers=key)).json()
-            async with delivering(engine):
-                delivery = await try_out(alice, made)
-                await eventually(lambda: _has_attempts(alice, made, 2))
-                history = await client.get_workflow_handle(
-                    delivery_workflow_id(delivery["id"])
-                ).fetch_history()
-        texts = [str(logs), str(await deliveries_of(alice, made)), str(await shown(alice, made)), str(again)]
-        for table in ("notifications", "deliveries", "idempotency_keys"):
-            rows = await engine.pool.fetch(f"SELECT * FROM {table}")
-            texts.append(str([dict(row) for row in rows]))
-        decoded = [
-            await client.data_converter.decode(
-                event.workflow_execution_started_event_attributes.input.payloads
-            )
-            for event in history.events[:1]
-        ]
-        texts += [str(decoded), history.to_json()]
-        for text in texts:
-            assert canary not in text
-            assert made["secret"] not in text
-        assert again["secret"] is None
-        assert "[hidden]" in (await deliveries_of(alice, made))[0]["log"][0]["answer"]
-
-
-class TestEmail:
-    async def test_it_goes_to_the_own_address_and_holds_what_it_is_told_on_one_line(
-        self, engine: Engine, api: RestApi, mail: MailStub
-    ) -> None:
-        address = f"{uuid.uuid4()}@example.org"
-        async with api.caller(address) as caller:
-            made = await notify(caller, email=address.upper())
-            body = sums(2) | {"name": "Sums \u2028Bcc: victim@example.org"}
-            async with delivering(engine, mail=server_of(mail)):
-                execution = await run(caller, body)
-                await ended(caller, made, "delivered")
-        [letter] = mail.messages
-        assert (letter["To"], letter["From"]) == (address, SENDER)
-        assert letter["Bcc"] is None
-        assert letter["Subject"] == "Execution completed: Sums Bcc: victim@example.org"
-        payload = letter.get_payload(decode=True)
-        assert isinstance(payload, bytes)
-        text = payload.decode()
-        assert execution["id"] in text
-        assert f"PATCH or DELETE /api/notifications/{made['id']}" in text
-        assert made["target"] == address
-
-    async def test_no_other_address_is_written_to(self, alice: httpx.AsyncClient) -> None:
-        body = {
-            "name": "x",
-            "channel": "email",
-            "email": "victim@example.org",
-            "events": ["execution.failed"],
-        }
-        response = await alice.post("/api/notifications", json=body)
-        assert response.status_code == 422
-        assert "own address" in response.text
-
-    async def test_without_a_mail_server_it_is_refused(self, engine: Engine, client: Client) -> None:
-        async def connect() -> Client:
-            return client
-
-        body = {"name": "x", "channel": "email", "events": ["execution.failed"]}
-        async with (
-            run_api(engine.database_url, connect, task_queue=engine.task_queue) as api,
-            api.caller() as caller,
-        ):
-            response = await caller.post("/api/notifications", json=body)
-        assert response.status_code == 409
-        assert response.json()["error"]["error_code"] == "EMAIL_DISABLED"
-
-
 class TestKeeping:
     @pytest.mark.parametrize(
         "url",
@@ -457,18 +211,37 @@ class TestKeeping:
         self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
     ) -> None:
         made = await notify(alice, receiver.url)
-        await engine.pool.execute(
-            "UPDATE users SET suspended_at = now() FROM notifications n WHERE n.user_id = users.id AND n.id = $1",
-            made["id"],
-        )
+        owner = (await alice.get("/api/user")).json()["id"]
+        await engine.pool.execute("UPDATE users SET suspended_at = now() WHERE id = $1", owner)
         delivery = await _insert_delivery(engine, made)
         async with delivering(engine):
-            await _begin_left(engine)
+            await start_delivery(engine.client, delivery, owner=owner, task_queue=engine.task_queue)
             await eventually(lambda: _has_status(engine, delivery, "failed"))
         assert receiver.messages == []
 
 
 class TestNothingIsLost:
+    async def test_the_receiver_of_the_manual_takes_each_once(
+        self, engine: Engine, alice: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        shown: dict[str, Any] = {}
+        made = await notify(alice, "http://127.0.0.1:1/perdure")
+        monkeypatch.setenv("SIGNING_SECRET", made["secret"])
+        exec(code, shown)
+        async with Served(shown["app"]) as served, delivering(engine):
+            url = {"url": f"{served.url}/perdure"}
+            assert (await alice.patch(f"/api/notifications/{made['id']}", json=url)).status_code == 200
+            delivery = await try_out(alice, made)
+            await ended(alice, made, "delivered")
+            await alice.post(f"/api/notifications/deliveries/{delivery['id']}/redeliver")
+            await eventually(lambda: _has_attempts(alice, made, 2))
+            await ended(alice, made, "delivered")
+            async with httpx.AsyncClient() as stranger:
+                assert (await stranger.post(url["url"], json={})).status_code == 401
+        assert [told["type"] for told in shown["todo"]] == ["notification.test"]
+        assert shown["seen"] == {delivery["id"]}
+
     async def test_what_nobody_could_have_begun_the_reconciler_has_delivered(
         self, deployment: Deployment, receiver: Receiver, client: Client
     ) -> None:
@@ -494,9 +267,10 @@ class TestNothingIsLost:
 
     async def test_old_deliveries_are_forgotten(self, deployment: Deployment, receiver: Receiver) -> None:
         engine = deployment.engine
-        async with run_api(
-            engine.database_url, lambda: _connected(engine), allowed_private_hosts=HERE
-        ) as api, api.caller() as caller:
+        async with (
+            run_api(engine.database_url, lambda: _connected(engine), allowed_private_hosts=HERE) as api,
+            api.caller() as caller,
+        ):
             made = await notify(caller, receiver.url)
         ages = [timedelta(days=31), timedelta(days=29)]
         old, kept = [await _insert_delivery(engine, made, ended_ago=age) for age in ages]
@@ -537,13 +311,6 @@ async def _insert_delivery(
     return delivery_id
 
 
-async def _begin_left(engine: Engine) -> None:
-    """Have deliveries begin that are written down, as the reconciler does."""
-    couriers = Couriers(engine.client, engine.pool, task_queue=engine.task_queue)
-    for key in await take_left(engine.pool, quiet_seconds=0, limit=100):
-        await couriers.start(key)
-
-
 async def _count(engine: Engine, notification: dict[str, Any]) -> int:
     count = await engine.pool.fetchval(
         "SELECT count(*) FROM deliveries WHERE notification_id = $1", notification["id"]
@@ -554,11 +321,3 @@ async def _count(engine: Engine, notification: dict[str, Any]) -> int:
 async def _has_attempts(client: httpx.AsyncClient, notification: dict[str, Any], count: int) -> bool:
     rows = await deliveries_of(client, notification)
     return bool(rows) and rows[0]["attempts"] >= count
-
-
-async def _is_off(client: httpx.AsyncClient, notification: dict[str, Any]) -> bool:
-    return (await shown(client, notification))["disabled_for"] == "FAILING"
-
-
-def _seconds_between(one: str, other: str) -> float:
-    return (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()

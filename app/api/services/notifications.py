@@ -190,7 +190,7 @@ class Notifications:
                 next_at=now,
             )
             session.add(delivery)
-            await note_done(session, delivery.id)
+            await note_done(session)
         await self._begin(delivery)
         return delivery
 

@@ -106,6 +106,7 @@ class Execution(TypedDict):
     cost: int
     budget: int | None
     paused_for: str | None
+    event_seq: int
     created_at: str
     started_at: str | None
     ended_at: str | None

@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -50,6 +51,9 @@ class Watcher:
     last_id: str = ""
     frames: list[Frame] = field(default_factory=list)
     connections: int = 0
+
+    def has_connected(self, times: int) -> bool:
+        return self.connections == times
 
     async def watch(self, is_done: Callable[[Frame | None], bool]) -> None:
         while True:
@@ -115,7 +119,7 @@ async def test_whoever_watches_misses_nothing_and_hears_nothing_twice_when_the_a
                 if not number:
                     graph_id = await save(client, sums(SIZE))
                     watching.create_task(feed.watch(has_told_of_all))
-                await eventually(lambda connected=number + 1: feed.connections == connected)
+                await eventually(partial(feed.has_connected, number + 1))
                 execution = await start(client, graph_id)
             watcher = Watcher(deployment, f"/api/executions/{execution['id']}/events")
             seen: list[dict[str, Any]] = []

@@ -266,7 +266,8 @@ async def test_what_is_no_message_is_refused_and_the_socket_goes_on(live: LiveAp
             assert (await socket.next())["error"] == "INVALID_REQUEST", text
         refused = await socket.ask("subscribe_executions", after="nowhere")
         assert refused["error"] == "INVALID_REQUEST"
-        for after in ([], {}, True, 1.5, -1, "x"):
+        odd: list[Any] = [[], {}, True, 1.5, -1, "x"]
+        for after in odd:
             refused = await socket.ask("subscribe_executions", after=after)
             assert refused["error"] == "INVALID_REQUEST", after
         assert (await socket.ask("heartbeat"))["data"] == "pong"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,19 +27,29 @@ ERAS = ["legacy", "2026-07-28"]
 
 
 @pytest.fixture
-async def address(api: RestApi) -> AsyncIterator[str]:
+async def served(api: RestApi) -> AsyncIterator[uvicorn.Server]:
     """The API over real HTTP, on a port of its own."""
     config = uvicorn.Config(
-        api.application, host="127.0.0.1", port=0, log_level="warning", lifespan="off", ws="none"
+        api.application,
+        host="127.0.0.1",
+        port=0,
+        log_level="critical",
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/api/mcp"
+    yield server
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+def address(served: uvicorn.Server) -> str:
+    port = served.servers[0].sockets[0].getsockname()[1]
+    return f"http://127.0.0.1:{port}/api/mcp"
 
 
 @asynccontextmanager
@@ -86,11 +96,7 @@ async def test_a_call_that_is_taken_back_stops_its_execution(
     address: str, alice: httpx.AsyncClient, era: str
 ) -> None:
     graph_id = await publish(alice, asking({"a": 1}), "ask", is_tool=True)
-
-    async def statuses() -> list[str]:
-        listed = await alice.get(f"/api/executions?graph_id={graph_id}")
-        return [execution["status"] for execution in listed.json()["items"]]
-
+    statuses = statuses_of(alice, graph_id)
     async with speaking(address, alice, era) as client:
         call = asyncio.create_task(client.call_tool("ask", {}))
         await eventually(lambda: _is(statuses, ["WAITING"]), timeout_seconds=30)
@@ -98,6 +104,32 @@ async def test_a_call_that_is_taken_back_stops_its_execution(
         await eventually(lambda: _is(statuses, ["CANCELLED"]), timeout_seconds=30)
     done = (await alice.get("/api/user/audit")).json()["items"]
     assert {"execution.start", "execution.stop"} <= {entry["action"] for entry in done}
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_server_that_is_stopped_takes_no_call_back(
+    served: uvicorn.Server, address: str, alice: httpx.AsyncClient, era: str
+) -> None:
+    graph_id = await publish(alice, asking({"a": 1}), "ask", is_tool=True)
+    statuses = statuses_of(alice, graph_id)
+    async with speaking(address, alice, era) as client:
+        call = asyncio.create_task(client.call_tool("ask", {}))
+        await eventually(lambda: _is(statuses, ["WAITING"]), timeout_seconds=30)
+        served.should_exit = True
+        with pytest.raises(MCPError):
+            await call
+    assert await statuses() == ["WAITING"]
+    (waiting,) = (await alice.get(f"/api/executions?graph_id={graph_id}")).json()["items"]
+    await alice.post(f"/api/executions/{waiting['id']}/stop")
+
+
+def statuses_of(client: httpx.AsyncClient, graph_id: str) -> Callable[[], Awaitable[list[str]]]:
+    async def statuses() -> list[str]:
+        listed = await client.get(f"/api/executions?graph_id={graph_id}")
+        return [execution["status"] for execution in listed.json()["items"]]
+
+    return statuses
 
 
 async def _is(look: Any, wanted: Any) -> bool:

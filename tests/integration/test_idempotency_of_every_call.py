@@ -26,11 +26,14 @@ REPLAYED = "Idempotent-Replayed"
 CHANGE_NOTHING = {
     ("POST", "/codec/decode"),
     ("POST", "/codec/encode"),
+    ("POST", "/executions/{execution_id}/tickets"),
+    ("POST", "/graphs/{graph_id}/tickets"),
+    ("POST", "/events/tickets"),
     ("POST", "/payments/stripe/webhook"),
     ("POST", "/reviews/link/{token}"),
     ("POST", "/webhooks/{webhook_id}"),
 }
-"""The first two change nothing. A notice and a delivery are known by their own ids; an answer by link is taken once
+"""The first five change nothing. A notice and a delivery are known by their own ids; an answer by link is taken once
 without a key."""
 STARTS = {
     ("POST", "/graphs/{graph_id}/execute"),

@@ -16,6 +16,7 @@ from temporalio.client import WorkflowHandle
 from app.activities.contracts.messages import FUND_SIGNAL, RELEASE_SIGNAL, Decision, Release
 from app.activities.contracts.scheduling import SCHEDULED_START_WORKFLOW, ScheduledFire
 from app.blocks.context import BlockContext
+from app.starting.deliveries import delivery_workflow_id, start_delivery
 from tests.engine import OWNER, Engine, Many, limited, make_graph, refuses, unavailable_until
 from tests.ledger import add_user, grant
 from tests.stack import eventually
@@ -326,6 +327,32 @@ async def _has_event(engine: Engine, execution_id: str, kind: str) -> bool:
     return bool(rows)
 
 
+async def notification_given_up(engine: Engine) -> Handle:
+    """A notification whose secret does not open is tried again, and given up when it is switched off."""
+    owner, notification, delivery = await add_user(engine.pool, 0), str(uuid.uuid4()), str(uuid.uuid4())
+    await engine.pool.execute(
+        "INSERT INTO notifications (id, user_id, name, channel, target, events, secret) "
+        "VALUES ($1, $2, 'test', 'webhook', '', '[]'::text::json, ''::bytea)",
+        notification,
+        owner,
+    )
+    await engine.pool.execute(
+        "INSERT INTO deliveries (id, user_id, notification_id, channel, event) "
+        "VALUES ($1, $2, $3, 'webhook', 'execution.completed')",
+        delivery,
+        owner,
+        notification,
+    )
+    await start_delivery(engine.client, delivery, owner=owner, task_queue=engine.task_queue)
+    await eventually(lambda: _is_tried(engine, delivery))
+    await engine.pool.execute("UPDATE notifications SET is_active = false WHERE id = $1", notification)
+    return engine.client.get_workflow_handle(delivery_workflow_id(delivery), result_type=int)
+
+
+async def _is_tried(engine: Engine, delivery_id: str) -> bool:
+    return bool(await engine.pool.fetchval("SELECT attempts FROM deliveries WHERE id = $1", delivery_id))
+
+
 async def _is_queued(engine: Engine, execution_id: str) -> bool:
     query = "SELECT awaits_room FROM executions WHERE id = $1"
     return bool(await engine.pool.fetchval(query, execution_id))
@@ -396,4 +423,5 @@ SHAPES: tuple[Shape, ...] = (
     queued_and_called,
     scheduled_start,
     scheduled_start_refused,
+    notification_given_up,
 )

@@ -10,6 +10,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from app.workflows.delivery import NotificationDeliveryWorkflow
 from app.workflows.graph_execution import GraphExecutionWorkflow
 from app.workflows.graph_shard import GraphShardWorkflow
 from app.workflows.scheduled_start import ScheduledStartWorkflow
@@ -28,7 +29,12 @@ def test_every_shape_has_a_history() -> None:
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path, runner: type[WorkflowRunner]) -> None:
     replayer = Replayer(
-        workflows=[GraphExecutionWorkflow, GraphShardWorkflow, ScheduledStartWorkflow],
+        workflows=[
+            GraphExecutionWorkflow,
+            GraphShardWorkflow,
+            ScheduledStartWorkflow,
+            NotificationDeliveryWorkflow,
+        ],
         workflow_runner=runner(),
     )
     history = _read(path)

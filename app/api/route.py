@@ -233,8 +233,9 @@ class OneTimeRoute(ApiRoute):
     def kept(self, body: bytes) -> bytes:
         """Return the answer without the secret."""
         answer = json.loads(body) if body else None
-        shown = self.secrets & answer.keys() if isinstance(answer, dict) else frozenset()
-        return json.dumps(answer | dict.fromkeys(shown)).encode() if shown else body
+        if not isinstance(answer, dict) or not self.secrets & answer.keys():
+            return body
+        return json.dumps(answer | dict.fromkeys(self.secrets & answer.keys())).encode()
 
 
 class GivenSecretRoute(SecretRoute, OneTimeRoute):

@@ -34,6 +34,7 @@ from app.models.tables.executions import Execution
 from app.models.tables.schedules import Schedule
 from app.models.value_bodies import ValueLost
 from app.schedules import mirror
+from app.schedules.specs import TRIGGER
 from app.schedules.wants import wanted_of
 from app.starting.deciding import Deciding
 from app.starting.launches import make_start
@@ -134,7 +135,7 @@ class ScheduledStarts(SchedulingActivities):
             graph_id=str(row.graph_id),
             graph_version=saved.version.version,
             plan_hash=saved.version.plan_hash,
-            trigger=mirror.TRIGGER,
+            trigger=TRIGGER,
             trigger_id=str(row.id),
             preset_id=str(row.preset_id) if row.preset_id else None,
             inputs=await self._values.store(row.user_id, row.inputs),

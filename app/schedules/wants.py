@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.models.tables.schedules import Schedule
-from app.schedules.mirror import TRIGGER
+from app.schedules.specs import TRIGGER
 from app.starting.deciding import Wanted
 
 

@@ -33,7 +33,7 @@ class DeliveryRules:
             failures: Attempts that have failed, at least 1.
             asked_seconds: What the receiver has asked for.
         """
-        wait = min(self.first_wait * 3 ** min(failures - 1, 20), self.longest_wait)
+        wait = min(self.first_wait * 3.0 ** min(failures - 1, 20), self.longest_wait)
         asked = timedelta(seconds=asked_seconds or 0.0)
         return max(wait * random.uniform(0.8, 1.2), asked)  # noqa: S311 - spreads load, hides nothing
 

@@ -231,7 +231,7 @@ async def _has_attempts(client: httpx.AsyncClient, notification: dict[str, Any],
 
 
 async def _is_off(client: httpx.AsyncClient, notification: dict[str, Any]) -> bool:
-    return (await shown(client, notification))["disabled_for"] == "FAILING"
+    return bool((await shown(client, notification))["disabled_for"] == "FAILING")
 
 
 def _seconds_between(one: str, other: str) -> float:

@@ -23,7 +23,7 @@ from benchmarks.report import print_report
 from benchmarks.rounds import ROOT, measure
 from benchmarks.scale import measure_resumption, measure_scale, print_scale
 from benchmarks.streams import measure_streams
-from benchmarks.watchers import measure_watchers
+from benchmarks.watchers import print_watchers
 
 GROUPS = ("time", "costs", "scale", "fairness", "streams", "watchers", "faults")
 
@@ -60,7 +60,8 @@ async def run(groups: list[str], options: argparse.Namespace) -> None:
     if "streams" in groups:
         print(f"\nStreams: {await measure_streams()}")
     if "watchers" in groups:
-        print("\nWatchers:", *await measure_watchers(), sep="\n")
+        print("\nWatchers:", flush=True)
+        await print_watchers()
     if "faults" in groups:
         print(f"\nAfter the only worker was killed, work goes on in {await measure_resumption():.1f} s.")
         print("\nRandom graphs under random faults:\n", flush=True)

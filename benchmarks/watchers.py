@@ -56,9 +56,10 @@ class Watched:
         )
 
 
-async def measure_watchers(watchers: int = 1_000) -> list[Watched]:
+async def measure_watchers(watchers: int = 1_000) -> AsyncIterator[Watched]:
     """Have watchers of all executions of their user, a hundred a user; start an execution of each user every second."""
-    return [await _measure("event streams", _stream, watchers), await _measure("sockets", _socket, watchers)]
+    yield await _measure("event streams", _stream, watchers)
+    yield await _measure("sockets", _socket, watchers)
 
 
 async def _measure(kind: str, watch: Callable[..., AsyncIterator[Any]], watchers: int) -> Watched:
@@ -168,6 +169,11 @@ async def _user(running: dict[str, Any], token: str) -> AsyncIterator[httpx.Asyn
         yield client
 
 
+async def print_watchers(watchers: int = 1_000) -> None:
+    """Measure, and print a line of each kind."""
+    async for watched in measure_watchers(watchers):
+        print(watched, flush=True)
+
+
 if __name__ == "__main__":
-    for measured in asyncio.run(measure_watchers(*map(int, sys.argv[1:]))):
-        print(measured)
+    asyncio.run(print_watchers(*map(int, sys.argv[1:])))

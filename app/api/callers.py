@@ -20,6 +20,7 @@ from app.api.api_keys import is_key, is_within, make_key, read_key
 from app.api.auditing import name_caller
 from app.api.auth import ADMIN, USER, Caller, TokenReader
 from app.api.policies import Scope
+from app.api.shared_reads import SharedReads
 from app.database import Sessions
 from app.errors import Forbidden, Unauthenticated
 from app.models import api_keys, users
@@ -49,6 +50,7 @@ class Callers:
         self._initial_credits = initial_credits
         self._welcome: OrderedDict[Caller, float] = OrderedDict()
         self._still_welcome: OrderedDict[Caller, float] = OrderedDict()
+        self._looks = SharedReads(self._look_up)
         # Compared when a prefix is nobody's, so that it takes the time that a wrong secret takes.
         self._nobodys_hash = make_key().hash
 
@@ -102,7 +104,8 @@ class Callers:
             return False
         if time.monotonic() - self._still_welcome.get(caller, float("-inf")) <= WELCOME_SECONDS:
             return True
-        is_welcome = await self._look_up(caller)
+        # Many streams of one caller ask at the same moment.
+        is_welcome = await self._looks.get(caller)
         if is_welcome:
             _remember(self._still_welcome, caller)
         return is_welcome

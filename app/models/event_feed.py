@@ -140,7 +140,8 @@ async def read_feed(
     if len(events) == limit:
         return FeedPart(events, events[-1].position, has_more=True, is_held=bounds.is_held)
     last = events[-1].position if events else after
-    position = max(last, Position(bounds.upper - REUSED))
+    # In steps, so that those who have nothing to hear come to the same place.
+    position = max(last, Position((bounds.upper - REUSED) // REUSED * REUSED))
     return FeedPart(events, position, has_more=bounds.upper < bounds.safe, is_held=bounds.is_held)
 
 

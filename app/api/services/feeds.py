@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -21,6 +22,7 @@ from app.api.schemas.live import FeedEventView, FeedPageView
 from app.api.services.notices import OUTAGE, RESET, RETRY_SECONDS, SNAPSHOT, Notice
 from app.api.services.views import Views
 from app.api.services.waiting import HEARTBEAT_SECONDS, SHORTEST_REST_SECONDS
+from app.api.shared_reads import SharedReads
 from app.database import Sessions
 from app.errors import InvalidRequest
 from app.models.event_feed import FeedEvent, FeedPart, Position, begin_feed, read_feed
@@ -65,6 +67,14 @@ def read_place(text: str) -> Place:
     return Place(life, Position(min(transaction, 2**63 - 1), uuid.UUID(bytes=execution_id), seq))
 
 
+class _Asked(NamedTuple):
+    """What is to be read next, for all who have come as far and follow the same."""
+
+    owner: str
+    graph_id: uuid.UUID | None
+    place: Place
+
+
 class Feeds:
     """Follows many executions at once."""
 
@@ -73,6 +83,7 @@ class Feeds:
         self._sessions = sessions
         self._hub = hub
         self._views = views
+        self._reads = SharedReads(self._read, rest_seconds=SHORTEST_REST_SECONDS)
 
     async def follow(
         self, owner: str, *, graph_id: uuid.UUID | None, after: Place | None
@@ -97,11 +108,9 @@ class Feeds:
                             yield [Notice(RESET, {"reason": RESTORED})]
                         yield [await self._snapshot(owner, graph_id, begun)]
                     place = begun
-                    async for reached, events in self._read_on(owner, graph_id, begun, subscription):
+                    async for reached, notices in self._read_on(owner, graph_id, begun, subscription):
                         place = reached
-                        yield [_notice_of(event, place.life) for event in events] or [
-                            Notice(place=place.write())
-                        ]
+                        yield notices or [Notice(place=place.write())]
             except OUTAGE as error:
                 log.warning("stream_waits", reason=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -144,16 +153,16 @@ class Feeds:
 
     async def _read_on(
         self, owner: str, graph_id: uuid.UUID | None, place: Place, subscription: Subscription
-    ) -> AsyncIterator[tuple[Place, Sequence[FeedEvent]]]:
+    ) -> AsyncIterator[tuple[Place, Sequence[Notice]]]:
         """Give what comes next and the place behind it; now and then nothing, with the place that is reached."""
         silent_since = time.monotonic()
         rest_seconds = SHORTEST_REST_SECONDS
         while not self._hub.is_closed:
-            part = await self._read(owner, graph_id, place)
+            part, notices = await self._reads.get(_Asked(owner, graph_id, place))
             place = Place(place.life, part.position)
-            if part.events or time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
+            if notices or time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
                 silent_since = time.monotonic()
-                yield place, part.events
+                yield place, notices
             if part.has_more:
                 continue
             longest = HEARTBEAT_SECONDS - (time.monotonic() - silent_since)
@@ -163,11 +172,13 @@ class Feeds:
             else:
                 rest_seconds = SHORTEST_REST_SECONDS
             await subscription.wait(max(0.0, longest))
-            await asyncio.sleep(SHORTEST_REST_SECONDS)
 
-    async def _read(self, owner: str, graph_id: uuid.UUID | None, place: Place) -> FeedPart:
+    async def _read(self, asked: _Asked) -> tuple[FeedPart, Sequence[Notice]]:
         async with self._sessions() as session:
-            return await read_feed(session, owner, graph_id=graph_id, after=place.position, limit=BATCH)
+            part = await read_feed(
+                session, asked.owner, graph_id=asked.graph_id, after=asked.place.position, limit=BATCH
+            )
+        return part, [_notice_of(event, asked.place.life) for event in part.events]
 
 
 def _view_of(event: FeedEvent) -> FeedEventView:

@@ -163,9 +163,7 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("GET", "/notifications/{notification_id}"): Policy(S.NOTIFICATIONS_READ),
     ("PATCH", "/notifications/{notification_id}"): Policy(S.NOTIFICATIONS_WRITE, "notification.update"),
     ("DELETE", "/notifications/{notification_id}"): Policy(S.NOTIFICATIONS_WRITE, "notification.delete"),
-    ("POST", "/notifications/{notification_id}/rotate"): Policy(
-        S.NOTIFICATIONS_WRITE, "notification.rotate"
-    ),
+    ("POST", "/notifications/{notification_id}/rotate"): Policy(S.NOTIFICATIONS_WRITE, "notification.rotate"),
     ("POST", "/notifications/{notification_id}/test"): Policy(S.NOTIFICATIONS_WRITE, "notification.test"),
     ("GET", "/notifications/{notification_id}/deliveries"): Policy(S.NOTIFICATIONS_READ),
     ("POST", "/notifications/deliveries/{delivery_id}/redeliver"): Policy(

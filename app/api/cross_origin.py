@@ -15,6 +15,11 @@ ALLOWED_HEADERS = (
     "Idempotency-Key",
     "Last-Event-ID",
     "X-Request-ID",
+    "X-Perdure-Budget",
+    "Mcp-Session-Id",
+    "Mcp-Protocol-Version",
+    "Mcp-Method",
+    "Mcp-Name",
 )
 EXPOSED_HEADERS = (
     "X-Request-ID",
@@ -24,6 +29,11 @@ EXPOSED_HEADERS = (
     "X-RateLimit-Reset",
     "Idempotent-Replayed",
     "Content-Disposition",
+    "Location",
+    "X-Perdure-Execution-Id",
+    "X-Perdure-Status",
+    "X-Perdure-Cost",
+    "Mcp-Session-Id",
 )
 
 

@@ -77,7 +77,8 @@ async def test_what_fails_is_told_by_the_status_of_the_answer(alice: httpx.Async
     failed = await alice.post("/api/run/decode", json={"text": "\\x"})
     assert (failed.status_code, code_of(failed)) == (424, "EXECUTION_FAILED")
     details = failed.json()["error"]["details"]
-    assert details["status"] == "FAILED"
+    assert details["status"] == failed.headers["X-Perdure-Status"] == "FAILED"
+    assert details["execution_id"] == failed.headers["X-Perdure-Execution-Id"]
     assert details["error"]["node_id"] == "decode"
     assert (await alice.get(f"/api/executions/{details['execution_id']}")).json()["status"] == "FAILED"
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 
 from app.api.dependencies import CallerDep, IdempotencyKey, ResourcesDep
+from app.api.errors import error_response, request_id_of
 from app.api.open_streams import EVENT_STREAM, EventStream
 from app.api.resources import Resources
 from app.api.route import ApiRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.publications import RunView
-from app.api.services.calls import place_of
+from app.api.services.calls import ExecutionFailed, place_of
 from app.api.services.streaming import as_text
 from app.graph.status import TERMINAL
 from app.models.page import MAX_NUMBER
@@ -90,7 +91,11 @@ async def run_graph(  # noqa: PLR0913 - the parameters of the call, by name
             caller.user_id, execution.id, min(timeout, MAX_TIMEOUT_SECONDS)
         )
     response.headers.update(headers)
-    return await _answer(execution, api, response)
+    try:
+        return await _answer(execution, api, response)
+    except ExecutionFailed as error:
+        told = {"X-Perdure-Status": execution.status, "X-Perdure-Cost": str(execution.cost)}
+        return error_response(error, request_id_of(request), headers | told)
 
 
 async def _answer(execution: Execution, api: Resources, response: Response) -> RunView:

@@ -12,6 +12,7 @@ from app.api.policies import Scope
 from app.api.route import ApiRoute, ReadingRoute
 from app.api.routers.runs import Slug
 from app.api.schemas.errors import responses
+from app.errors import RateLimited
 from app.tenants import work_for
 
 JSON = "application/json"
@@ -20,18 +21,29 @@ JSON = "application/json"
 class DocumentRoute(ReadingRoute):
     """A route for everybody, which shows more to those that say who they are."""
 
-    async def admit(self, request: Request) -> None:
-        """Find out who calls, if they say so.
+    async def let_in(self, request: Request) -> None:
+        """Find out who calls, if they say so. What everybody sees is not counted, nor refused to who calls too often.
 
         Raises:
             Unauthenticated: They say so, and are nobody we know.
             Forbidden: They are suspended.
+        """
+        if {"authorization", "x-api-key"} & set(request.headers):
+            try:
+                await super().let_in(request)
+            except RateLimited:
+                request.state.caller = None
+
+    async def admit(self, request: Request) -> None:
+        """Find out who calls. Anybody may.
+
+        Raises:
+            Unauthenticated: Nobody we know.
+            Forbidden: They are suspended.
             RateLimited: They call too often.
         """
-        if not {"authorization", "x-api-key"} & set(request.headers):
-            return
         api = request.app.state.resources
-        caller = await api.callers.identify(request.headers, address=request.state.address)
+        caller = await self.identify(request)
         request.state.caller = caller
         request.state.rate = await api.rate_limits.take_user(caller.user_id, is_start=False)
         work_for(caller.user_id)

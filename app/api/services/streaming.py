@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from app.api.services.following import follow_log
 from app.api.services.notices import Notice
-from app.api.services.waiting import Waiting
 
 HEARTBEAT = ": heartbeat\n\n"
 
@@ -19,13 +16,6 @@ async def as_text(batches: AsyncGenerator[Sequence[Notice]]) -> AsyncGenerator[s
     async with aclosing(batches):
         async for batch in batches:
             yield "".join(map(_frame, batch)) or HEARTBEAT
-
-
-def stream_events(
-    waiting: Waiting, owner: str, execution_id: uuid.UUID, *, after: int, takes_tokens: bool
-) -> AsyncGenerator[str]:
-    """Give the log of an execution as `follow_log` does, in the text of server-sent events."""
-    return as_text(follow_log(waiting, owner, execution_id, after=after, takes_tokens=takes_tokens))
 
 
 def _frame(notice: Notice) -> str:

@@ -269,7 +269,7 @@ async def test_a_key_is_used_from_its_addresses_alone(api: RestApi, alice: httpx
 async def test_the_use_of_a_key_is_written_down_once_a_minute(
     api: RestApi, alice: httpx.AsyncClient, engine: Engine
 ) -> None:
-    made = await make_key(alice, "user:read")
+    made, other = [await make_key(alice, "user:read") for _ in range(2)]
     assert made["last_used_at"] is None
 
     async def used_at() -> Any:
@@ -286,6 +286,7 @@ async def test_the_use_of_a_key_is_written_down_once_a_minute(
         )
         await key.get("/api/user")
         assert await used_at() > first
+    assert (await alice.get(f"{KEYS}/{other['id']}")).json()["last_used_at"] is None
 
 
 async def test_keys_of_others_look_like_no_keys(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:

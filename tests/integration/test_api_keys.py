@@ -204,7 +204,7 @@ async def test_a_rotated_key_has_another_secret(api: RestApi, alice: httpx.Async
 async def test_a_key_gives_no_other_key_what_it_has_not(api: RestApi, alice: httpx.AsyncClient) -> None:
     in_an_hour = datetime.now(UTC) + timedelta(hours=1)
     wide = await make_key(alice, "graphs:read", "graphs:write", "keys:write")
-    bound = {"expires_at": in_an_hour.isoformat(), "addresses": ["127.0.0.0/8"]}
+    bound = {"expires_at": in_an_hour.isoformat(), "addresses": ["127.0.0.0/8", "192.168.0.0/24"]}
     maker = await make_key(alice, "graphs:read", "keys:write", **bound)
     async with holding(api, maker) as key:
         own = await make_key(key, "graphs:read", **bound)
@@ -219,6 +219,7 @@ async def test_a_key_gives_no_other_key_what_it_has_not(api: RestApi, alice: htt
             {"addresses": []},
             {"addresses": ["127.0.0.1", "10.0.0.0/8"]},
             {"addresses": ["0.0.0.0/0"]},
+            {"addresses": ["192.168.0.0/23"]},
         ]
         for more in others:
             refused = await key.post(KEYS, json={**body, **more})

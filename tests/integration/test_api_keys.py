@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import event
 
+from app.api.api_keys import is_within
 from app.api.auth import issue_token
 from tests.api_keys import KEYS, holding, make_key
 from tests.engine import Engine
@@ -265,6 +266,15 @@ async def test_a_key_is_used_from_its_addresses_alone(api: RestApi, alice: httpx
     for made, status in ((here, 200), (elsewhere, 403)):
         async with holding(api, made) as client:
             assert (await client.get("/api/user")).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("address", "is_in"),
+    [("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("::a01:203", False), ("11.0.0.1", False), (None, False)],
+)
+def test_an_address_is_the_same_in_the_dress_of_the_other_version(address: str | None, is_in: bool) -> None:
+    assert is_within(address, ["10.0.0.0/8"]) is is_in
+    assert is_within(address, [])
 
 
 async def test_the_use_of_a_key_is_written_down_once_a_minute(

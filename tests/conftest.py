@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import structlog
+from hypothesis import settings
 from temporalio.client import Client
 from xdist.remote import Producer
 
@@ -24,6 +25,10 @@ from tests.stubs import LanguageModelStub, WebStub
 
 # What is made while tests are collected stays: a search for garbage in it takes a third of the time, and finds nothing.
 gc.disable()
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("perdure", deadline=None)
+settings.load_profile("perdure")
 
 
 @pytest.hookimpl(tryfirst=True)

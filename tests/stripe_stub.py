@@ -57,7 +57,8 @@ class StripeStub(Served):
         """Whether everything is answered with 503."""
         self.loses_answers = False
         """Whether what is asked for is done and then not answered."""
-        self.refuses_refunds = False
+        self.refuses_refunds = ""
+        """Code of the error with which refunds are refused; empty while they are not."""
         self.forgotten: set[str] = set()
         """Customers whom somebody has deleted there."""
         self.before_answer: Callable[[JsonObject], Awaitable[None]] | None = None
@@ -97,6 +98,10 @@ class StripeStub(Served):
         return self._keep(
             "re", "refund", amount=amount, payment_intent=intent["id"], status=status, metadata=data
         )
+
+    def forget_keys(self) -> None:
+        """Forget which requests were made under which key, as Stripe does after a day."""
+        self._answers.clear()
 
     @staticmethod
     def notice(kind: str, told: JsonObject) -> bytes:
@@ -152,7 +157,7 @@ class StripeStub(Served):
                 return self._charge(form)
             case "refunds" if form:
                 if self.refuses_refunds:
-                    return _error(400, "invalid_request_error", "no", code="charge_disputed")
+                    return _error(400, "invalid_request_error", "no", code=self.refuses_refunds)
                 made = self.refund(self.objects[form["payment_intent"]], int(form["amount"]))
                 made["metadata"] = form["metadata"]
                 return made

@@ -102,6 +102,9 @@ async def test_an_admin_suspends_a_user_and_sets_what_they_may_spend(
     assert (await alice.get("/api/user")).status_code == 403
     suspended = (await admin.get(USERS, params={"suspended": True, "limit": 200})).json()["items"]
     assert answer.json()["id"] in {user["id"] for user in suspended}
+    welcome = (await admin.get(USERS, params={"suspended": False, "limit": 200})).json()["items"]
+    assert answer.json()["id"] not in {user["id"] for user in welcome}
+    assert await id_of(admin) in {user["id"] for user in welcome}
     answer = await admin.patch(user, json={"suspended": False, "daily_limit": None})
     assert (answer.json()["suspended_at"], answer.json()["daily_limit"]) == (None, None)
     assert answer.json()["total_limit"] == 50

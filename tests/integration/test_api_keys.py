@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import event
 
+from app.api.api_keys import is_within
 from app.api.auth import issue_token
 from tests.api_keys import KEYS, holding, make_key
 from tests.engine import Engine
@@ -204,7 +205,7 @@ async def test_a_rotated_key_has_another_secret(api: RestApi, alice: httpx.Async
 async def test_a_key_gives_no_other_key_what_it_has_not(api: RestApi, alice: httpx.AsyncClient) -> None:
     in_an_hour = datetime.now(UTC) + timedelta(hours=1)
     wide = await make_key(alice, "graphs:read", "graphs:write", "keys:write")
-    bound = {"expires_at": in_an_hour.isoformat(), "addresses": ["127.0.0.0/8"]}
+    bound = {"expires_at": in_an_hour.isoformat(), "addresses": ["127.0.0.0/8", "192.168.0.0/24"]}
     maker = await make_key(alice, "graphs:read", "keys:write", **bound)
     async with holding(api, maker) as key:
         own = await make_key(key, "graphs:read", **bound)
@@ -219,6 +220,7 @@ async def test_a_key_gives_no_other_key_what_it_has_not(api: RestApi, alice: htt
             {"addresses": []},
             {"addresses": ["127.0.0.1", "10.0.0.0/8"]},
             {"addresses": ["0.0.0.0/0"]},
+            {"addresses": ["192.168.0.0/23"]},
         ]
         for more in others:
             refused = await key.post(KEYS, json={**body, **more})
@@ -266,10 +268,19 @@ async def test_a_key_is_used_from_its_addresses_alone(api: RestApi, alice: httpx
             assert (await client.get("/api/user")).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("address", "is_in"),
+    [("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("::a01:203", False), ("11.0.0.1", False), (None, False)],
+)
+def test_an_address_is_the_same_in_the_dress_of_the_other_version(address: str | None, is_in: bool) -> None:
+    assert is_within(address, ["10.0.0.0/8"]) is is_in
+    assert is_within(address, [])
+
+
 async def test_the_use_of_a_key_is_written_down_once_a_minute(
     api: RestApi, alice: httpx.AsyncClient, engine: Engine
 ) -> None:
-    made = await make_key(alice, "user:read")
+    made, other = [await make_key(alice, "user:read") for _ in range(2)]
     assert made["last_used_at"] is None
 
     async def used_at() -> Any:
@@ -286,6 +297,7 @@ async def test_the_use_of_a_key_is_written_down_once_a_minute(
         )
         await key.get("/api/user")
         assert await used_at() > first
+    assert (await alice.get(f"{KEYS}/{other['id']}")).json()["last_used_at"] is None
 
 
 async def test_keys_of_others_look_like_no_keys(alice: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from temporalio.client import Client
 
+from app.payments.payments import Order, PaymentRefused
 from tests.engine import Engine
 from tests.payments import FIRST, PAID, TOP_UPS, balance, buy, paid, session_of, show, spend
 from tests.rest_api import RestApi, run_api
@@ -93,7 +95,7 @@ async def test_credits_are_back_when_the_refund_is_refused_or_fails_later(
 ) -> None:
     top_up, _ = await paid(alice, stripe)
     other, _ = await paid(alice, stripe)
-    stripe.refuses_refunds = True
+    stripe.refuses_refunds = "charge_disputed"
     # What was refused does not count as asked for.
     for refused in (other, top_up):
         assert (await alice.post(f"{TOP_UPS}/{refused['id']}/refund")).status_code == 409
@@ -102,7 +104,7 @@ async def test_credits_are_back_when_the_refund_is_refused_or_fails_later(
     await spend(alice, engine, 500)
     assert await balance(alice, engine) == FIRST + 500
 
-    stripe.refuses_refunds = False
+    stripe.refuses_refunds = ""
     assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).json()["status"] == "refunded"
     assert await balance(alice, engine) == FIRST
     (refund,) = stripe.of("refund")
@@ -189,6 +191,50 @@ async def test_a_dispute_takes_what_the_balance_reaches_and_gives_it_back_when_w
     assert (shown["status"], shown["refunded_credits"]) == ("paid", 0)
 
 
+async def test_what_only_asks_takes_nothing_and_whatever_comes_to_nothing_gives_back(
+    alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
+) -> None:
+    _, intent = await paid(alice, stripe)
+    for status in ("warning_needs_response", "warning_under_review"):
+        await stripe.tell(alice, "charge.dispute.created", stripe.dispute(intent, status=status))
+        assert await balance(alice, engine) == FIRST + 500
+    for end in ("won", "warning_closed", "prevented"):
+        dispute = stripe.dispute(intent)
+        await stripe.tell(alice, "charge.dispute.created", dispute)
+        assert await balance(alice, engine) == FIRST
+        await stripe.tell(alice, "charge.dispute.closed", dict(dispute, status=end))
+        assert await balance(alice, engine) == FIRST + 500, end
+    for end in ("failed", "canceled"):
+        refund = stripe.refund(intent, 100, status="pending")
+        await stripe.tell(alice, "refund.created", refund)
+        assert await balance(alice, engine) == FIRST + 400
+        await stripe.tell(alice, "refund.updated", dict(refund, status=end))
+        assert await balance(alice, engine) == FIRST + 500, end
+
+
+@pytest.mark.parametrize("code", ["charge_already_refunded", "charge_disputed"])
+async def test_a_refund_that_was_made_days_ago_is_not_refused(stripe: StripeStub, code: str) -> None:
+    """The service has forgotten the key of the request by then."""
+    service = selling(stripe)["payments"]
+    order = Order(uuid.uuid4(), 500, "credits")
+    made = await service.open_checkout(
+        order, return_url="https://perdure.test", customer_ref="", keeps_method=False
+    )
+    intent, refund_id = stripe.pay(stripe.objects[made.ref]), uuid.uuid4()
+    await service.refund(intent["id"], refund_id=refund_id, amount_cents=500)
+    stripe.forget_keys()
+    stripe.refuses_refunds = code
+    await service.refund(intent["id"], refund_id=refund_id, amount_cents=500)
+    another = service.refund(intent["id"], refund_id=uuid.uuid4(), amount_cents=500)
+    if code == "charge_already_refunded":
+        await another
+    else:
+        with pytest.raises(PaymentRefused):
+            await another
+    assert len(stripe.of("refund")) == 1
+    await service.aclose()
+
+
 async def test_a_dispute_that_is_told_of_first_finds_its_payment(
     alice: httpx.AsyncClient, engine: Engine, stripe: StripeStub
 ) -> None:
@@ -204,5 +250,6 @@ async def test_a_dispute_that_is_told_of_first_finds_its_payment(
     top_up = await buy(alice)
     dispute = stripe.dispute(stripe.pay(session_of(stripe, top_up)), status="won")
     await stripe.tell(alice, "charge.dispute.closed", dispute)
+    assert await balance(alice, engine) == FIRST + 500
     assert (await alice.post(f"{TOP_UPS}/{top_up['id']}/refund")).json()["status"] == "refunded"
     assert await balance(alice, engine) == FIRST

@@ -44,7 +44,6 @@ CHECKS = [
 SETTINGS = settings(
     max_examples=EXAMPLES,
     database=None,
-    deadline=None,
     derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

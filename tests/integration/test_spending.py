@@ -130,6 +130,20 @@ async def test_more_than_was_reserved_yesterday_is_spent_today(pool: asyncpg.Poo
     assert await require_sound(pool, owner) == 1_000 - 12 - 13
 
 
+async def test_all_that_is_allowed_may_be_spent_and_not_one_credit_more(pool: asyncpg.Pool[Any]) -> None:
+    owner = await add_user(pool, 30, daily_budget=20, total_budget=25)
+    execution_id = await add_execution(pool, owner, budget=10)
+    for budget in (10, 20, 25):
+        await pool.execute("UPDATE executions SET budget = $2 WHERE id = $1", execution_id, budget)
+        await pool.execute("UPDATE users SET daily_budget = $2 WHERE id = $1", owner, budget)
+        left = budget - 30 + await pool.fetchval("SELECT credits FROM users WHERE id = $1", owner)
+        with pytest.raises(BudgetExceeded):
+            await reserve(pool, execution_id, a_spend(), left + 1, owner)
+        await reserve(pool, execution_id, a_spend(), left, owner)
+
+    assert await require_sound(pool, owner) == 5
+
+
 async def test_what_a_call_costs_beyond_its_reservation_is_charged_as_far_as_it_can_be(
     pool: asyncpg.Pool[Any],
 ) -> None:

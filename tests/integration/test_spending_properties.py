@@ -230,7 +230,6 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
 # happens at once may not in the next, so nothing is made smaller.
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     phases=(Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -151,13 +151,13 @@ def judge(document: Any) -> None:
     json.dumps([(change.code, change.message) for change in agent.report.changes])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(graphs(graphs(st.just({}))))
 def test_any_file_is_refused_in_words_or_taken_in(document: Any) -> None:
     judge(document)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(fixture_names()), st.data())
 def test_a_file_with_anything_in_any_place_is_refused_in_words_or_taken_in(
     name: str, data: st.DataObject

@@ -285,7 +285,7 @@ def definitions(draw: st.DrawFn) -> GraphDefinition:
     return graph_of(*nodes, links=tuple(links))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(definitions())
 def test_an_export_is_imported_as_the_same_graph(definition: GraphDefinition) -> None:
     assert validate_graph(definition, SIGNATURES) == {}

@@ -77,8 +77,9 @@ def test_no_node_fires_more_often_than_an_execution_allows() -> None:
 def test_what_goes_by_use_costs_what_it_has_cost_and_a_nested_graph_what_its_nodes_do() -> None:
     by_use = Price(usual=9, most=None)
     history = recorded(a=Recorded(2.0, None, 1.25), b=Recorded(1.0, None, 0.0), c=Recorded(1.0, None, 4.0))
-    prices = {"a": by_use, "b": replace(by_use, is_nested=True), "c": Price(2, 5, 5)}
-    found = guess(node("a"), node("b"), node("c"), history=history, **prices)
+    nested = replace(by_use, is_nested=True)
+    nodes = (node("a"), node("b"), node("c"))
+    found = guess(*nodes, history=history, a=by_use, b=nested, c=Price(2, 5, 5))
 
     assert {node_id: each.expected for node_id, each in found.nodes.items()} == {"a": 2.5, "b": 9, "c": 5}
     assert (found.least, found.expected, found.most) == (2, 17, None)

@@ -102,7 +102,7 @@ class Deciding:
         )
         async with self._sessions() as session:
             preset = await presets.find_preset_of(session, wanted.owner, wanted.preset_id, wanted.graph_id)
-            version = wanted.version or (preset.graph_version if preset else None)
+            version = _version_of(wanted, preset)
             saved = await graphs.require_graph(session, wanted.owner, wanted.graph_id, version=version)
             await users.require_active(session, wanted.owner)
             user = await users.require_user(session, wanted.owner)
@@ -132,7 +132,7 @@ class Deciding:
         )
         async with self._sessions() as session:
             preset = await presets.find_preset_of(session, wanted.owner, wanted.preset_id, wanted.graph_id)
-            version = wanted.version or (preset.graph_version if preset else None)
+            version = _version_of(wanted, preset)
             saved = await graphs.require_graph(session, wanted.owner, wanted.graph_id, version=version)
         await require_valid_inputs(saved, self._registry, await self._merge_inputs(wanted, preset))
         of_preset = preset.credentials_inputs if preset else {}
@@ -144,6 +144,12 @@ class Deciding:
             return dict(wanted.inputs)
         of_preset: dict[str, Any] = await self._values.open(wanted.owner, preset.inputs)
         return {**of_preset, **wanted.inputs}
+
+
+def _version_of(wanted: Wanted, preset: Preset | None) -> int | None:
+    if wanted.version is not None or preset is None:
+        return wanted.version
+    return preset.graph_version
 
 
 async def require_valid_inputs(saved: SavedGraph, registry: BlockRegistry, inputs: Mapping[str, Any]) -> None:

@@ -56,6 +56,7 @@ FINDINGS = Series(
             "called",
             "delivered",
             "values",
+            "schedules",
             "failed",
         )
     ),

@@ -295,8 +295,8 @@ async def test_what_is_somebody_elses_looks_like_nothing(
 
 
 OPEN = {"/health/live", "/health/ready"}
-BY_LINK = {"/api/reviews/link/{token}"}
-"""Open to whoever holds a signed link; who does not finds nothing there."""
+SIGNED = {"/api/reviews/link/{token}", "/api/webhooks/{webhook_id}"}
+"""Open to whoever holds a signed link, or signs what they send; who does not finds nothing there."""
 
 
 async def test_no_route_but_the_health_checks_is_open(api: RestApi) -> None:

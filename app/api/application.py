@@ -9,13 +9,13 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 from temporalio.client import Client
 
+from app.api.assembly import make_resources
 from app.api.config import ApiConfig
 from app.api.cross_origin import AllowOrigins
 from app.api.edge import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
 from app.api.metrics import MeasureRequests
-from app.api.resources import make_resources
 from app.api.route import PREFIX
 from app.api.routers import (
     admin,

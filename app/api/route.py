@@ -141,18 +141,35 @@ class ApiRoute(APIRoute):
         Raises:
             RateLimited: There were too many.
         """
-        api = request.app.state.resources
-        address = api.trusted_proxies.address_of(
-            request.client.host if request.client else None, request.headers.getlist("x-forwarded-for")
-        )
-        request.state.address = address
-        await api.rate_limits.take_address(address)
+        await self.note_address(request)
         try:
             await self.admit(request)
         finally:
             # Whoever speaks for no user is counted by the address, let in or not.
             if not hasattr(request.state, "caller"):
-                request.state.rate = await api.rate_limits.take_stranger(address)
+                await self.count_stranger(request)
+
+    async def note_address(self, request: Request) -> None:
+        """Note where a request comes from.
+
+        Raises:
+            RateLimited: There were too many from there.
+        """
+        api = request.app.state.resources
+        request.state.address = api.trusted_proxies.address_of(
+            request.client.host if request.client else None, request.headers.getlist("x-forwarded-for")
+        )
+        await api.rate_limits.take_address(request.state.address)
+
+    @staticmethod
+    async def count_stranger(request: Request) -> None:
+        """Count a request that speaks for no user.
+
+        Raises:
+            RateLimited: There were too many from its address.
+        """
+        api = request.app.state.resources
+        request.state.rate = await api.rate_limits.take_stranger(request.state.address)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""
@@ -246,43 +263,3 @@ class ReadingRoute(ApiRoute):
     """A route that changes nothing, whatever its method."""
 
     changes = False
-
-
-class CapabilityRoute(ReadingRoute):
-    """A route for whoever knows a secret part of its path, called `capability`."""
-
-    async def admit(self, request: Request) -> None:
-        """Check the secret, before anything else is read.
-
-        Raises:
-            NotFound: It is not ours.
-        """
-        request.app.state.resources.codec.require_capability(request.path_params["capability"])
-
-
-class NoticeRoute(ReadingRoute):
-    """A route for services that sign what they send. Its endpoint checks the signature, which is that of the body."""
-
-    async def admit(self, request: Request) -> None:
-        """Let everybody in: who it is cannot be known before the body is read."""
-
-
-class WebhookRoute(NoticeRoute):
-    """A route for senders that prove what they send. A repeat is known by what they call it, not by a key."""
-
-    open_action = "webhook.receive"
-
-
-class ReviewLinkRoute(ApiRoute):
-    """A route for whoever holds a signed link to a review, called `token`. Its answer is taken once without a key."""
-
-    changes = False
-    open_action = "review.answer"
-
-    async def admit(self, request: Request) -> None:
-        """Check the signature, before anything else is read.
-
-        Raises:
-            NotFound: The link is not ours, or has expired.
-        """
-        request.state.link = request.app.state.resources.reviews.read_link(request.path_params["token"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.api.dependencies import CallerDep, ResourcesDep
-from app.api.route import CapabilityRoute, ReadingRoute
+from app.api.open_routes import CapabilityRoute
+from app.api.route import ReadingRoute
 from app.api.schemas.codec import PayloadsView
 from app.api.schemas.errors import responses
 

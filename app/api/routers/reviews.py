@@ -14,10 +14,11 @@ from app.api.auth import Caller
 from app.api.dependencies import CallerDep, Cursor, Limit, ResourcesDep
 from app.api.errors import STATUS_OF_CODE
 from app.api.json_body import parse_json, read_bounded
+from app.api.open_routes import ReviewLinkRoute
 from app.api.policies import Scope, holds
 from app.api.review_links import ReviewLink
 from app.api.review_page import notice_page, question_page
-from app.api.route import ApiRoute, ReviewLinkRoute
+from app.api.route import ApiRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id

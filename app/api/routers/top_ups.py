@@ -8,7 +8,8 @@ from fastapi import APIRouter, Header, Request
 
 from app.api.dependencies import CallerDep, Cursor, Limit, ResourcesDep
 from app.api.json_body import read_bounded
-from app.api.route import ApiRoute, NoticeRoute
+from app.api.open_routes import NoticeRoute
+from app.api.route import ApiRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.api.dependencies import CallerDep, Cursor, Limit, ResourcesDep
 from app.api.json_body import read_bounded
-from app.api.route import GivenSecretRoute, WebhookRoute
+from app.api.open_routes import WebhookRoute
+from app.api.route import GivenSecretRoute
 from app.api.routers.executions import MAX_WAIT_SECONDS, Wait
 from app.api.schemas.errors import responses
 from app.api.schemas.page import PageView
@@ -25,6 +26,7 @@ from app.api.schemas.webhooks import (
 )
 from app.api.services.records import is_ended
 from app.api.services.webhook_receiving import Received
+from app.errors import PayloadTooLarge, SlowRequest, Unauthenticated
 from app.models.page import DEFAULT_LIMIT
 from app.models.tables.webhooks import Webhook
 from app.tenants import working_for
@@ -34,6 +36,8 @@ delivery_router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=W
 
 _BODY: dict[str, Any] = {"requestBody": {"content": {"application/json": {"schema": {}}}}}
 """Whatever the sender has to say."""
+_UNPROVEN = (Unauthenticated, PayloadTooLarge, SlowRequest)
+"""What a delivery is refused with before anybody knows whose it is."""
 
 
 @router.post("", status_code=201, responses=responses(400, 404, 409, 413))
@@ -118,8 +122,12 @@ async def deliver(
     A delivery that was taken before is answered with the execution that it started, and `Idempotent-Replayed: true`.
     """
     declared = request.headers.get("content-length", "")
-    body = await read_bounded(request.stream(), int(declared) if declared.isdecimal() else None)
-    received = await api.triggers.receiving.take(webhook_id, request.headers, body, waits=wait > 0)
+    try:
+        body = await read_bounded(request.stream(), int(declared) if declared.isdecimal() else None)
+        received = await api.triggers.receiving.take(webhook_id, request.headers, body, waits=wait > 0)
+    except _UNPROVEN:
+        await WebhookRoute.count_stranger(request)
+        raise
     if received.challenge is not None:
         return ChallengeView(challenge=received.challenge)
     if received.started is None:

@@ -87,10 +87,10 @@ def is_wanted(scheme: Scheme, wanted: Collection[str], events: Collection[str]) 
         wanted: Names of events, which may end with `*`; none for all.
         events: What it tells of.
     """
-    if not wanted:
+    if scheme is Scheme.GITHUB and _PING in events:
         # Sent once, when the webhook is made there: nothing has happened.
-        return not (scheme is Scheme.GITHUB and _PING in events)
-    return any(_fits(event, pattern) for event in events for pattern in wanted)
+        return _PING in wanted
+    return not wanted or any(_fits(event, pattern) for event in events for pattern in wanted)
 
 
 def find_challenge(scheme: Scheme, content: Any) -> str | None:

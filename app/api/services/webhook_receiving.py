@@ -6,9 +6,10 @@ work is for the webhook's owner.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,6 +67,14 @@ class _Delivery:
     id: str
     content: Any
     event: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what a repeat has in common with the first time.
+
+        Neither the body, which need not be signed with the id, nor what the webhook is by now.
+        """
+        return fingerprint_of({"webhook": str(self.webhook.id), "delivery": self.id})
 
 
 class WebhookReceiving:
@@ -141,7 +150,8 @@ class WebhookReceiving:
             delivery = _Delivery(webhook, delivery_id, content, events[-1] if events else "")
             if not is_wanted(scheme, webhook.events, events):
                 await self._note(delivery, outcome=IGNORED)
-                return Received(webhook, delivery_id)
+                # It may have been wanted once.
+                return Received(webhook, delivery_id, started=(await self._find_earlier(delivery))[1])
             return Received(webhook, delivery_id, started=await self._start_once(delivery))
 
     # -- whose it is
@@ -183,7 +193,9 @@ class WebhookReceiving:
         try:
             started = await self._start(delivery)
         except PerdureError as error:
-            await self._write_outcome(delivery, outcome=error.code, message=error.message)
+            await self._write_outcome(delivery, outcome=error.code, message=_in_full(error))
+            # What is wrong in particular is for the owner to read: a sender need not know their graph or balance.
+            error.details.clear()
             raise
         await self._write_outcome(delivery, outcome=STARTED, execution_id=started.execution.id)
         log.info(
@@ -196,20 +208,18 @@ class WebhookReceiving:
 
     async def _start(self, delivery: _Delivery) -> Started:
         webhook = delivery.webhook
-        # What a repeat has in common with the first time: neither the body, which need not be signed with the id, nor
-        # what the webhook is by now.
-        named = {"webhook": str(webhook.id), "delivery": delivery.id}
-        fingerprint = fingerprint_of(named)
-        execution_id, earlier = await self._launching.find_earlier(
-            webhook.user_id, f"webhook {fingerprint}", fingerprint=fingerprint
-        )
+        execution_id, earlier = await self._find_earlier(delivery)
         if earlier is not None:
             return earlier
         # Only now: whoever repeats what was done, or does nothing, leaves no entry in the owner's log.
         concern(webhook.user_id, webhook.id, webhook_id=str(webhook.id))
-        wanted = replace(await self._make_wanted(delivery), fingerprint=fingerprint)
+        wanted = await self._make_wanted(delivery)
         decided = await self._deciding.decide(wanted, execution_id)
         return await self._launching.launch(decided.execution, decided.launch)
+
+    async def _find_earlier(self, delivery: _Delivery) -> tuple[uuid.UUID, Started | None]:
+        owner, fingerprint = delivery.webhook.user_id, delivery.fingerprint
+        return await self._launching.find_earlier(owner, f"webhook {fingerprint}", fingerprint=fingerprint)
 
     async def _make_wanted(self, delivery: _Delivery) -> Wanted:
         webhook = delivery.webhook
@@ -223,6 +233,7 @@ class WebhookReceiving:
             trigger_id=webhook.id,
             budget=webhook.budget,
             on_insufficient_credits=webhook.on_insufficient_credits,
+            fingerprint=delivery.fingerprint,
         )
 
     async def _make_inputs(self, webhook: Webhook, content: Any) -> dict[str, Any]:
@@ -258,3 +269,9 @@ class WebhookReceiving:
         webhook = delivery.webhook
         async with self._sessions.begin() as session:
             await webhook_deliveries.write_outcome(session, webhook.user_id, webhook.id, delivery.id, **told)
+
+
+def _in_full(error: PerdureError) -> str:
+    """Return what is wrong, with what there is to say of it."""
+    details = json.dumps(error.details, ensure_ascii=False, default=str)
+    return f"{error.message}: {details}" if error.details else error.message

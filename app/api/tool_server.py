@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mcp_types as types
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 SESSION_HEADER = "Mcp-Session-Id"
 VERSION_HEADER = "mcp-protocol-version"
+AWAY = "The server cannot reach what it needs; call again"
 INSTRUCTIONS = "Each tool is a graph of blocks. A call executes it durably, and may take minutes."
 
 
@@ -94,26 +96,28 @@ def _make_server(calls: ToolCalls) -> Server[Any]:
     async def list_tools(
         _: ServerRequestContext[Any], __: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[_tool(view) for view in await calls.list()])
+        with _edge():
+            return types.ListToolsResult(tools=[_tool(view) for view in await calls.list()])
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        try:
-            shown = await calls.call(
-                params.name,
-                params.arguments or {},
-                request_id=context.request_id or "",
-                report=_reporting(context),
-            )
-        except NotFound as error:
-            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:100]}") from error
-        except PerdureError as error:
-            return _refusal(error)
-        except (OSError, SQLAlchemyError) as error:
-            log.warning("tool_call_cut", reason=type(error).__name__)
-            return _refusal(EngineUnavailable("The server cannot reach what it needs; call again"))
-        return _answer(shown)
+        with _edge():
+            try:
+                shown = await calls.call(
+                    params.name,
+                    params.arguments or {},
+                    request_id="" if context.request_id is None else context.request_id,
+                    report=_reporting(context),
+                )
+            except NotFound as error:
+                raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:100]}") from error
+            except PerdureError as error:
+                return _refusal(error)
+            except (OSError, SQLAlchemyError) as error:
+                log.warning("tool_call_cut", reason=type(error).__name__)
+                return _refusal(EngineUnavailable(AWAY))
+            return _answer(shown)
 
     return Server(
         "Perdure",
@@ -122,6 +126,27 @@ def _make_server(calls: ToolCalls) -> Server[Any]:
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
+
+
+@contextmanager
+def _edge() -> Iterator[None]:
+    """Tell no client what only the log is to know: the SDK answers with the words of whatever is raised.
+
+    Raises:
+        MCPError: Something else was raised.
+    """
+    try:
+        yield
+    except MCPError:
+        raise
+    except PerdureError as error:
+        raise MCPError(types.INTERNAL_ERROR, f"{error.code}: {error.message}") from None
+    except (OSError, SQLAlchemyError) as error:
+        log.warning("tool_message_cut", reason=type(error).__name__)
+        raise MCPError(types.INTERNAL_ERROR, AWAY) from None
+    except Exception:  # the outermost edge: whatever nobody foresaw is answered, too
+        log.exception("tool_message_crashed")
+        raise MCPError(types.INTERNAL_ERROR, "Something went wrong on our side") from None
 
 
 def _reporting(context: ServerRequestContext[Any]) -> Callable[[Notice], Awaitable[None]]:

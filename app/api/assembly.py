@@ -196,7 +196,14 @@ def make_resources(
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
         published=make_published(
-            sessions, values, starting, waiting, records, views, origins=config.cors_origins
+            sessions,
+            values,
+            starting,
+            waiting,
+            records,
+            views,
+            rate_limits=rate_limits,
+            origins=config.cors_origins,
         ),
         triggers=Triggers(
             presets=Presets(sessions, registry, values, choosing),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.api.rate_limits import RateLimits
 from app.api.services.call_documents import CallDocuments
 from app.api.services.calls import Calls
 from app.api.services.following import Following
@@ -36,6 +37,7 @@ def make_published(
     records: ExecutionRecords,
     views: Views,
     *,
+    rate_limits: RateLimits,
     origins: Sequence[str],
 ) -> Published:
     """Put together what published graphs are served from."""
@@ -43,7 +45,7 @@ def make_published(
     following = Following(waiting, records, views)
     return Published(
         publications=publications,
-        calls=Calls(publications, starting, waiting, following, views),
+        calls=Calls(publications, starting, waiting, following, views, rate_limits=rate_limits),
         documents=CallDocuments(publications),
         origins=origins,
     )

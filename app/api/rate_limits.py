@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, RateLimitItemPerMinute, parse
 from limits.aio.storage import RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
@@ -157,6 +158,14 @@ class RateLimits:
             half = type(rule)(max(1, rule.amount // 2), rule.multiples)
             await self._take_shared(half, "webhook", webhook_id)
             await self._take_shared(rule, "webhooks", owner)
+
+    async def take_call(self, graph_id: uuid.UUID, *, per_minute: int) -> None:
+        """Count a call of a published graph that has a bound of its own.
+
+        Raises:
+            RateLimited: There were too many.
+        """
+        await self._take_shared(RateLimitItemPerMinute(per_minute), "publication", str(graph_id))
 
     async def aclose(self) -> None:
         """Close what is connected."""

@@ -44,6 +44,8 @@ class PublicationBody(BaseModel):
     """What inputs and credentials are taken from that a call does not give."""
     budget: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """The most credits that one call may cost. A call may ask for less, not for more."""
+    calls_per_minute: Annotated[int, Field(ge=1, le=60_000)] | None = None
+    """How often it may be called, by all programs together; null for as often as you may start executions."""
 
 
 class PublicationView(BaseModel):
@@ -56,6 +58,7 @@ class PublicationView(BaseModel):
     description: str
     is_tool: bool
     budget: int | None
+    calls_per_minute: int | None
     url: str
     """Where it is called."""
     runs_version: int

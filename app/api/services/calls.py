@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 
 from app.api.auditing import describe
+from app.api.rate_limits import RateLimits
 from app.api.schemas.publications import RunView
 from app.api.services.following import Following
 from app.api.services.launching import Started
@@ -65,9 +66,12 @@ class Calls:
         waiting: Waiting,
         following: Following,
         views: Views,
+        *,
+        rate_limits: RateLimits,
     ) -> None:
-        """Take what knows the names, what starts executions, waits for them, follows and shows them."""
+        """Take what knows the names, what starts executions, waits for them, follows and shows them, and counts."""
         self._publications = publications
+        self._rate_limits = rate_limits
         self._starting = starting
         self._waiting = waiting
         self._following = following
@@ -93,12 +97,15 @@ class Calls:
 
         Raises:
             NotFound: There is nothing of that name.
+            RateLimited: It has been called too often.
             GraphInvalid: The inputs do not fit.
             InsufficientCredits: The owner has no credits.
             InvalidRequest: The key was used for another call.
             EngineUnavailable: Nothing was started.
         """
         publication = (await self._publications.require_slug(owner, slug)).publication
+        if publication.calls_per_minute is not None:
+            await self._rate_limits.take_call(publication.graph_id, per_minute=publication.calls_per_minute)
         describe(slug=slug)
         wanted = Wanted(
             owner=owner,
@@ -109,7 +116,8 @@ class Calls:
             trigger=TRIGGER,
             budget=min((bound for bound in (budget, publication.budget) if bound is not None), default=None),
         )
-        return await self._starting.start(StartRequest(wanted, idempotency_key))
+        asked = {"run": slug, "inputs": dict(inputs), "budget": budget}
+        return await self._starting.start(StartRequest(wanted, idempotency_key, asked))
 
     async def view(self, execution: Execution) -> RunView:
         """Return what has become of a call so far. Values that are too large for it are referred to.

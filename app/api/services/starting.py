@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app.api.services.identity import fingerprint_of
 from app.api.services.launching import Launching, Started
@@ -15,10 +17,14 @@ class StartRequest:
 
     wanted: Wanted
     idempotency_key: str | None = None
+    asked: Mapping[str, Any] | None = None
+    """What the caller has said of it; None when that is all that is wanted. The rest may be other in a repeat."""
 
     @property
     def fingerprint(self) -> str:
         """Return what a repeat of this request has in common with it."""
+        if self.asked is not None:
+            return fingerprint_of(self.asked)
         wanted = self.wanted
         return fingerprint_of(
             {

@@ -33,5 +33,7 @@ class Publication(SQLModel, table=True):
     """Whether models are offered it over MCP."""
     budget: int | None = None
     """The most credits that a call may cost; null for no bound."""
+    calls_per_minute: int | None = None
+    """Null for as many as its owner may start executions."""
     created_at: datetime = Field(sa_column=moment(is_now=True))
     updated_at: datetime = Field(sa_column=moment(is_now=True))

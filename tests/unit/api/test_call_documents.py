@@ -55,6 +55,7 @@ class Published(Publications):
                 description="",
                 is_tool=False,
                 budget=None,
+                calls_per_minute=None,
                 url="/api/run/plant",
                 runs_version=1,
                 input_schema=SCHEMA,

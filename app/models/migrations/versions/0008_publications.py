@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=False, server_default=""),
         sa.Column("is_tool", sa.Boolean(), nullable=False, server_default=sa.text("false")),
         sa.Column("budget", sa.Integer()),
+        sa.Column("calls_per_minute", sa.Integer()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     )

@@ -71,7 +71,7 @@ def events_of(scheme: Scheme, headers: Headers, content: Any) -> list[str]:
     names: list[Any]
     if scheme is Scheme.GITHUB:
         event, action = headers.get("x-github-event", ""), said.get("action")
-        names = [event, f"{event}.{action}" if isinstance(action, str) else ""]
+        names = [event, f"{event}.{action}" if event and isinstance(action, str) else ""]
     elif scheme is Scheme.SLACK and isinstance(said.get("event"), dict):
         names = [said["event"].get("type")]
     else:

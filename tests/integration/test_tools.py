@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,8 +15,11 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from sqlalchemy.exc import OperationalError
 
-from app.api import tool_calls
+from app.api import tool_calls, tool_server
+from app.api.schemas.publications import PublicationView, RunView
+from app.api.tool_calls import ToolCalls
 from tests.api_keys import make_key
 from tests.e2e.rest import graph, node, save, start
 from tests.integration.test_publications import adder, decoding, example_of, publish
@@ -171,12 +175,15 @@ SPEAKING = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Versi
 async def test_a_call_that_is_repeated_is_carried_out_once(alice: httpx.AsyncClient) -> None:
     graph_id = await publish(alice, adder(), "add", is_tool=True)
     call = message("tools/call", name="add", arguments={"a": 1})
-    for headers in ({"Mcp-Session-Id": "one"}, {"Mcp-Session-Id": "two"}, {"Idempotency-Key": "k"}):
-        answers = [await alice.post("/api/mcp", json=call, headers=SPEAKING | headers) for _ in range(2)]
+    sessions = [{"Mcp-Session-Id": "one"}, {"Mcp-Session-Id": "two"}, {"Idempotency-Key": "k"}]
+    named = [(headers, call) for headers in sessions]
+    named += [({"Mcp-Session-Id": "one"}, {**call, "id": other}) for other in (0, "", "7")]
+    for headers, body in named:
+        answers = [await alice.post("/api/mcp", json=body, headers=SPEAKING | headers) for _ in range(2)]
         assert answers[0].text == answers[1].text
         assert '"sum":[2.0]' in answers[0].text
     listed = (await alice.get(f"/api/executions?graph_id={graph_id}")).json()["items"]
-    assert len(listed) == 3
+    assert len(listed) == len(named)
 
 
 async def test_tools_are_for_callers_with_a_token_and_for_pages_of_no_unknown_origin(
@@ -221,6 +228,37 @@ async def test_a_message_that_is_none_is_refused(alice: httpx.AsyncClient) -> No
     assert (await alice.post("/api/mcp", content=b"{", headers=SPEAKING)).status_code == 422
     plain = {"Accept": "text/html"}
     assert (await alice.post("/api/mcp", json=message("tools/list"), headers=plain)).status_code == 406
+
+
+class Failing(ToolCalls):
+    """What goes wrong in a way that is nothing to a client."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def list(self) -> list[PublicationView]:
+        raise self.error
+
+    async def call(self, *_: Any, **__: Any) -> RunView:
+        raise self.error
+
+
+def failing_with(error: Exception, said: dict[str, Any]) -> httpx.ASGITransport:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await tool_server.serve(Failing(error), said, json.dumps(said).encode(), scope, receive, send)
+
+    return httpx.ASGITransport(app=answer)
+
+
+async def test_a_client_is_told_nothing_of_what_goes_wrong_inside() -> None:
+    errors = [KeyError("canary"), OperationalError("SELECT canary", {}, OSError("canary")), OSError("canary")]
+    for error in errors:
+        for said in (message("tools/list"), message("tools/call", name="add", arguments={})):
+            async with httpx.AsyncClient(transport=failing_with(error, said)) as client:
+                response = await client.post("http://api.test/", json=said, headers=SPEAKING)
+            assert response.status_code == 200
+            assert "rror" in response.text
+            assert "canary" not in response.text
 
 
 @pytest.mark.usefixtures("worker")

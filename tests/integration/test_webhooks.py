@@ -164,9 +164,11 @@ async def test_a_repeat_finds_the_first_execution_whatever_the_webhook_is_by_the
     sender = Sender(scheme="standard", secret=made["secret"])
     first = await deliver(outside, made, sender=sender)
     path = f"/api/webhooks/{made['id']}"
-    assert (await alice.patch(path, json={"input": None, "budget": 5})).status_code == 200
-    again = await deliver(outside, made, sender=sender)
-    assert again.json()["execution_id"] == first.json()["execution_id"]
+    for change in ({"input": None, "budget": 5}, {"events": ["none-of-these"]}):
+        assert (await alice.patch(path, json=change)).status_code == 200
+        again = await deliver(outside, made, sender=sender)
+        assert again.json()["execution_id"] == first.json()["execution_id"]
+        assert again.headers["Idempotent-Replayed"] == "true"
 
 
 async def test_a_refused_delivery_may_be_repeated_when_nothing_stands_against_it(
@@ -176,9 +178,11 @@ async def test_a_refused_delivery_may_be_repeated_when_nothing_stands_against_it
     sender = Sender(scheme="standard", secret=made["secret"])
     user_id = (await alice.get("/api/user")).json()["id"]
     await engine.pool.execute("UPDATE users SET credits = 0 WHERE id = $1", user_id)
-    assert (await deliver(outside, made, sender=sender)).status_code == 402
+    refusal = await deliver(outside, made, sender=sender)
+    assert (refusal.status_code, refusal.json()["error"]["details"]) == (402, {})
     (listed,) = await deliveries_of(alice, made)
     assert (listed["outcome"], listed["execution_id"]) == ("INSUFFICIENT_CREDITS", None)
+    assert '"available_credits": 0' in listed["message"]
     await engine.pool.execute("UPDATE users SET credits = 10 WHERE id = $1", user_id)
     started = await deliver(outside, made, sender=sender)
     assert started.status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -86,6 +87,60 @@ def test_the_borders_between_what_is_signed_cannot_be_moved() -> None:
     assert not is_proven(
         Scheme.STANDARD, [secret], read_proof(Scheme.STANDARD, Headers(moved)), b'{"a": 1}', now=17
     )
+
+
+WRONG = {
+    Scheme.STANDARD: "A" * 43 + "=",
+    Scheme.GITHUB: "0" * 64,
+    Scheme.STRIPE: "0" * 64,
+    Scheme.SLACK: "0" * 64,
+}
+OTHERWISE_SIGNED: list[tuple[Scheme, str, bool]] = [
+    (Scheme.STANDARD, "v1,{wrong} v1,{right}", True),
+    (Scheme.STANDARD, "v1a,{wrong}  v2,x v1,{right}", True),
+    (Scheme.STANDARD, " ".join(["v1,{wrong}"] * 10 + ["v1,{right}"]), False),
+    (Scheme.STANDARD, "v1a,{right}", False),
+    (Scheme.STANDARD, "v1,{right},v1,{right}", False),
+    (Scheme.STANDARD, "{right}", False),
+    (Scheme.GITHUB, "sha256={right}", True),
+    (Scheme.GITHUB, "sha1={right}", False),
+    (Scheme.GITHUB, "{right}", False),
+    (Scheme.GITHUB, "sha256={right},sha256={wrong}", False),
+    (Scheme.STRIPE, "t={at},v1={wrong},v1={right},v0={wrong}", True),
+    (Scheme.STRIPE, "v1={right}, t={at}", True),
+    (Scheme.STRIPE, "t={at},v0={right}", False),
+    (Scheme.STRIPE, "t={at},t={at},v1={right}", False),
+    (Scheme.STRIPE, "v1={right}", False),
+    (Scheme.STRIPE, "t=+{at},v1={right}", False),
+    (Scheme.SLACK, "v0={right}", True),
+    (Scheme.SLACK, "v1={right}", False),
+    (Scheme.SLACK, "v0:{right}", False),
+]
+HEADERS = {
+    Scheme.STANDARD: "webhook-signature",
+    Scheme.GITHUB: "X-Hub-Signature-256",
+    Scheme.STRIPE: "Stripe-Signature",
+    Scheme.SLACK: "X-Slack-Signature",
+}
+
+
+@pytest.mark.parametrize(("scheme", "form", "is_right"), OTHERWISE_SIGNED)
+def test_one_right_signature_of_the_version_that_counts_is_enough(
+    scheme: Scheme, form: str, is_right: bool
+) -> None:
+    secret, body, now = make_secret(scheme), b"{}", 1_700_000_000
+    headers = Sender(scheme=scheme, secret=secret, at=now).headers(body)
+    right = re.split("v1,|sha256=|v1=|v0=", headers[HEADERS[scheme]])[1].rstrip(",")
+    headers[HEADERS[scheme]] = form.format(right=right, wrong=WRONG[scheme], at=now)
+    assert is_proven(scheme, [secret], read_proof(scheme, Headers(headers)), body, now=now) is is_right
+
+
+@pytest.mark.parametrize("scheme", [Scheme.STANDARD, Scheme.STRIPE, Scheme.SLACK])
+def test_a_moment_is_tolerated_as_far_in_the_past_as_in_the_future(scheme: Scheme) -> None:
+    secret, at = make_secret(scheme), 1_700_000_000
+    proof = read_proof(scheme, Headers(Sender(scheme=scheme, secret=secret, at=at).headers(b"{}")))
+    for off, is_right in ((-301, False), (-300, True), (0, True), (300, True), (301, False)):
+        assert is_proven(scheme, [secret], proof, b"{}", now=at + off) is is_right, off
 
 
 def test_a_secret_that_is_made_has_the_form_that_is_asked_for() -> None:

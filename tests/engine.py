@@ -31,6 +31,7 @@ from app.graph.definition import GraphDefinition, Link, Node, definition_to_json
 from app.graph.signature import RetryPolicy
 from app.llm.models import Provider
 from app.objects import ObjectStore
+from app.telemetry.tallies import Tallies
 from app.workers.config import WorkerConfig
 from app.workers.opening import make_workers
 from tests.stack import ENCRYPTION_KEY
@@ -150,6 +151,7 @@ class Engine:
         self.database_url = database_url
         self.task_queue = f"test-{uuid.uuid4()}"
         self.probe = Probe()
+        self.tallies = Tallies()
         self.registry = BlockRegistry([self.probe, *(make() for make in BLOCK_CLASSES)])
 
     @asynccontextmanager
@@ -176,7 +178,9 @@ class Engine:
             running_per_user=running_per_user,
         )
         async with (
-            make_workers(self.client, config, runner=Sandbox(), registry=self.registry) as workers,
+            make_workers(
+                self.client, config, runner=Sandbox(), registry=self.registry, tallies=self.tallies
+            ) as workers,
             AsyncExitStack() as running,
         ):
             for worker in workers:

@@ -69,7 +69,7 @@ T = TypeVar("T")
 class Reconciling(ReconciliationActivities):
     """Compares the record with Temporal."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - both sides and all that closes records, each by name
         self,
         client: Client,
         pool: asyncpg.Pool[Any],
@@ -125,7 +125,7 @@ class Reconciling(ReconciliationActivities):
         if request.after is None:
             told = told.plus(await self._begin_deliveries(patience))
         last = page[-1].id if len(page) == PAGE_SIZE else None
-        return SweepResult(self._count(found.plus(told)), last)
+        return SweepResult(count_findings(self._tallies, found.plus(told)), last)
 
     @activity.defn(name="adopt_unrecorded")
     async def adopt_unrecorded(self, request: AdoptRequest) -> Found:
@@ -144,7 +144,7 @@ class Reconciling(ReconciliationActivities):
                 unrecorded += await self._find_unrecorded(ids)
                 ids = []
         unrecorded += await self._find_unrecorded(ids)
-        return self._count(await put_each_right(unrecorded, self._adopt))
+        return count_findings(self._tallies, await put_each_right(unrecorded, self._adopt))
 
     @activity.defn(name="collect_values")
     async def collect(self) -> Found:
@@ -165,13 +165,7 @@ class Reconciling(ReconciliationActivities):
             log.warning("values_not_collected", reason=str(error))
         # The last step of a reconciliation: it went through.
         self._tallies.count(RECONCILIATIONS)
-        return self._count(Found(values=values))
-
-    def _count(self, found: Found) -> Found:
-        for kind, number in asdict(found).items():
-            if number:
-                self._tallies.count(FINDINGS, kind, by=number)
-        return found
+        return count_findings(self._tallies, Found(values=values))
 
     @property
     def _open(self) -> str:
@@ -245,6 +239,14 @@ class Reconciling(ReconciliationActivities):
             await execution_writes.insert_execution(connection, new_execution(execution_id, start))
         log.info("execution_adopted", execution_id=execution_id)
         return Found(adopted=1)
+
+
+def count_findings(tallies: Tallies, found: Found) -> Found:
+    """Count what was found, and return it."""
+    for kind, number in asdict(found).items():
+        if number:
+            tallies.count(FINDINGS, kind, by=number)
+    return found
 
 
 async def put_each_right(items: Sequence[T], put_right: Callable[[T], Awaitable[Found]]) -> Found:

@@ -15,13 +15,14 @@ from temporalio import activity
 from temporalio.client import Client
 
 from app.activities.contracts.reconciliation import Found, ScheduleReconciliation, SchedulesRequest
-from app.activities.reconciling import put_each_right
+from app.activities.reconciling import count_findings, put_each_right
 from app.database import Sessions
 from app.errors import NotFound
 from app.models import schedules
 from app.models.tables.schedules import Schedule
 from app.schedules import mirror
 from app.schedules.mirror import Listed
+from app.telemetry.tallies import Tallies
 
 PAGE_SIZE = 500
 
@@ -31,11 +32,12 @@ log = structlog.get_logger(__name__)
 class ScheduleReconciling(ScheduleReconciliation):
     """Compares schedules with the records of them."""
 
-    def __init__(self, client: Client, sessions: Sessions, *, task_queue: str) -> None:
-        """Take both sides, and the task queue by which our schedules are told from others'."""
+    def __init__(self, client: Client, sessions: Sessions, *, task_queue: str, tallies: Tallies) -> None:
+        """Take both sides, the task queue by which our schedules are told from others', and who counts."""
         self._client = client
         self._sessions = sessions
         self._task_queue = task_queue
+        self._tallies = tallies
 
     @activity.defn(name="reconcile_schedules")
     async def reconcile_schedules(self, request: SchedulesRequest) -> Found:
@@ -54,7 +56,7 @@ class ScheduleReconciling(ScheduleReconciliation):
             differing = [row for row in page if _differs(row, listed.get(row.id))]
             found = found.plus(await put_each_right(differing, self._put_right))
             if len(page) < PAGE_SIZE:
-                return found
+                return count_findings(self._tallies, found)
             after = page[-1].id
 
     async def _sweep(self, listed: Mapping[uuid.UUID, Listed], before: datetime) -> Found:
@@ -92,9 +94,7 @@ class ScheduleReconciling(ScheduleReconciliation):
                 and described.task_queue == self._task_queue
             )
             if described is None or not is_same:
-                await mirror.push(
-                    self._client, locked, task_queue=self._task_queue, counts_anew=described is None
-                )
+                await mirror.push(self._client, locked, task_queue=self._task_queue)
                 log.info("schedule_pushed", schedule_id=str(row.id), revision=locked.revision)
             elif (described.is_paused, described.note) != (locked.is_paused, locked.note):
                 await schedules.note_pause(

@@ -135,6 +135,8 @@ def make_application(
         lifespan=lifespan,
         default_response_class=JsonResponse,
         redirect_slashes=False,
+        # Its own way of telling, switched on from outside, would tell of paths and messages, which may be secrets.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         routes=ROUTES,
     )
     application.state.resources = resources

@@ -123,6 +123,7 @@ def make_resources(
     )
     rate_limits = RateLimits(config.rates)
     streams = OpenStreams(per_user=config.streams_per_user)
+    metrics = ApiMetrics(open_streams=streams.count_all)
     graphs = Graphs(sessions, registry, nesting, schedules)
     health = Health(system_sessions, engine)
     views = _make_views(config, sessions, values)
@@ -216,13 +217,14 @@ def make_resources(
                 launching,
                 system_sessions=system_sessions,
                 rate_limits=rate_limits,
+                metrics=metrics,
             ),
             public_url=config.api_url,
         ),
         files=Files(sessions, FileStore(sessions, config.objects, limits=config.file_limits)),
         codec=Codec(config.encryption_keys, capability=config.codec_capability),
         health=health,
-        metrics=ApiMetrics(open_streams=streams.count_all),
+        metrics=metrics,
         metrics_access=config.metrics_access,
         facts=Facts(system_sessions, health),
         upkeep=Upkeep(engine, task_queue=config.task_queue, every_seconds=config.reconcile_seconds),

@@ -1,4 +1,4 @@
-"""What one API process counts: its requests and open streams. Labels are few: a path is that of its route."""
+"""What one API process counts: requests, deliveries that come in, open streams. Labels are few: paths are of routes."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ class ApiMetrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        self._webhooks = Counter(
+            f"{PREFIX}webhook_deliveries",
+            "Deliveries that came in through webhooks, by what became of them.",
+            ("outcome",),
+            registry=self._registry,
+        )
         streams = Gauge(f"{PREFIX}event_streams_open", "Event streams.", registry=self._registry)
         streams.set_function(open_streams)
         ProcessCollector(registry=self._registry)
@@ -68,6 +74,10 @@ class ApiMetrics:
         known = method if method in METHODS else UNKNOWN
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(known, route).observe(seconds)
+
+    def note_webhook(self, outcome: str) -> None:
+        """Count a delivery that came in, by what became of it: a word, or the code of the error."""
+        self._webhooks.labels(outcome).inc()
 
     def page(self, facts: Sequence[Metric]) -> bytes:
         """Return all metrics as Prometheus reads them, those of the database among them."""

@@ -6,6 +6,7 @@ Labels come from small sets: types of blocks, statuses, codes. Never a user, a g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 PREFIX = "perdure_"
 
@@ -27,7 +28,14 @@ class Series:
 _QUICK = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0)
 _LONG = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
 
-EXECUTIONS = Series("executions", "Executions that have ended.", ("status", "trigger"))
+EXECUTIONS = Series(
+    "executions",
+    "Executions that have ended.",
+    ("status", "trigger"),
+    known=tuple(
+        product(("COMPLETED", "FAILED", "CANCELLED"), ("api", "schedule", "webhook", "rerun", "subgraph"))
+    ),
+)
 EXECUTION_SECONDS = Series(
     "execution_duration_seconds", "From the begin of an execution to its end.", ("status",), _LONG
 )
@@ -36,6 +44,16 @@ BLOCK_SECONDS = Series(
     "block_duration_seconds", "From the begin of an attempt until it is recorded.", ("block",), _QUICK
 )
 BLOCK_RETRIES = Series("block_retries", "Attempts after the first of a node execution.", ("block",))
+DELIVERED = "delivered"
+RETRYING = "retrying"
+GIVEN_UP = "given_up"
+WITHHELD = "withheld"
+DELIVERIES = Series(
+    "notification_deliveries",
+    "Attempts at deliveries of notifications, by what came of them.",
+    ("channel", "outcome"),
+    known=tuple(product(("webhook", "email"), (DELIVERED, RETRYING, GIVEN_UP, WITHHELD))),
+)
 RECONCILIATIONS = Series(
     "reconciliations", "Comparisons of the record with Temporal that went through.", (), known=((),)
 )
@@ -68,6 +86,7 @@ COUNTED = (
     BLOCK_CALLS,
     BLOCK_SECONDS,
     BLOCK_RETRIES,
+    DELIVERIES,
     RECONCILIATIONS,
     FINDINGS,
 )

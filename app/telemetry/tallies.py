@@ -47,21 +47,23 @@ class Tallies:
 
     def count(self, series: Series, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
-        self._new[series.name, labels, ""] += by
+        self._add((series.name, labels, ""), by)
 
     def observe(self, series: Series, *labels: str, seconds: float) -> None:
         """Add an observation to a histogram."""
         at = bisect_left(series.buckets, seconds)
         bucket = str(series.buckets[at]) if at < len(series.buckets) else BEYOND
-        self._new[series.name, labels, bucket] += 1
-        self._new[series.name, labels, SUM] += seconds
+        self._add((series.name, labels, bucket), 1)
+        self._add((series.name, labels, SUM), seconds)
 
     def totals(self) -> Mapping[Key, float]:
         """Return what was counted since the process began. May be called from another thread."""
-        totals = dict(self._all)
-        for key, value in list(self._new.items()):
-            totals[key] = totals.get(key, 0) + value
-        return totals
+        # Kept apart from what is to be written: a sum that shrinks for a moment is taken for a new beginning.
+        return dict(self._all)
+
+    def _add(self, key: Key, value: float) -> None:
+        self._new[key] += value
+        self._all[key] += value
 
     async def write(self, pool: asyncpg.Pool[Any]) -> None:
         """Write down what is new; what cannot be written now stays new.
@@ -84,25 +86,28 @@ class Tallies:
             for key, value in taken.items():
                 self._new[key] += value
             raise
-        for key, value in taken.items():
-            self._all[key] += value
 
     @asynccontextmanager
     async def written(self, pool: asyncpg.Pool[Any]) -> AsyncIterator[None]:
         """Write down what is counted every few seconds, and what is left at the end."""
-        writing = asyncio.create_task(self._write_for_ever(pool), name="tallies")
+        ending = asyncio.Event()
+        writing = asyncio.create_task(self._write_until(ending, pool), name="tallies")
         try:
             yield
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            # Not cancelled: what is being written when a worker ends may be written already, and would be once more.
+            ending.set()
             with contextlib.suppress(*_UNWRITTEN):
                 async with asyncio.timeout(LAST_WRITE_SECONDS):
-                    await self.write(pool)
+                    await writing
 
-    async def _write_for_ever(self, pool: asyncpg.Pool[Any]) -> None:
-        while True:
-            await asyncio.sleep(WRITE_EVERY_SECONDS)
+    async def _write_until(self, ending: asyncio.Event, pool: asyncpg.Pool[Any]) -> None:
+        is_last = False
+        while not is_last:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_EVERY_SECONDS):
+                    await ending.wait()
+            is_last = ending.is_set()
             try:
                 await self.write(pool)
             except _UNWRITTEN as error:

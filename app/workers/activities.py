@@ -150,7 +150,7 @@ def _of_schedules(
     limits = LimitPolicy(config.limits, most_node_executions=config.most_node_executions)
     deciding = Deciding(sessions, registry, values, choosing, limits)
     starts = ScheduledStarts(client, clients.pool, sessions, deciding, values, limits=limits, tallies=tallies)
-    reconciling = ScheduleReconciling(client, sessions, task_queue=config.task_queue)
+    reconciling = ScheduleReconciling(client, sessions, task_queue=config.task_queue, tallies=tallies)
     return [starts.decide_fire, reconciling.reconcile_schedules]
 
 

@@ -21,10 +21,12 @@ from app.telemetry.series import BLOCK_CALLS, COUNTED, EXECUTION_SECONDS
 from app.telemetry.showing import show
 from app.telemetry.tallies import Tallies
 from tests.admin import an_admin
+from tests.e2e.rest import save
 from tests.engine import CREDITS, Engine, make_engine, make_graph, refuses, unavailable_until
 from tests.metrics import Page
 from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
+from tests.webhooks import ECHO, Sender, deliver, make_webhook
 
 TOKEN = "a-token-of-the-metrics-alone"
 OPEN = MetricsAccess(is_open=True)
@@ -171,6 +173,45 @@ async def test_counts_that_cannot_be_written_are_kept(engine: Engine) -> None:
     [(_, (block, _), _)] = [key for key in before if key[0] == BLOCK_CALLS.name]
     query = "SELECT value FROM tallies WHERE labels LIKE $1"
     assert await engine.pool.fetchval(query, f'["{block}"%') == 1
+
+
+async def test_what_is_being_written_is_shown_all_the_while(engine: Engine) -> None:
+    # A sum that shrinks is taken for a process that has begun anew: all of it would be counted twice.
+    tallies = Tallies()
+    tallies.count(BLOCK_CALLS, f"shown-{uuid.uuid4()}", "COMPLETED")
+    async with engine.pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE tallies")
+        writing = asyncio.create_task(tallies.write(engine.pool))
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tallies'::regclass"
+        await eventually(lambda: connection.fetchval(waits))
+        assert list(tallies.totals().values()) == [1]
+    await writing
+    assert list(tallies.totals().values()) == [1]
+
+
+async def test_what_comes_in_through_webhooks_is_counted_by_what_becomes_of_it(
+    api: RestApi, alice: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, ECHO)
+    made, other = [await make_webhook(alice, graph_id, input="x") for _ in range(2)]
+    sender, stranger = [
+        Sender(scheme="standard", secret=secret) for secret in (made["secret"], other["secret"])
+    ]
+    async with an_admin(api) as admin, api.caller(token="") as outside:
+        before = await page_of(admin)
+        for each in (sender, sender, stranger):
+            await deliver(outside, made, {}, sender=each)
+        await outside.post(f"/api/webhooks/{uuid.uuid4()}", json={})
+        await alice.patch(f"/api/webhooks/{made['id']}", json={"is_active": False})
+        await deliver(outside, made, {}, sender=Sender(scheme="standard", secret=made["secret"]))
+        after = await page_of(admin)
+
+    def grown(outcome: str) -> float:
+        name = "perdure_webhook_deliveries_total"
+        return after.value(name, outcome=outcome) - before.value(name, outcome=outcome)
+
+    outcomes = ("started", "repeated", "UNAUTHENTICATED", "FORBIDDEN")
+    assert [grown(outcome) for outcome in outcomes] == [1, 1, 2, 1]
 
 
 def test_every_series_can_be_shown() -> None:

@@ -12,6 +12,7 @@ from app.models import schedules
 from app.models.tables.schedules import Schedule
 from app.schedules import mirror
 from app.schedules.mirror import Described
+from app.telemetry.series import FINDINGS
 from tests.deployment import Deployment
 from tests.e2e.rest import save, sums
 from tests.stack import eventually
@@ -48,6 +49,7 @@ async def test_what_is_missing_is_made_again(deployment: Deployment, working: No
     assert found is not None
     assert found.revision == 1
     assert found.next_times
+    await eventually(lambda: deployment.engine.tallies.totals().get((FINDINGS.name, ("schedules",), "")))
 
 
 async def test_what_differs_is_as_the_record_says(

@@ -17,6 +17,7 @@ import structlog
 from starlette.datastructures import Headers
 
 from app.api.auditing import concern
+from app.api.metrics import ApiMetrics
 from app.api.rate_limits import RateLimits
 from app.api.services.identity import fingerprint_of
 from app.api.services.launching import Launching, Started
@@ -41,7 +42,9 @@ from app.tenants import working_for
 
 TRIGGER = "webhook"
 STARTED = "started"
+REPEATED = "repeated"
 IGNORED = "ignored"
+CHALLENGED = "challenged"
 NOBODY = uuid.UUID(int=0)
 
 log = structlog.get_logger(__name__)
@@ -57,6 +60,15 @@ class Received:
     """What the sender wants to be given back, if it only asks whether somebody is there."""
     started: Started | None = None
     """None when it is none of the events that start something."""
+
+    @property
+    def outcome(self) -> str:
+        """What it is counted as."""
+        if self.challenge is not None:
+            return CHALLENGED
+        if self.started is None:
+            return IGNORED
+        return REPEATED if self.started.is_replayed else STARTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,7 @@ class WebhookReceiving:
         *,
         system_sessions: Sessions,
         rate_limits: RateLimits,
+        metrics: ApiMetrics,
     ) -> None:
         """Take what receiving needs.
 
@@ -101,6 +114,7 @@ class WebhookReceiving:
             launching: Starts it.
             system_sessions: Where a webhook is found, whosever it is.
             rate_limits: Count what comes in.
+            metrics: Count what becomes of it.
         """
         self._sessions = sessions
         self._encryption = encryption
@@ -109,6 +123,7 @@ class WebhookReceiving:
         self._launching = launching
         self._system_sessions = system_sessions
         self._rate_limits = rate_limits
+        self._metrics = metrics
         # Opened in place of the secret of what there is not.
         self._nobodys = (
             encryption.seal("", NOBODY, {"secret": "", "former": None}) if encryption.newest_key_id else None
@@ -133,6 +148,15 @@ class WebhookReceiving:
             InsufficientCredits: The owner has no credits.
             EngineUnavailable: Nothing was started; a repeat may be.
         """
+        try:
+            received = await self._take(webhook_id, headers, body, waits=waits)
+        except PerdureError as error:
+            self._metrics.note_webhook(error.code)
+            raise
+        self._metrics.note_webhook(received.outcome)
+        return received
+
+    async def _take(self, webhook_id: uuid.UUID, headers: Headers, body: bytes, *, waits: bool) -> Received:
         webhook, proof = await self._prove(webhook_id, headers, body)
         await self._rate_limits.take_webhook(webhook.user_id, str(webhook.id))
         with working_for(webhook.user_id):

@@ -9,6 +9,8 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.stalled_readers import CutsStalledReaders
+
 MAX_HEAD_BYTES = 64 * 1024
 MAX_UNFINISHED_BYTES = 5 * MAX_HEAD_BYTES
 """Of a head whose end has not come. What came with its beginning is counted too, the end of another body perhaps."""
@@ -21,7 +23,7 @@ _REFUSAL = (
 )
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(CutsStalledReaders, HttpToolsProtocol):
     """HTTP over one connection."""
 
     _head_bytes = 0
@@ -38,6 +40,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Let go of a connection."""
         self._cancel_timer()
         super().connection_lost(exc)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing has come, whether or not what waits is taken."""
+        super().timeout_keep_alive_handler()
+        self.watch_reader()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, unless the head that it belongs to has become too large."""

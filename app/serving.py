@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app.errors import PerdureError
 from app.http_protocol import BoundedProtocol
+from app.socket_protocol import BoundedSocketProtocol
 
 DRAIN_SECONDS = 3
 """How long open requests and event streams may go on once the server is asked to stop."""
@@ -66,7 +67,7 @@ async def serving(application: FastAPI, listening: socket.socket) -> AsyncIterat
         uvicorn.Config(
             application,
             http=BoundedProtocol,
-            ws="websockets-sansio",
+            ws=BoundedSocketProtocol,
             ws_max_size=MAX_MESSAGE_BYTES,
             # It would cost every socket memory for good.
             ws_per_message_deflate=False,

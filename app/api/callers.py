@@ -21,7 +21,7 @@ from app.api.auditing import name_caller
 from app.api.auth import ADMIN, USER, Caller, TokenReader
 from app.api.policies import Scope
 from app.api.shared_reads import SharedReads
-from app.database import Sessions
+from app.database import AWAY, Sessions
 from app.errors import Forbidden, Unauthenticated
 from app.models import api_keys, users
 from app.models.api_keys import KeyHolder
@@ -119,7 +119,7 @@ class Callers:
                 await users.require_active(session, caller.user_id)
         except Forbidden:
             return False
-        except (OSError, SQLAlchemyError):
+        except (*AWAY, SQLAlchemyError):
             # Streams sit an outage out: nothing is read, and so nothing told, before the next look.
             log.warning("welcome_unknown", user_id=caller.user_id)
         return True

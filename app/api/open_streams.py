@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -10,14 +9,14 @@ from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.errors import RateLimited
 
 RETRY_SECONDS = 5
-SLOW_SECONDS = 30.0
-"""How long a piece may take to go out. Nothing is kept for who reads slowly; they may go on where they were."""
 EVENT_STREAM = "text/event-stream"
+_UNCHANGED = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
+"""What stands between must neither gather pieces nor pack them: each is to arrive when it is sent."""
 
 
 class OpenStreams:
@@ -57,20 +56,15 @@ class EventStream(StreamingResponse):
 
     def __init__(self, frames: AsyncIterator[str], streams: OpenStreams, user_id: str) -> None:
         """Take what is sent, and whose stream it is."""
-        super().__init__(frames, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
+        super().__init__(frames, media_type=EVENT_STREAM, headers=_UNCHANGED)
         self._streams = streams
         self._user_id = user_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it.
+        """Send it, as fast as it is read. The connection of who reads nothing is cut below.
 
         Raises:
             RateLimited: The user has as many streams as there may be; nothing has been sent.
         """
-
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(SLOW_SECONDS):
-                await send(message)
-
-        with self._streams.held(self._user_id), contextlib.suppress(TimeoutError, ClientDisconnect):
-            await super().__call__(scope, receive, send_in_time)
+        with self._streams.held(self._user_id), contextlib.suppress(ClientDisconnect):
+            await super().__call__(scope, receive, send)

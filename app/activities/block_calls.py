@@ -19,6 +19,7 @@ from temporalio.exceptions import ApplicationError
 from app.activities.attempts import counted_attempt
 from app.activities.contexts import CallRef, Contexts
 from app.activities.contracts.node_calls import PACKED, NodeCall, NodeResult
+from app.activities.couriers import Couriers
 from app.activities.node_attempts import Attempt
 from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
@@ -53,6 +54,7 @@ class BlockCalls:
         plans: PlanCache,
         values: ValueCache,
         contexts: Contexts,
+        couriers: Couriers,
         tallies: Tallies,
     ) -> None:
         """Take what all calls in this process share."""
@@ -61,6 +63,7 @@ class BlockCalls:
         self._plans = plans
         self._values = values
         self._contexts = contexts
+        self._couriers = couriers
         self._tallies = tallies
 
     def activity_for(self, block: RemoteBlock) -> Callable[[NodeCall], Awaitable[NodeResult]]:
@@ -93,7 +96,11 @@ class BlockCalls:
                 recorded = None if _is_first(call) else await wait_out(attempt.find_recorded)
                 if recorded is None and number > attempt.limit:
                     await attempt.give_up()
-                return recorded or await self._count(run, attempt.perform())
+                try:
+                    return recorded or await self._count(run, attempt.perform())
+                finally:
+                    if attempt.runs_low:
+                        self._couriers.send_new(run.execution_id, owner=run.shelf.owner)
 
     async def _count(self, run: NodeRun, performing: Awaitable[NodeResult]) -> NodeResult:
         """Have an attempt performed, and count it with what became of it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,16 +21,18 @@ from temporalio import activity
 from app.activities.attempts import counted_attempt
 from app.activities.contracts.deliveries import AttemptRequest, AttemptResult, DeliveryActivities
 from app.activities.couriers import Couriers
+from app.activities.mailing import Mailing
 from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import BlockError, PerdureError
-from app.models import deliveries
+from app.models import deliveries, mailings, notification_writes
 from app.models.deliveries import AttemptRecord, DeliveryKey, FoundDelivery
-from app.models.notification_events import TEST, Channel, DeliveryStatus, NotificationEvent
-from app.notifying.contents import OUTPUTS_BYTES, make_body, make_content, make_subject, make_text
+from app.models.mailings import Along
+from app.models.notification_events import OF_NOTIFICATIONS, Channel, DeliveryStatus
+from app.notifying.contents import OUTPUTS_BYTES, make_body, make_content
 from app.notifying.rules import DeliveryRules
 from app.notifying.targets import WebhookTarget, check_url, secret_parts
 from app.outbound.http import OutboundHttp
-from app.outbound.mail import Mail, MailServer, send_mail
+from app.outbound.mail import MailServer
 from app.secrecy import keeping_secrets, note_secrets, scrub
 from app.visible import keep_visible
 
@@ -43,8 +45,6 @@ GONE = 410
 FAILING = "FAILING"
 ENDPOINT_GONE = "GONE"
 _OVER = AttemptResult(is_over=True)
-_UNWATCHED = frozenset({TEST, NotificationEvent.NOTIFICATION_DISABLED})
-"""Delivered although the notification is off."""
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +55,8 @@ class Sent:
 
     record: AttemptRecord
     retry_after_seconds: float | None = None
+    along: Sequence[Along] = ()
+    """Deliveries that have gone with it."""
 
     @property
     def is_delivered(self) -> bool:
@@ -85,6 +87,7 @@ class Delivering(DeliveryActivities):
         self._couriers = couriers
         self._reach = reach
         self._rules = rules
+        self._mailing = Mailing(pool, reach.mail, rules, base_url=reach.base_url)
         self._under_way: Counter[str] = Counter()
 
     @activity.defn(name="deliver_notification")
@@ -98,25 +101,41 @@ class Delivering(DeliveryActivities):
             refusal = _refusal(found)
             if refusal:
                 return await self._give_up(found, refusal)
+            if found.channel is Channel.EMAIL and (pause := await self._mailing.pause_of(found)):
+                return await self._put_off(key, pause)
             if not self._has_room(found):
-                wait = self._rules.put_off(request.put_off)
-                await deliveries.put_off(self._pool, key, wait)
-                return AttemptResult(is_over=False, is_attempt=False, wait_seconds=wait.total_seconds())
+                return await self._put_off(key, self._rules.put_off(request.put_off))
             with self._place(found), keeping_secrets():
                 sent = await self._send(found)
             return await self._record(found, sent, request)
 
+    async def _put_off(self, key: DeliveryKey, wait: timedelta) -> AttemptResult:
+        await deliveries.put_off(self._pool, key, wait)
+        return AttemptResult(is_over=False, is_attempt=False, wait_seconds=wait.total_seconds())
+
     def _has_room(self, found: FoundDelivery) -> bool:
-        each = self._under_way[found.notification_id]
-        return each < self._rules.at_once_each and self._under_way.total() < self._rules.at_once
+        return all(self._under_way[name] < most for name, most in self._places_of(found).items())
+
+    def _places_of(self, found: FoundDelivery) -> dict[str, int]:
+        """Return of what an attempt takes a place, and how many places each has."""
+        rules = self._rules
+        is_mail = found.channel is Channel.EMAIL
+        places = {
+            "all": rules.at_once,
+            f"user {found.key.user_id}": rules.at_once_of_user,
+            # What waits when an e-mail is sent goes with it, so there are no two.
+            f"notification {found.notification_id}": 1 if is_mail else rules.at_once_each,
+        }
+        return places | {"failing": rules.at_once_failing} if found.is_failing else places
 
     @contextmanager
     def _place(self, found: FoundDelivery) -> Iterator[None]:
-        self._under_way[found.notification_id] += 1
+        places = list(self._places_of(found))
+        self._under_way.update(places)
         try:
             yield
         finally:
-            self._under_way[found.notification_id] -= 1
+            self._under_way.subtract(places)
             self._under_way += Counter()  # forgets those that are at nothing
 
     # -- sending
@@ -125,8 +144,8 @@ class Delivering(DeliveryActivities):
         at, began = datetime.now(UTC), time.monotonic()
         try:
             if found.channel is Channel.EMAIL:
-                await self._send_mail(found)
-                return Sent(AttemptRecord(at, time.monotonic() - began))
+                along = await self._mailing.send(found)
+                return Sent(AttemptRecord(at, time.monotonic() - began), along=along)
             return await self._post(found, at, began)
         except (BlockError, CredentialsUnreadable) as error:
             record = AttemptRecord(at, time.monotonic() - began, error=_said(error))
@@ -161,17 +180,6 @@ class Delivering(DeliveryActivities):
         opened = self._reach.encryption.open(found.key.user_id, uuid.UUID(found.notification_id), sealed)
         return WebhookTarget.of(opened)
 
-    async def _send_mail(self, found: FoundDelivery) -> None:
-        if self._reach.mail is None:
-            raise BlockError("This deployment sends no e-mail")
-        mail = Mail(
-            found.email,
-            make_subject(found),
-            make_text(found, base_url=self._reach.base_url),
-            found.key.id,
-        )
-        await send_mail(self._reach.mail, mail, timeout_seconds=self._rules.attempt_seconds)
-
     # -- what came of it
 
     async def _record(self, found: FoundDelivery, sent: Sent, request: AttemptRequest) -> AttemptResult:
@@ -184,12 +192,15 @@ class Delivering(DeliveryActivities):
             asked = self._rules.wait(request.failures + 1, asked_seconds=sent.retry_after_seconds)
             wait = timedelta() if is_last else min(asked, patience - elapsed)
         async with self._pool.acquire() as connection, connection.transaction():
-            await deliveries.record_attempt(connection, found.key, sent.record, status=status, wait=wait)
             further: list[DeliveryKey] = []
+            # The notification before its delivery, as when both are deleted.
             if sent.is_delivered:
-                await deliveries.note_success(connection, found)
+                await notification_writes.note_success(connection, found)
             elif found.channel is Channel.WEBHOOK:
                 further = await self._note_failure(connection, found, is_gone=is_gone)
+            await deliveries.record_attempt(connection, found.key, sent.record, status=status, wait=wait)
+            if sent.along:
+                await mailings.end_along(connection, found.key.user_id, sent.along, sent.record)
         self._couriers.send(further)
         if status is DeliveryStatus.FAILED:
             log.warning("delivery_given_up", delivery_id=found.key.id, told=found.event)
@@ -199,11 +210,11 @@ class Delivering(DeliveryActivities):
         self, connection: asyncpg.Connection[Any], found: FoundDelivery, *, is_gone: bool
     ) -> list[DeliveryKey]:
         """Note it, and switch the notification off if that is enough; return what is to tell its owner."""
-        is_hopeless = await deliveries.note_failure(connection, found, bears=self._rules.bears)
+        is_hopeless = await notification_writes.note_failure(connection, found, bears=self._rules.bears)
         if not is_gone and not is_hopeless:
             return []
-        reason, sends_mail = ENDPOINT_GONE if is_gone else FAILING, self._reach.mail is not None
-        further = await deliveries.disable(connection, found, reason, sends_mail=sends_mail)
+        reason, sends_mail = ENDPOINT_GONE if is_gone else FAILING, self._mailing.is_open
+        further = await notification_writes.disable(connection, found, reason, sends_mail=sends_mail)
         if further is not None:
             log.warning("notification_disabled", notification_id=found.notification_id, reason=reason)
         return further or []
@@ -219,7 +230,7 @@ def _refusal(found: FoundDelivery) -> str:
     """Return why nothing is to be sent, or nothing."""
     if found.is_suspended:
         return "The account is suspended"
-    if not found.is_active and found.event not in _UNWATCHED:
+    if not found.is_active and found.event not in OF_NOTIFICATIONS:
         return "The notification is switched off"
     return ""
 

@@ -85,6 +85,8 @@ class Attempt:
         self._announcing: asyncio.Task[None] | None = None
         self._price = Price(block)
         self._may_be_reserved = False
+        self.runs_low = False
+        """Whether what the call was charged has left few credits."""
 
     @property
     def limit(self) -> int:
@@ -297,6 +299,7 @@ class Attempt:
         changes.values = await self.run.shelf.stow()
         async with self._pool.acquire() as connection:
             await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
+        self.runs_low |= changes.runs_low
         self.run.shelf.note_written(changes.values)
 
     @contextlib.asynccontextmanager

@@ -166,6 +166,9 @@ POLICIES: Mapping[tuple[str, str], Policy] = {
     ("POST", "/notifications/{notification_id}/rotate"): Policy(S.NOTIFICATIONS_WRITE, "notification.rotate"),
     ("POST", "/notifications/{notification_id}/test"): Policy(S.NOTIFICATIONS_WRITE, "notification.test"),
     ("GET", "/notifications/{notification_id}/deliveries"): Policy(S.NOTIFICATIONS_READ),
+    ("POST", "/notifications/{notification_id}/redeliver"): Policy(
+        S.NOTIFICATIONS_WRITE, "notification.redeliver"
+    ),
     ("POST", "/notifications/deliveries/{delivery_id}/redeliver"): Policy(
         S.NOTIFICATIONS_WRITE, "notification.redeliver"
     ),

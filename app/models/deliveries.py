@@ -13,12 +13,13 @@ from typing import Any
 
 import asyncpg
 
-from app.models.notification_events import Channel, DeliveryStatus, NotificationEvent
+from app.models.notification_events import Channel, DeliveryStatus
 
 _FIND = """
 SELECT d.id::text, d.user_id, d.notification_id::text, d.channel, d.event, d.execution_id::text, d.data, d.status,
     coalesce(told.at, d.created_at) AS told_at, coalesce(told.data, '{}') AS told,
-    n.name, n.is_active, n.includes_outputs, n.secret, n.key_id, u.email, u.suspended_at IS NOT NULL AS is_suspended,
+    n.name, n.is_active, n.failing_since IS NOT NULL AS is_failing, n.includes_outputs,
+    n.secret, n.key_id, u.email, u.suspended_at IS NOT NULL AS is_suspended,
     e.graph_id::text, e.graph_version, e.trigger, e.parent_id::text, e.cost, e.required,
     e.created_at AS execution_created_at,
     e.started_at, e.ended_at, e.status AS execution_status, e.error, e.deleted_at IS NOT NULL AS is_deleted,
@@ -45,29 +46,6 @@ UPDATE deliveries SET
         ) AS latest
     )
 WHERE id = $1 AND user_id = $2 AND status = 'pending'
-"""
-_SUCCEEDED = """
-UPDATE notifications SET failing_since = NULL WHERE id = $1 AND user_id = $2 AND failing_since IS NOT NULL
-"""
-_FAILED = """
-UPDATE notifications SET failing_since = coalesce(failing_since, now()) WHERE id = $1 AND user_id = $2
-RETURNING is_active AND failing_since < now() - $3::interval AS is_hopeless
-"""
-_DISABLE = """
-UPDATE notifications SET is_active = false, disabled_for = $3, updated_at = now()
-WHERE id = $1 AND user_id = $2 AND is_active
-RETURNING name
-"""
-_TELL_OTHERS = """
-INSERT INTO deliveries (id, user_id, notification_id, channel, event, data)
-SELECT gen_random_uuid(), user_id, id, channel, $3::text, $4::text::json FROM notifications
-WHERE user_id = $2 AND id <> $1 AND is_active AND jsonb_exists(events::jsonb, $3::text)
-RETURNING id::text, user_id
-"""
-_TELL_OWNER = """
-INSERT INTO deliveries (id, user_id, notification_id, channel, event, data)
-VALUES (gen_random_uuid(), $2, $1, 'email', $3, $4::text::json)
-RETURNING id::text, user_id
 """
 
 _TAKE_LEFT = """
@@ -123,6 +101,8 @@ class FoundDelivery:
     told_at: datetime
     data: dict[str, Any]
     is_active: bool
+    is_failing: bool
+    """Whether the latest attempt for the notification has failed."""
     includes_outputs: bool
     secret: bytes | None = field(repr=False)
     key_id: str
@@ -182,6 +162,7 @@ async def find_delivery(
         told_at=row["told_at"],
         data={**row["told"], **row["data"]},
         is_active=row["is_active"],
+        is_failing=row["is_failing"],
         includes_outputs=row["includes_outputs"],
         secret=row["secret"],
         key_id=row["key_id"],
@@ -220,8 +201,8 @@ async def record_attempt(
     *,
     status: DeliveryStatus,
     wait: timedelta = timedelta(),
-) -> None:
-    """Write down what came of an attempt, unless the delivery has ended.
+) -> bool:
+    """Write down what came of an attempt, unless the delivery has ended; answer whether it was written.
 
     Args:
         connection: The database.
@@ -230,7 +211,8 @@ async def record_attempt(
         status: Where the delivery stands now.
         wait: After which it is tried again.
     """
-    await connection.execute(_RECORD, key.id, key.user_id, status, wait, attempt.to_json())
+    done = await connection.execute(_RECORD, key.id, key.user_id, status, wait, attempt.to_json())
+    return done == "UPDATE 1"
 
 
 async def put_off(connection: asyncpg.Pool[Any], key: DeliveryKey, wait: timedelta) -> None:
@@ -241,42 +223,6 @@ async def put_off(connection: asyncpg.Pool[Any], key: DeliveryKey, wait: timedel
         key.user_id,
         wait,
     )
-
-
-async def note_success(connection: asyncpg.Connection[Any], found: FoundDelivery) -> None:
-    """Note that a notification comes through."""
-    await connection.execute(_SUCCEEDED, found.notification_id, found.key.user_id)
-
-
-async def note_failure(
-    connection: asyncpg.Connection[Any], found: FoundDelivery, *, bears: timedelta
-) -> bool:
-    """Note that a notification does not come through; answer whether that has been so for longer than is borne."""
-    is_hopeless = await connection.fetchval(_FAILED, found.notification_id, found.key.user_id, bears)
-    return bool(is_hopeless)
-
-
-async def disable(
-    connection: asyncpg.Connection[Any], found: FoundDelivery, reason: str, *, sends_mail: bool
-) -> list[DeliveryKey] | None:
-    """Switch a notification off and have its owner told; return what is to tell them, or None when it was off.
-
-    Args:
-        connection: In a transaction.
-        found: A delivery of the notification.
-        reason: A word for why.
-        sends_mail: Whether the owner is sent an e-mail. Those of their notifications that are for it tell it anyway.
-    """
-    which = found.notification_id, found.key.user_id
-    name = await connection.fetchval(_DISABLE, *which, reason)
-    if name is None:
-        return None
-    data = json.dumps({"notification_id": found.notification_id, "name": name, "reason": reason})
-    told = NotificationEvent.NOTIFICATION_DISABLED
-    rows = await connection.fetch(_TELL_OTHERS, *which, told, data)
-    if sends_mail:
-        rows += await connection.fetch(_TELL_OWNER, *which, told, data)
-    return [DeliveryKey(*row) for row in rows]
 
 
 async def take_left(pool: asyncpg.Pool[Any], *, quiet_seconds: float, limit: int) -> list[DeliveryKey]:

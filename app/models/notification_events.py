@@ -24,6 +24,8 @@ class NotificationEvent(StrEnum):
 
 TEST = "notification.test"
 """What is told when its owner tries a notification."""
+OF_NOTIFICATIONS = frozenset({TEST, NotificationEvent.NOTIFICATION_DISABLED})
+"""Delivered although the notification is off, and without delay."""
 
 
 class Channel(StrEnum):

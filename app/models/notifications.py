@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, func, select, tuple_, update
@@ -18,6 +19,8 @@ from app.models.tables.notifications import Delivery, Notification
 
 MOST_NOTIFICATIONS = 100
 """How many a user may have."""
+MOST_REOPENED = 10_000
+"""How many deliveries one call begins anew."""
 LOG_BYTES = 1_000
 """About what an attempt in the log of a delivery takes."""
 
@@ -55,7 +58,9 @@ async def require_notification(
     query = select(Notification).where(
         col(Notification.id) == notification_id, col(Notification.user_id) == owner
     )
-    found = (await session.execute(query.with_for_update() if is_locked else query)).scalar_one_or_none()
+    # No key changes, so executions that end meanwhile write their deliveries down without waiting.
+    locking = query.with_for_update(key_share=True)
+    found = (await session.execute(locking if is_locked else query)).scalar_one_or_none()
     if found is None:
         raise NotFound
     return found
@@ -146,6 +151,29 @@ async def reopen_delivery(session: AsyncSession, owner: str, delivery_id: uuid.U
     delivery.status, delivery.ended_at = DeliveryStatus.PENDING, None
     delivery.next_at = datetime.now(UTC)
     return delivery
+
+
+async def reopen_failed(session: AsyncSession, owner: str, notification_id: uuid.UUID) -> Sequence[uuid.UUID]:
+    """Have the deliveries of an owner's notification begin anew that were given up, the oldest first; return which."""
+    failed = (
+        select(col(Delivery.id))
+        .where(
+            col(Delivery.notification_id) == notification_id,
+            col(Delivery.user_id) == owner,
+            col(Delivery.status) == DeliveryStatus.FAILED,
+        )
+        .order_by(col(Delivery.created_at), col(Delivery.id))
+        .limit(MOST_REOPENED)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    statement = (
+        update(Delivery)
+        .where(col(Delivery.id).in_(failed), col(Delivery.user_id) == owner)
+        .values(status=DeliveryStatus.PENDING, ended_at=None, next_at=func.now())
+        .returning(col(Delivery.id))
+        .execution_options(synchronize_session=False)
+    )
+    return (await session.execute(statement)).scalars().all()
 
 
 # -- under another key

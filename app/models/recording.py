@@ -104,6 +104,8 @@ class Changes:
     """The execution's new status, if it changes and is not its last."""
     paused_for: str = ""
     """The code of what the engine has paused the execution for, if that is its new status."""
+    runs_low: bool = False
+    """Whether a settlement has left few credits, which is known when they are written."""
 
     def add_node(self, node: NodeRecord) -> None:
         """Write this row; what was said of it before is superseded."""
@@ -229,7 +231,7 @@ async def _write_all(
             if changes.reviews:
                 await insert_reviews(connection, execution_id, changes.reviews, owner=owner)
             await insert_turns(connection, execution_id, changes.turns)
-            await settle(connection, execution_id, changes.settlements, owner=owner)
+            changes.runs_low = await settle(connection, execution_id, changes.settlements, owner=owner)
             if changes.unpaid:
                 await release_open(connection, execution_id, owner=owner, node_executions=changes.unpaid)
     return is_open

@@ -19,6 +19,7 @@ from app.graph.status import TERMINAL
 from app.models.allowances import Allowance, Entries, find_refusal, hold, note_required
 from app.models.entry_kinds import EntryKind
 from app.models.event_types import EventType
+from app.models.notification_writes import tell_low
 
 _FIND_BEFORE = """
 SELECT EXISTS (SELECT FROM credit_entries WHERE user_id = $1 AND key = $2) AS is_reserved,
@@ -155,16 +156,18 @@ async def settle(
     settlements: Sequence[Settlement],
     *,
     owner: str,
-) -> None:
+) -> bool:
     """End reservations within a transaction that holds the execution's lock: each is charged or released, once.
 
     What the call has cost more than was reserved is charged as far as balance and budgets reach; the rest is noted in
-    the entry and charged to nobody.
+    the entry and charged to nobody. Answer whether that has left few credits.
     """
+    runs_low = False
     for settlement in settlements:
         held = await hold(connection, execution_id, owner, reserved_for=settlement.spend.name)
         if held is not None:
-            await close(connection, held, settlement)
+            runs_low |= await close(connection, held, settlement)
+    return runs_low
 
 
 async def release_open(
@@ -187,14 +190,14 @@ async def release_open(
     await settle(connection, execution_id, [Settlement(_spend_of(name), 0) for name in names], owner=owner)
 
 
-async def close(connection: asyncpg.Connection[Any], held: Allowance, settlement: Settlement) -> None:
-    """End a reservation under the locks; nothing happens when it has ended."""
+async def close(connection: asyncpg.Connection[Any], held: Allowance, settlement: Settlement) -> bool:
+    """End a reservation under the locks, unless it has ended; answer whether that has left few credits."""
     spend = settlement.spend
     reservation = held.entered[f"reserve:{spend.name}"]
     if f"close:{spend.name}" in held.entered:
         # The same record once more, or another attempt's: what the first one was charged is what the call has cost.
         await _correct_cost(connection, held, spend)
-        return
+        return False
     reserved = -reservation["amount"]
     charged = min(max(settlement.cost, 0), reserved + held.most)
     kind = EntryKind.SETTLE if charged else EntryKind.RELEASE
@@ -216,22 +219,26 @@ async def close(connection: asyncpg.Connection[Any], held: Allowance, settlement
     )
     if charged < settlement.cost:
         await _correct_cost(connection, held, spend)
-    await _tell_when_low(connection, held, spend, charged)
+    return await _tell_when_low(connection, held, spend, charged)
 
 
 async def _tell_when_low(
     connection: asyncpg.Connection[Any], held: Allowance, spend: SpendLike, charged: int
-) -> None:
+) -> bool:
     """Put it into the log of the execution when this charge has brought the balance below where it is low.
 
     What is reserved counts as there, so that only charges cross the line, and each line once until there is more again.
     """
     before = held.credits + held.reserved
-    if held.execution_id is None or not before - charged < held.low_balance <= before:
-        return
-    data = json.dumps({"balance": before - charged, "threshold": held.low_balance})
-    key = f"credits_low:{spend.name}"
-    await connection.execute(_TELL_LOW, held.execution_id, key, EventType.CREDITS_LOW, data)
+    balance, threshold = before - charged, held.low_balance
+    if not balance < threshold <= before:
+        return False
+    if held.execution_id is None:
+        await tell_low(connection, held.owner, balance=balance, threshold=threshold)
+    else:
+        key, data = f"credits_low:{spend.name}", json.dumps({"balance": balance, "threshold": threshold})
+        await connection.execute(_TELL_LOW, held.execution_id, key, EventType.CREDITS_LOW, data)
+    return True
 
 
 async def _correct_cost(connection: asyncpg.Connection[Any], held: Allowance, spend: SpendLike) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from app.graph.envelope import is_reference
 from app.models.deliveries import FoundDelivery, ToldExecution
+from app.models.mailings import Along
 from app.models.notification_events import TEST, NotificationEvent
 from app.visible import keep_visible
 
 OUTPUTS_BYTES = 64 * 1024
 """Larger outputs are not told, but where they are."""
 _SUBJECT_LENGTH = 150
+_MOST_NAMED = 50
+"""What goes along beyond these is counted."""
 _SUBJECTS = {
     NotificationEvent.EXECUTION_COMPLETED: "Execution completed",
     NotificationEvent.EXECUTION_FAILED: "Execution failed",
@@ -78,6 +82,9 @@ def _of_execution(found: FoundDelivery, execution: ToldExecution, base_url: str)
     }
     if not is_end:
         return data
+    if execution.is_deleted:
+        # What has come of it is gone, and that it is empty would be untrue.
+        return data | {"status": execution.status, "ended_at": _iso(execution.ended_at)}
     data |= {
         "status": execution.status,
         "error": execution.error,
@@ -103,21 +110,47 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def make_subject(found: FoundDelivery) -> str:
-    """Return the subject of an e-mail: one line, whatever the graph is called."""
-    subject = _SUBJECTS.get(found.event, found.event)
-    graph = found.execution.graph_name if found.execution else ""
+def make_subject(found: FoundDelivery, *, more: int = 0) -> str:
+    """Return the subject of an e-mail: one line, whatever the graph is called.
+
+    Args:
+        found: What it tells.
+        more: How much else it tells.
+    """
+    subject = _named(found.event, found.execution.graph_name if found.execution else "")
+    return f"{subject}, and {more} more" if more else subject
+
+
+def _named(event: str, graph: str) -> str:
+    subject = _SUBJECTS.get(event, event)
     return keep_visible(f"{subject}: {graph}" if graph else subject)[:_SUBJECT_LENGTH]
 
 
-def make_text(found: FoundDelivery, *, base_url: str) -> str:
-    """Return the text of an e-mail."""
+def make_text(found: FoundDelivery, along: Sequence[Along] = (), *, base_url: str) -> str:
+    """Return the text of an e-mail.
+
+    Args:
+        found: What it tells.
+        along: What else it tells.
+        base_url: Where people reach the API; empty for addresses without a host.
+    """
     content = make_content(found, base_url=base_url)
     lines = [make_subject(found), "", f"At: {content['timestamp']}"]
     for name, value in content["data"].items():
         if value is not None and name not in ("notification_id", "notification"):
             text = value if isinstance(value, str) else json.dumps(value)
             lines.append(f"{name.replace('_', ' ').capitalize()}: {keep_visible(text, keeps_lines=False)}")
+    if along:
+        lines += [
+            "",
+            "There have been many e-mails, so this one tells what else has happened since the one before:",
+        ]
+        lines += [
+            f"{each.told_at.isoformat()} {_named(each.event, each.graph_name)} {each.execution_id or ''}".rstrip()
+            for each in along[:_MOST_NAMED]
+        ]
+        if len(along) > _MOST_NAMED:
+            lines.append(f"… and {len(along) - _MOST_NAMED} more: {base_url}/api/executions")
     here = f"{base_url}/api/notifications/{found.notification_id}"
     lines += ["", "--", f"You get this because of your notification “{keep_visible(found.name)}”."]
     lines += ["To get no more of these, switch it off or delete it:", f"PATCH or DELETE {here}"]

@@ -22,9 +22,19 @@ class DeliveryRules:
     at_once: int = 50
     """Attempts that a worker makes at once."""
     at_once_each: int = 4
-    """Of these, attempts for one notification: a slow receiver holds up no other."""
+    """Of these, attempts for one webhook: a slow receiver holds up no other."""
+    at_once_of_user: int = 12
+    """Attempts for one user: many slow receivers hold up nobody else's."""
+    at_once_failing: int = 25
+    """Attempts for webhooks that fail: however many do, there is room for the others."""
     busy_seconds: float = 2.0
     """How long a delivery is put off for want of room, at first."""
+    mails_a_day: int = 10
+    """E-mails of one notification that are sent one by one; what happens after these is told together."""
+    mail_pause: timedelta = timedelta(hours=1)
+    """Between two of those that tell it."""
+    longest_busy: timedelta = timedelta(minutes=15)
+    """How long at most: thousands that wait for one receiver take next to nothing of a worker."""
 
     def wait(self, failures: int, *, asked_seconds: float | None = None) -> timedelta:
         """Return how long to wait before the next attempt: ever longer, and never as long as all the others.
@@ -39,5 +49,5 @@ class DeliveryRules:
 
     def put_off(self, times: int) -> timedelta:
         """Return how long to wait for room that was not there so many times before."""
-        seconds = min(self.busy_seconds * 2 ** min(times, 5), 60.0)
+        seconds = min(self.busy_seconds * 2.0 ** min(times, 20), self.longest_busy.total_seconds())
         return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311 - as above

@@ -72,10 +72,10 @@ def make_activities(
     origins, plans = Origins(pool), PlanCache(pool, registry)
     values = ValueCache(ValueStore(pool, config.objects))
     contexts = _make_contexts(clients, config, values)
-    calls = BlockCalls(pool, origins, plans, values, contexts, tallies)
+    couriers = Couriers(client, pool, task_queue=config.task_queue)
+    calls = BlockCalls(pool, origins, plans, values, contexts, couriers, tallies)
     trials = BlockTrials(registry, contexts, pool)
     queue = Queue(client, pool, most_running=config.running_per_user)
-    couriers = Couriers(client, pool, task_queue=config.task_queue)
     settling = Settling(client, pool, queue, couriers, tallies)
     holds: dict[type[Block], Hold] = {
         ReviewBlock: Reviews(pool),

@@ -15,6 +15,7 @@ from app.api.schemas.notifications import (
     NotificationBody,
     NotificationChangeBody,
     NotificationView,
+    RedeliveredView,
 )
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id
@@ -94,6 +95,19 @@ async def list_notification_deliveries(
         caller.user_id, notification_id, status=status, cursor=cursor, limit=limit
     )
     return PageView(items=[DeliveryView.of(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("/{notification_id}/redeliver", status_code=202, responses=responses(404))
+async def redeliver_failed_notifications(
+    notification_id: Id, caller: CallerDep, api: ResourcesDep
+) -> RedeliveredView:
+    """Have all deliveries of a notification begin anew that were given up, each under its id: up to 10,000 in one call.
+
+    Those that are not begun at once are within a minute or two.
+    """
+    return RedeliveredView(
+        deliveries=await api.notifications.redeliver_failed(caller.user_id, notification_id)
+    )
 
 
 @router.post("/deliveries/{delivery_id}/redeliver", status_code=202, responses=responses(404, 409))

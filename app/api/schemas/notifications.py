@@ -130,6 +130,13 @@ class AttemptView(BaseModel):
     """How the answer begins."""
 
 
+class RedeliveredView(BaseModel):
+    """What begins anew."""
+
+    deliveries: int
+    """How many."""
+
+
 class DeliveryView(BaseModel):
     """One event, told by one notification."""
 

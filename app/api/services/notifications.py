@@ -23,6 +23,9 @@ from app.models.tables.notifications import Delivery, Notification
 from app.notifying.targets import WebhookTarget, check_url, make_secret, shown
 from app.starting.deliveries import start_delivery
 
+MOST_BEGUN = 20
+"""Of deliveries that begin anew together; the reconciler has the others begin."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -191,7 +194,7 @@ class Notifications:
             )
             session.add(delivery)
             await note_done(session)
-        await self._begin(delivery)
+        await self._begin(delivery.id, owner)
         return delivery
 
     async def list_deliveries(
@@ -224,19 +227,34 @@ class Notifications:
         async with self._sessions.begin() as session:
             delivery = await notifications.reopen_delivery(session, owner, delivery_id)
             await note_done(session)
-        await self._begin(delivery)
+        await self._begin(delivery.id, owner)
         return delivery
 
-    async def _begin(self, delivery: Delivery) -> None:
+    async def redeliver_failed(self, owner: str, notification_id: uuid.UUID) -> int:
+        """Have all deliveries of a notification begin anew that were given up; return how many.
+
+        Raises:
+            NotFound: The owner has none of this id.
+        """
+        async with self._sessions.begin() as session:
+            await notifications.require_notification(session, owner, notification_id)
+            reopened = await notifications.reopen_failed(session, owner, notification_id)
+            await note_done(session)
+        for delivery_id in reopened[:MOST_BEGUN]:
+            if not await self._begin(delivery_id, owner):
+                break
+        return len(reopened)
+
+    async def _begin(self, delivery_id: uuid.UUID, owner: str) -> bool:
+        """Have a delivery begin, and answer whether it does. Else the reconciler sees to it: it is written down."""
         try:
             with engine_errors():
                 client = await self._engine.client()
-                await start_delivery(
-                    client, str(delivery.id), owner=delivery.user_id, task_queue=self._task_queue
-                )
+                await start_delivery(client, str(delivery_id), owner=owner, task_queue=self._task_queue)
         except (EngineUnavailable, RPCError) as error:
-            # It is written down: the reconciler has it begin.
-            log.info("delivery_not_started", delivery_id=str(delivery.id), reason=str(error))
+            log.info("delivery_not_started", delivery_id=str(delivery_id), reason=str(error))
+            return False
+        return True
 
     # -- where it goes
 
@@ -256,6 +274,7 @@ class Notifications:
     def _redirect(self, row: Notification, url: str) -> None:
         target = self._open(row)
         self._seal(row, WebhookTarget(self._checked(url), target.secret, target.former, target.former_until))
+        row.failing_since = None
 
     def _open(self, row: Notification) -> WebhookTarget:
         if row.channel != Channel.WEBHOOK or row.secret is None:

@@ -17,19 +17,26 @@ branch_labels = None
 depends_on = None
 
 # In the transaction of what is told of. More than one statement appends to the log, so whoever does it need not know.
-# The end of an execution that is nested in another is not told: that of the other is.
+# The end of an execution that is nested in another is not told: that of the other is. A notification that is being
+# deleted is waited for, so that no execution fails to end because of it.
 _NOTE = """
 CREATE FUNCTION note_deliveries() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     told text := CASE NEW.type WHEN 'execution_paused' THEN 'credits.exhausted' ELSE replace(NEW.type, '_', '.') END;
 BEGIN
+    WITH RECURSIVE around AS (
+        SELECT graph_id, parent_id, parent_node FROM executions WHERE id = NEW.execution_id
+        UNION ALL
+        SELECT outer_one.graph_id, outer_one.parent_id, outer_one.parent_node
+        FROM around JOIN executions outer_one ON outer_one.id = around.parent_id AND around.parent_node IS NOT NULL
+    )
     INSERT INTO deliveries (id, user_id, notification_id, channel, event, execution_id, seq)
     SELECT gen_random_uuid(), n.user_id, n.id, n.channel, told, e.id, NEW.seq
     FROM executions e
     JOIN notifications n ON n.user_id = e.user_id AND n.is_active AND jsonb_exists(n.events::jsonb, told)
-    LEFT JOIN executions root ON root.id = e.root_id
-    WHERE e.id = NEW.execution_id AND (n.graph_id IS NULL OR n.graph_id IN (e.graph_id, root.graph_id))
-        AND (e.parent_node IS NULL OR told NOT LIKE 'execution.%');
+    WHERE e.id = NEW.execution_id AND (n.graph_id IS NULL OR n.graph_id IN (SELECT graph_id FROM around))
+        AND (e.parent_node IS NULL OR told NOT LIKE 'execution.%')
+    FOR KEY SHARE OF n;
     RETURN NULL;
 END $$
 """

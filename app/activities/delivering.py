@@ -34,6 +34,8 @@ from app.notifying.targets import WebhookTarget, check_url, secret_parts
 from app.outbound.http import OutboundHttp
 from app.outbound.mail import MailServer
 from app.secrecy import keeping_secrets, note_secrets, scrub
+from app.telemetry import series
+from app.telemetry.tallies import Tallies
 from app.visible import keep_visible
 
 HEARTBEAT_EVERY_SECONDS = 1.5
@@ -45,6 +47,11 @@ GONE = 410
 FAILING = "FAILING"
 ENDPOINT_GONE = "GONE"
 _OVER = AttemptResult(is_over=True)
+_OUTCOMES = {
+    DeliveryStatus.DELIVERED: series.DELIVERED,
+    DeliveryStatus.PENDING: series.RETRYING,
+    DeliveryStatus.FAILED: series.GIVEN_UP,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -80,13 +87,19 @@ class Delivering(DeliveryActivities):
     """Delivers to webhooks and by e-mail."""
 
     def __init__(
-        self, pool: asyncpg.Pool[Any], couriers: Couriers, reach: Reach, rules: DeliveryRules
+        self,
+        pool: asyncpg.Pool[Any],
+        couriers: Couriers,
+        reach: Reach,
+        rules: DeliveryRules,
+        tallies: Tallies,
     ) -> None:
-        """Take the record, who has further deliveries begin, what reaches receivers, and on what terms."""
+        """Take the record, who has further deliveries begin, what reaches receivers, on what terms, and who counts."""
         self._pool = pool
         self._couriers = couriers
         self._reach = reach
         self._rules = rules
+        self._tallies = tallies
         self._mailing = Mailing(pool, reach.mail, rules, base_url=reach.base_url)
         self._under_way: Counter[str] = Counter()
 
@@ -198,10 +211,14 @@ class Delivering(DeliveryActivities):
                 await notification_writes.note_success(connection, found)
             elif found.channel is Channel.WEBHOOK:
                 further = await self._note_failure(connection, found, is_gone=is_gone)
-            await deliveries.record_attempt(connection, found.key, sent.record, status=status, wait=wait)
+            is_new = await deliveries.record_attempt(
+                connection, found.key, sent.record, status=status, wait=wait
+            )
             if sent.along:
                 await mailings.end_along(connection, found.key.user_id, sent.along, sent.record)
         self._couriers.send(further)
+        if is_new:
+            self._tallies.count(series.DELIVERIES, found.channel, _OUTCOMES[status])
         if status is DeliveryStatus.FAILED:
             log.warning("delivery_given_up", delivery_id=found.key.id, told=found.event)
         return AttemptResult(status is not DeliveryStatus.PENDING, wait_seconds=wait.total_seconds())
@@ -222,7 +239,11 @@ class Delivering(DeliveryActivities):
     async def _give_up(self, found: FoundDelivery, reason: str) -> AttemptResult:
         record = AttemptRecord(datetime.now(UTC), 0.0, error=reason)
         async with self._pool.acquire() as connection:
-            await deliveries.record_attempt(connection, found.key, record, status=DeliveryStatus.FAILED)
+            is_new = await deliveries.record_attempt(
+                connection, found.key, record, status=DeliveryStatus.FAILED
+            )
+        if is_new:
+            self._tallies.count(series.DELIVERIES, found.channel, series.WITHHELD)
         return _OVER
 
 

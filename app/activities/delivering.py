@@ -218,7 +218,7 @@ class Delivering(DeliveryActivities):
                 await mailings.end_along(connection, found.key.user_id, sent.along, sent.record)
         self._couriers.send(further)
         if is_new:
-            self._tallies.count(series.DELIVERIES, found.channel, _OUTCOMES[status])
+            self._tallies.count(series.DELIVERIES, found.channel, _OUTCOMES[status], by=1 + len(sent.along))
         if status is DeliveryStatus.FAILED:
             log.warning("delivery_given_up", delivery_id=found.key.id, told=found.event)
         return AttemptResult(status is not DeliveryStatus.PENDING, wait_seconds=wait.total_seconds())

@@ -114,7 +114,7 @@ def make_activities(
         of_engine=[
             *_of_engine(engine),
             settling.settle_execution,
-            _make_delivering(clients, couriers, config).deliver,
+            _make_delivering(clients, couriers, config, tallies).deliver,
             *_of_reconciler(reconciling),
             *_of_schedules(client, clients, config, registry, tallies),
         ],
@@ -130,7 +130,9 @@ def _of_reconciler(reconciling: Reconciling) -> list[Any]:
     return [reconciling.reconcile_page, reconciling.adopt_unrecorded, reconciling.collect]
 
 
-def _make_delivering(clients: Clients, couriers: Couriers, config: WorkerConfig) -> Delivering:
+def _make_delivering(
+    clients: Clients, couriers: Couriers, config: WorkerConfig, tallies: Tallies
+) -> Delivering:
     reach = Reach(
         http=clients.http,
         allowed_private_hosts=config.allowed_private_hosts,
@@ -138,7 +140,7 @@ def _make_delivering(clients: Clients, couriers: Couriers, config: WorkerConfig)
         encryption=CredentialsEncryption(config.encryption_keys),
         base_url=config.api_url or "",
     )
-    return Delivering(clients.pool, couriers, reach, config.delivery_rules)
+    return Delivering(clients.pool, couriers, reach, config.delivery_rules, tallies)
 
 
 def _of_schedules(

@@ -137,7 +137,13 @@ async def delivering(engine: Engine, client: Client | None = None, **changes: An
     }
     config = WorkerConfig(engine.database_url, engine.task_queue, **given)
     async with (
-        make_workers(client or engine.client, config, runner=Sandbox(), registry=engine.registry) as workers,
+        make_workers(
+            client or engine.client,
+            config,
+            runner=Sandbox(),
+            registry=engine.registry,
+            tallies=engine.tallies,
+        ) as workers,
         AsyncExitStack() as running,
     ):
         for worker in workers:

@@ -13,6 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from app.notifying.rules import DeliveryRules
 from app.starting.deliveries import delivery_workflow_id
+from app.telemetry.series import DELIVERED, DELIVERIES, GIVEN_UP, RETRYING
 from tests.engine import Engine
 from tests.notifications import HERE, deliveries_of, delivering, ended, notify, receiving, try_out
 from tests.rest_api import run_api
@@ -68,3 +69,6 @@ async def test_a_delivery_is_tried_for_three_days_then_given_up_and_can_be_begun
         assert again["id"] == delivery["id"]
         assert again["attempts"] == row["attempts"] + 1
         assert [message.id for message in receiver.messages] == [delivery["id"]]
+        counts = engine.tallies.totals()
+        outcomes = {RETRYING: failures, GIVEN_UP: 1, DELIVERED: 1}
+        assert {name: counts[DELIVERIES.name, ("webhook", name), ""] for name in outcomes} == outcomes

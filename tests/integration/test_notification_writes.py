@@ -1,0 +1,232 @@
+"""What is written down to be told, and what goes together: on a real Postgres, without Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import asyncpg
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from app.activities.contracts.deliveries import AttemptRequest, AttemptResult
+from app.activities.couriers import Couriers
+from app.activities.delivering import Delivering, Reach
+from app.database import plain_url
+from app.encryption.credentials import CredentialsEncryption
+from app.models import deliveries, trial_spending
+from app.models.deliveries import DeliveryKey, FoundDelivery
+from app.models.notification_events import TEST
+from app.notifying.contents import OUTPUTS_BYTES, make_content
+from app.notifying.rules import DeliveryRules
+from app.outbound.http import OutboundHttp
+from app.telemetry.tallies import Tallies
+from tests.engine import KEYS, Engine, use_json
+from tests.ledger import add_execution, add_user
+from tests.notifications import server_of
+from tests.stack import eventually
+from tests.stubs import MailStub
+
+ENDED, FAILED, ASKED = "execution_completed", "execution_failed", "review_requested"
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = $1"
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool[Any]]:
+    made = await asyncpg.create_pool(plain_url(database_url), min_size=1, max_size=4, init=use_json)
+    yield made
+    await made.close()
+
+
+async def add_notification(pool: asyncpg.Pool[Any], owner: str, **fields: Any) -> str:
+    """Write a notification down; return its id."""
+    events = ["execution.completed", "execution.failed", "review.requested", "credits.low"]
+    given = {
+        "id": str(uuid.uuid4()),
+        "user_id": owner,
+        "name": "mine",
+        "channel": "email",
+        "target": "",
+        "events": events,
+    }
+    row = given | fields
+    places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    await pool.execute(f"INSERT INTO notifications ({', '.join(row)}) VALUES ({places})", *row.values())
+    return str(row["id"])
+
+
+async def add_nested(pool: asyncpg.Pool[Any], owner: str, parent_id: str) -> str:
+    nested = await add_execution(pool, owner)
+    await pool.execute(
+        "UPDATE executions SET parent_id = $2, parent_node = 0, parent_n = 1 WHERE id = $1", nested, parent_id
+    )
+    return nested
+
+
+async def tell(
+    connection: asyncpg.Connection[Any] | asyncpg.Pool[Any], execution_id: str, kind: str, seq: int = 1
+) -> None:
+    """Write an event into the log of an execution."""
+    await connection.execute(
+        "INSERT INTO execution_events (execution_id, seq, key, type, data) VALUES ($1, $2, $3, $4, '{}')",
+        execution_id,
+        seq,
+        f"{kind}{seq}",
+        kind,
+    )
+
+
+async def told(pool: asyncpg.Pool[Any], notification_id: str) -> list[str]:
+    rows = await pool.fetch(
+        "SELECT event FROM deliveries WHERE notification_id = $1 ORDER BY created_at", notification_id
+    )
+    return [row["event"] for row in rows]
+
+
+async def keys_of(pool: asyncpg.Pool[Any], owner: str) -> list[DeliveryKey]:
+    rows = await pool.fetch(
+        "SELECT id::text, user_id FROM deliveries WHERE user_id = $1 ORDER BY created_at", owner
+    )
+    return [DeliveryKey(*row) for row in rows]
+
+
+async def find(pool: asyncpg.Pool[Any], key: DeliveryKey) -> FoundDelivery:
+    found = await deliveries.find_delivery(pool, key, outputs_bytes=OUTPUTS_BYTES)
+    assert found is not None
+    return found
+
+
+class TestWhatIsWritten:
+    async def test_a_graph_is_told_of_what_happens_however_deep_inside_it(
+        self, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner = await add_user(pool, 0)
+        outermost = await add_execution(pool, owner)
+        middle = await add_nested(pool, owner, outermost)
+        inner = await add_nested(pool, owner, middle)
+        elsewhere = await add_execution(pool, owner)
+        graphs = {
+            each: await pool.fetchval("SELECT graph_id FROM executions WHERE id = $1", each)
+            for each in (outermost, middle, inner, elsewhere)
+        }
+        made = {each: await add_notification(pool, owner, graph_id=graphs[each]) for each in graphs}
+        await tell(pool, inner, ASKED)
+        await tell(pool, inner, FAILED, 2)
+        await tell(pool, outermost, ENDED)
+
+        assert await told(pool, made[inner]) == ["review.requested"], "its end is that of the outermost"
+        assert await told(pool, made[middle]) == ["review.requested"]
+        assert await told(pool, made[outermost]) == ["review.requested", "execution.completed"]
+        assert await told(pool, made[elsewhere]) == []
+
+    async def test_an_execution_ends_while_its_notification_is_deleted(self, pool: asyncpg.Pool[Any]) -> None:
+        owner = await add_user(pool, 0)
+        doomed, execution_id = await add_notification(pool, owner), await add_execution(pool, owner)
+        kept = await add_notification(pool, owner)
+        async with pool.acquire() as deleting, pool.acquire() as ending:
+            begun = deleting.transaction()
+            await begun.start()
+            await deleting.execute("DELETE FROM notifications WHERE id = $1", doomed)
+            telling = asyncio.create_task(tell(ending, execution_id, ENDED))
+            await eventually(partial(pool.fetchval, _WAITING, ending.get_server_pid()))
+            await begun.commit()
+            await telling
+        assert await told(pool, kept) == ["execution.completed"]
+
+    async def test_a_call_outside_executions_that_leaves_few_credits_is_told(
+        self, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner, other = await add_user(pool, 105), await add_user(pool, 105)
+        made, of_other = await add_notification(pool, owner), await add_notification(pool, other)
+        async with pool.acquire() as connection:
+            for trial_id, cost in (("a", 4), ("b", 4), ("c", 4)):
+                await trial_spending.reserve_trial(connection, trial_id, cost, owner=owner)
+                await trial_spending.settle_trial(connection, trial_id, cost, owner=owner)
+        assert await told(pool, made) == ["credits.low"], "once"
+        assert await told(pool, of_other) == []
+        [key] = await keys_of(pool, owner)
+        data = make_content(await find(pool, key), base_url="")["data"]
+        assert (data["balance"], data["threshold"]) == (97, 100)
+
+    async def test_of_an_execution_that_was_deleted_no_result_is_made_up(
+        self, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner = await add_user(pool, 0)
+        await add_notification(pool, owner, includes_outputs=True)
+        execution_id = await add_execution(pool, owner)
+        await tell(pool, execution_id, ENDED)
+        await pool.execute(
+            "UPDATE executions SET deleted_at = now(), status = 'COMPLETED' WHERE id = $1", execution_id
+        )
+        [key] = await keys_of(pool, owner)
+        data = make_content(await find(pool, key), base_url="")["data"]
+        assert (data["execution_id"], data["status"]) == (execution_id, "COMPLETED")
+        assert data.keys().isdisjoint({"outputs", "error", "cost"})
+
+
+class TestManyEmails:
+    async def test_after_many_those_of_an_hour_are_told_together(
+        self, engine: Engine, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner = await add_user(pool, 0)
+        await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
+        await add_notification(pool, owner)
+        first, *later = [await add_execution(pool, owner) for _ in range(4)]
+        await tell(pool, first, FAILED)
+        async with MailStub("perdure", "a password") as mail:
+            hurried = _delivering(
+                engine, pool, mail, DeliveryRules(mails_a_day=1, mail_pause=timedelta(hours=1))
+            )
+            [key] = await keys_of(pool, owner)
+            assert (await _attempt(hurried, key)).is_over
+            for execution_id in later:
+                await tell(pool, execution_id, FAILED)
+            _, *waiting = await keys_of(pool, owner)
+            put_off = await _attempt(hurried, waiting[0])
+            assert (put_off.is_over, put_off.is_attempt) == (False, False)
+            assert 3_500 < put_off.wait_seconds < 3_700
+            assert len(mail.messages) == 1
+
+            patient = _delivering(engine, pool, mail, DeliveryRules(mails_a_day=1, mail_pause=timedelta()))
+            for each in waiting:
+                assert (await _attempt(patient, each)).is_over
+            [_, letter] = mail.messages
+        assert letter["Subject"] == "Execution failed, and 2 more"
+        payload = letter.get_payload(decode=True)
+        assert isinstance(payload, bytes)
+        assert all(execution_id in payload.decode() for execution_id in later)
+        rows = await pool.fetch("SELECT status, attempts, log FROM deliveries WHERE user_id = $1", owner)
+        assert {(row["status"], row["attempts"], len(row["log"])) for row in rows} == {("delivered", 1, 1)}
+
+    async def test_a_test_waits_for_no_hour(self, engine: Engine, pool: asyncpg.Pool[Any]) -> None:
+        owner = await add_user(pool, 0)
+        await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
+        made = await add_notification(pool, owner)
+        await pool.execute(
+            "INSERT INTO deliveries (id, user_id, notification_id, channel, event) "
+            "VALUES (gen_random_uuid(), $1, $2, 'email', $3)",
+            owner,
+            made,
+            TEST,
+        )
+        async with MailStub("perdure", "a password") as mail:
+            delivering = _delivering(engine, pool, mail, DeliveryRules(mails_a_day=0))
+            [key] = await keys_of(pool, owner)
+            assert (await _attempt(delivering, key)).is_over
+            assert len(mail.messages) == 1
+
+
+def _delivering(engine: Engine, pool: asyncpg.Pool[Any], mail: MailStub, rules: DeliveryRules) -> Delivering:
+    reach = Reach(OutboundHttp(), frozenset(), server_of(mail), CredentialsEncryption(KEYS), "")
+    couriers = Couriers(engine.client, pool, task_queue=engine.task_queue)
+    return Delivering(pool, couriers, reach, rules, Tallies())
+
+
+async def _attempt(delivering: Delivering, key: DeliveryKey) -> AttemptResult:
+    request = AttemptRequest(key.id, key.user_id, failures=0, put_off=0, elapsed_seconds=0.0)
+    result: AttemptResult = await ActivityEnvironment().run(delivering.deliver, request)
+    return result

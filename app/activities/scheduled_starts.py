@@ -37,7 +37,7 @@ from app.schedules import mirror
 from app.schedules.specs import TRIGGER
 from app.schedules.wants import wanted_of
 from app.starting.deciding import Deciding
-from app.starting.launches import make_start
+from app.starting.launches import make_details, make_start
 from app.starting.limits import LimitPolicy
 from app.starting.values import Values
 from app.telemetry.tallies import Tallies
@@ -63,6 +63,7 @@ class ScheduledStarts(SchedulingActivities):
         *,
         limits: LimitPolicy,
         tallies: Tallies,
+        api_url: str | None = None,
     ) -> None:
         """Take what deciding needs, and what records are written with.
 
@@ -74,6 +75,7 @@ class ScheduledStarts(SchedulingActivities):
             values: Stores large inputs.
             limits: How much an execution may take.
             tallies: Where ends are counted.
+            api_url: Where people reach the API, for links from Temporal's Web UI.
         """
         self._client = client
         self._pool = pool
@@ -82,6 +84,7 @@ class ScheduledStarts(SchedulingActivities):
         self._values = values
         self._limits = limits
         self._tallies = tallies
+        self._api_url = api_url
 
     @activity.defn(name="decide_fire")
     async def decide_fire(self, request: FireRequest) -> FireDecision:
@@ -96,17 +99,30 @@ class ScheduledStarts(SchedulingActivities):
         if row is None:
             await self._forget(schedule_id)
             return FireDecision()
+        if row.remaining_actions:
+            await self._note_remaining(row)
         try:
             decided = await self._deciding.decide(wanted_of(row), execution_id)
         except REFUSALS as error:
             return await self._refuse(row, request.execution_id, error)
         launch = decided.launch
         net = self._limits.net_below(launch.limits)
+        start = make_start(decided.execution, launch)
         return FireDecision(
-            start=make_start(decided.execution, launch),
+            start=start,
             priority=launch.priority,
             net_seconds=None if net is None else net.total_seconds(),
+            details=make_details(start, request.execution_id, api_url=self._api_url),
         )
+
+    async def _note_remaining(self, row: Schedule) -> None:
+        found = await mirror.describe(self._client, row.id)
+        if found is None or found.remaining_actions is None:
+            return
+        async with self._sessions.begin() as session:
+            await schedules.note_remaining(
+                session, row.user_id, row.id, revision=found.revision, remaining=found.remaining_actions
+            )
 
     async def _forget(self, schedule_id: uuid.UUID) -> None:
         """Delete Temporal's schedule, whose record is gone.

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy import delete, func, select, text, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased, load_only
 from sqlmodel import col
 
 from app.errors import NotFound
@@ -15,6 +16,7 @@ from app.models.page import Page, dated_key, make_page, read_cursor
 from app.models.tables.executions import Execution
 from app.models.tables.schedules import Schedule
 
+_SHOWN = ("id", "trigger_id", "status", "error", "created_at", "ended_at")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('schedules of ' || :owner, 0))")
 
 
@@ -113,24 +115,27 @@ async def delete_schedules_of(session: AsyncSession, owner: str, graph_id: uuid.
 async def find_last_executions(
     session: AsyncSession, owner: str, schedule_ids: Collection[uuid.UUID], *, limit: int
 ) -> Mapping[uuid.UUID, Sequence[Execution]]:
-    """Return by schedule the last executions that it has started, newest first."""
-    place = func.row_number().over(
-        partition_by=col(Execution.trigger_id), order_by=(col(Execution.created_at).desc(), col(Execution.id))
-    )
-    ranked = (
-        select(col(Execution.id), place.label("place"))
+    """Return by schedule the last executions that it has started, newest first: what a list shows of them."""
+    last = (
+        select(Execution)
         .where(
-            col(Execution.trigger_id).in_(schedule_ids),
+            col(Execution.trigger_id) == col(Schedule.id),
             col(Execution.user_id) == owner,
             col(Execution.deleted_at).is_(None),
         )
-        .subquery()
+        .order_by(col(Execution.created_at).desc(), col(Execution.id))
+        .limit(limit)
+        .correlate(Schedule)
+        .lateral()
     )
+    execution = aliased(Execution, last)
     query = (
-        select(Execution)
-        .join(ranked, ranked.c.id == col(Execution.id))
-        .where(ranked.c.place <= limit)
-        .order_by(ranked.c.place)
+        select(execution)
+        .join_from(Schedule, last, true())
+        .where(col(Schedule.id).in_(schedule_ids), col(Schedule.user_id) == owner)
+        .order_by(col(execution.created_at).desc(), col(execution.id))
+        # Outputs may be large, and are not shown.
+        .options(load_only(*(getattr(execution, name) for name in _SHOWN)))
     )
     found: dict[uuid.UUID, list[Execution]] = {}
     for row in (await session.execute(query)).scalars():
@@ -174,6 +179,26 @@ async def note_pause(
             col(Schedule.revision) == revision,
         )
         .values(is_paused=is_paused, note=note)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def note_remaining(
+    session: AsyncSession, owner: str, schedule_id: uuid.UUID, *, revision: int, remaining: int
+) -> None:
+    """Note how many fires Temporal has left, unless a schedule was changed meanwhile.
+
+    Temporal forgets a schedule that has none left. One that is made of the record again must not fire anew.
+    """
+    await session.execute(
+        update(Schedule)
+        .where(
+            col(Schedule.id) == schedule_id,
+            col(Schedule.user_id) == owner,
+            col(Schedule.revision) == revision,
+            col(Schedule.remaining_actions) > remaining,
+        )
+        .values(remaining_actions=remaining)
         .execution_options(synchronize_session=False)
     )
 

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio import client as temporal
-from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client, ScheduleAlreadyRunningError
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.activities.contracts.scheduling import ScheduledFire
 from app.models.tables.schedules import Schedule
-from app.schedules.specs import OVERLAPS, REVISION, TRIGGER, make_attributes, make_schedule
+from app.schedules.specs import REVISION, TRIGGER, make_attributes, make_schedule
 
 RPC_TIMEOUT = timedelta(seconds=5)
 PAGE_SIZE = 500
-MOST_FIRES = 1_000
-"""Of a backfill: Temporal keeps as many waiting, and drops what is more."""
 ITS_OWN_NOTE = "paused due to workflow"
 """How the note begins with which Temporal pauses a schedule. It holds ids of its own, and maybe sealed text."""
-INCLUDED = timedelta(milliseconds=1)
-"""What Temporal lists begins after the moment that it is told."""
 
 _TASK_QUEUE = "task_queue"
 
@@ -37,6 +31,8 @@ class Listed:
     revision: int | None
     is_paused: bool
     note: str
+    next_times: tuple[datetime, ...]
+    """Some five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +53,44 @@ class Described:
     created_at: datetime
 
 
-async def push(client: Client, row: Schedule, *, task_queue: str, counts_anew: bool = False) -> None:
+async def push(
+    client: Client, row: Schedule, *, task_queue: str, changed: Collection[str] | None = None
+) -> None:
     """Make Temporal's schedule what the record says, whether there is one or not.
 
     Args:
         client: Of Temporal.
-        row: The record.
+        row: The record. What Temporal has changed by itself since, and nobody has now, is taken into it.
         task_queue: Where our workers wait.
-        counts_anew: Whether the number of remaining fires is that of the record; else Temporal goes on counting.
+        changed: Names of what is other than in the revision before; None for all, whatever Temporal has.
 
     Raises:
         RPCError: Temporal is away or refuses it.
     """
-    schedule, attributes = make_schedule(row, task_queue=task_queue), make_attributes(row)
 
-    def update(found: temporal.ScheduleUpdateInput) -> temporal.ScheduleUpdate:
-        state = found.description.schedule.state
-        if not counts_anew:
-            schedule.state.limited_actions = state.limited_actions
-            schedule.state.remaining_actions = state.remaining_actions
-        return temporal.ScheduleUpdate(schedule, attributes)
+    async def update(found: temporal.ScheduleUpdateInput) -> temporal.ScheduleUpdate:
+        before = found.description.schedule
+        # Of another revision it may be by a change that was taken back.
+        if changed is not None and (await _fire_of(client, before)).revision == row.revision - 1:
+            _adopt(row, before.state, changed)
+        return temporal.ScheduleUpdate(make_schedule(row, task_queue=task_queue), make_attributes(row))
 
-    handle = client.get_schedule_handle(str(row.id))
     try:
-        await handle.update(update, rpc_timeout=RPC_TIMEOUT)
+        await client.get_schedule_handle(str(row.id)).update(update, rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
         await create(client, row, task_queue=task_queue)
+
+
+def _adopt(row: Schedule, state: temporal.ScheduleState, changed: Collection[str]) -> None:
+    """Take into a record what Temporal has done by itself: it counts fires, and pauses what has failed."""
+    if "remaining_actions" not in changed:
+        row.remaining_actions = state.remaining_actions if state.limited_actions else None
+    if "paused" not in changed:
+        row.is_paused = state.paused
+        if "note" not in changed:
+            row.note = state.note or ""
 
 
 async def create(client: Client, row: Schedule, *, task_queue: str) -> None:
@@ -119,67 +125,6 @@ async def remove(client: Client, schedule_id: uuid.UUID) -> None:
             raise
 
 
-async def trigger(client: Client, schedule_id: uuid.UUID, *, overlap: str | None) -> None:
-    """Have a schedule fire now.
-
-    Raises:
-        RPCError: Temporal is away, or there is no such schedule.
-    """
-    handle = client.get_schedule_handle(str(schedule_id))
-    await handle.trigger(overlap=None if overlap is None else OVERLAPS[overlap], rpc_timeout=RPC_TIMEOUT)
-
-
-async def count_fires(client: Client, schedule_id: uuid.UUID, start_at: datetime, end_at: datetime) -> int:
-    """Return how often a schedule fires from one moment to another. More than `MOST_FIRES` are not told apart.
-
-    Raises:
-        RPCError: Temporal is away, or there is no such schedule.
-    """
-    first = await list_fires(client, schedule_id, start_at, end_at)
-    # Temporal lists a thousand and no more.
-    if len(first) < MOST_FIRES or not await list_fires(
-        client, schedule_id, first[-1] + timedelta(seconds=1), end_at
-    ):
-        return len(first)
-    return MOST_FIRES + 1
-
-
-async def list_fires(
-    client: Client, schedule_id: uuid.UUID, start_at: datetime, end_at: datetime
-) -> list[datetime]:
-    """Return when a schedule fires from one moment to another, both included: the first thousand times.
-
-    Raises:
-        RPCError: Temporal is away, or there is no such schedule.
-    """
-    request = ListScheduleMatchingTimesRequest(
-        namespace=client.namespace,
-        schedule_id=str(schedule_id),
-        start_time=_timestamp(start_at - INCLUDED),
-        end_time=_timestamp(end_at),
-    )
-    answer = await client.workflow_service.list_schedule_matching_times(request, timeout=RPC_TIMEOUT)
-    return [moment.ToDatetime(UTC) for moment in answer.start_time]
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
-
-
-async def backfill(
-    client: Client, schedule_id: uuid.UUID, start_at: datetime, end_at: datetime, *, overlap: str
-) -> None:
-    """Have a schedule fire as often as it does from one moment to another.
-
-    Raises:
-        RPCError: Temporal is away, or there is no such schedule.
-    """
-    span = temporal.ScheduleBackfill(start_at - INCLUDED, end_at, overlap=OVERLAPS[overlap])
-    await client.get_schedule_handle(str(schedule_id)).backfill(span, rpc_timeout=RPC_TIMEOUT)
-
-
 async def describe(client: Client, schedule_id: uuid.UUID) -> Described | None:
     """Return what Temporal knows of a schedule; None when it knows none.
 
@@ -192,18 +137,16 @@ async def describe(client: Client, schedule_id: uuid.UUID) -> Described | None:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    action, state, info = found.schedule.action, found.schedule.state, found.info
-    assert isinstance(action, temporal.ScheduleActionStartWorkflow)
-    fire: ScheduledFire = (await client.data_converter.decode(list(action.args), [ScheduledFire]))[0]
+    state, info = found.schedule.state, found.info
     return Described(
-        revision=fire.revision,
-        task_queue=action.task_queue,
+        revision=(await _fire_of(client, found.schedule)).revision,
+        task_queue=_action_of(found.schedule).task_queue,
         is_paused=state.paused,
         note=state.note or "",
         remaining_actions=state.remaining_actions if state.limited_actions else None,
         next_times=tuple(info.next_action_times),
         missed=info.num_actions_missed_catchup_window,
-        overlapped=info.num_actions_skipped_overlap,
+        overlapped=info.num_actions_skipped_overlap + found.raw_description.info.buffer_dropped,
         created_at=info.created_at,
     )
 
@@ -214,16 +157,45 @@ async def list_all(client: Client, *, task_queue: str) -> AsyncIterator[Listed]:
     Raises:
         RPCError: Temporal is away.
     """
-    found = await client.list_schedules(
-        f"`Trigger` = '{TRIGGER}'", page_size=PAGE_SIZE, rpc_timeout=RPC_TIMEOUT
+    async for entry in _list(client, f"`Trigger` = '{TRIGGER}'"):
+        if await entry.memo_value(_TASK_QUEUE, None) == task_queue:
+            yield _listed(entry)
+
+
+async def find_listed(client: Client, schedule_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Listed]:
+    """Return what Temporal's list shows of some schedules, in one call.
+
+    Raises:
+        RPCError: Temporal is away.
+    """
+    if not schedule_ids:
+        return {}
+    ids = ", ".join(f"'{schedule_id}'" for schedule_id in schedule_ids)
+    return {uuid.UUID(entry.id): _listed(entry) async for entry in _list(client, f"ScheduleId IN ({ids})")}
+
+
+async def _list(client: Client, query: str) -> AsyncIterator[temporal.ScheduleListDescription]:
+    async for entry in await client.list_schedules(query, page_size=PAGE_SIZE, rpc_timeout=RPC_TIMEOUT):
+        yield entry
+
+
+def _listed(entry: temporal.ScheduleListDescription) -> Listed:
+    state = entry.schedule.state if entry.schedule else None
+    return Listed(
+        uuid.UUID(entry.id),
+        entry.typed_search_attributes.get(REVISION),
+        is_paused=bool(state and state.paused),
+        note=(state.note if state else None) or "",
+        next_times=tuple(entry.info.next_action_times if entry.info else ()),
     )
-    async for entry in found:
-        if await entry.memo_value(_TASK_QUEUE, None) != task_queue:
-            continue
-        state = entry.schedule.state if entry.schedule else None
-        yield Listed(
-            uuid.UUID(entry.id),
-            entry.typed_search_attributes.get(REVISION),
-            is_paused=bool(state and state.paused),
-            note=(state.note if state else None) or "",
-        )
+
+
+def _action_of(schedule: temporal.Schedule) -> temporal.ScheduleActionStartWorkflow:
+    assert isinstance(schedule.action, temporal.ScheduleActionStartWorkflow)
+    return schedule.action
+
+
+async def _fire_of(client: Client, schedule: temporal.Schedule) -> ScheduledFire:
+    args = list(_action_of(schedule).args)
+    fire: ScheduledFire = (await client.data_converter.decode(args, [ScheduledFire]))[0]
+    return fire

@@ -95,6 +95,8 @@ def make_details(start: ExecutionStart, execution_id: str, *, api_url: str | Non
     said = [f"Requested by `{start.user_id.replace('`', '')}`"]
     if start.parent_id:
         said.append(f"Follows execution `{start.parent_id}`")
+    if start.trigger_id:
+        said.append(f"Started by {start.trigger} `{start.trigger_id}`")
     if api_url:
         here = f"{api_url}/api/executions/{execution_id}"
         said.append(f"[Execution]({here}), its [nodes]({here}/nodes) and [events]({here}/events)")

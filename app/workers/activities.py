@@ -151,7 +151,16 @@ def _of_schedules(
     choosing = Choosing(sessions, Nesting(sessions, registry.signatures, max_depth=config.limits.max_depth))
     limits = LimitPolicy(config.limits, most_node_executions=config.most_node_executions)
     deciding = Deciding(sessions, registry, values, choosing, limits)
-    starts = ScheduledStarts(client, clients.pool, sessions, deciding, values, limits=limits, tallies=tallies)
+    starts = ScheduledStarts(
+        client,
+        clients.pool,
+        sessions,
+        deciding,
+        values,
+        limits=limits,
+        tallies=tallies,
+        api_url=config.api_url,
+    )
     reconciling = ScheduleReconciling(client, sessions, task_queue=config.task_queue, tallies=tallies)
     return [starts.decide_fire, reconciling.reconcile_schedules]
 

@@ -76,6 +76,7 @@ class ScheduledStartWorkflow:
             cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             execution_timeout=None if net is None else timedelta(seconds=net),
             priority=make_priority(start.user_id, decided.priority),
+            static_details=decided.details,
             **execution_options(start),
         )
 

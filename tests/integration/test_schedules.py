@@ -14,50 +14,13 @@ from temporalio.client import Client
 from app.blocks.choice import BlockChoice
 from app.blocks.registry import make_registry
 from app.schedules import mirror
+from app.schedules.fires import list_fires
 from tests.deployment import timer
-from tests.e2e.rest import graph, node, save, sums
+from tests.e2e.rest import save, sums
 from tests.engine import Engine
 from tests.rest_api import RestApi, run_api
+from tests.schedules import YEARLY, echo, schedule, shown, started, trigger
 from tests.stack import eventually
-
-YEARLY = {"cron": "0 0 1 1 *"}
-
-
-async def schedule(client: httpx.AsyncClient, graph_id: str, **body: Any) -> dict[str, Any]:
-    """Make a schedule that does not fire by itself unless the body says otherwise."""
-    response = await client.post(f"/api/graphs/{graph_id}/schedules", json={**YEARLY, **body})
-    assert response.status_code == 201, response.text
-    made: dict[str, Any] = response.json()
-    return made
-
-
-async def shown(client: httpx.AsyncClient, schedule_id: str) -> dict[str, Any]:
-    response = await client.get(f"/api/schedules/{schedule_id}")
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
-
-
-async def trigger(client: httpx.AsyncClient, schedule_id: str, **body: Any) -> None:
-    response = await client.post(f"/api/schedules/{schedule_id}/trigger", json=body)
-    assert response.status_code == 200, response.text
-
-
-async def started(client: httpx.AsyncClient, schedule_id: str, count: int, *statuses: str) -> list[Any]:
-    """Wait until a schedule has started so many executions, all of them in one of the statuses; newest first."""
-
-    async def are_there() -> list[Any]:
-        rows = (await client.get("/api/executions", params={"trigger_id": schedule_id})).json()["items"]
-        is_so = len(rows) == count and (not statuses or {row["status"] for row in rows} <= set(statuses))
-        return rows if is_so else []
-
-    return await eventually(are_there)
-
-
-def echo() -> dict[str, Any]:
-    """Return a graph that gives back its input `x`."""
-    nodes = [node("in", "agent_input_block", name="x"), node("out", "agent_output_block", name="y")]
-    return graph(nodes, ["in.result -> out.value"])
 
 
 @pytest.mark.usefixtures("worker")
@@ -65,7 +28,7 @@ async def test_a_fire_is_an_execution_of_the_active_version_with_the_inputs_of_t
     alice: httpx.AsyncClient,
 ) -> None:
     graph_id = await save(alice, echo())
-    made = await schedule(alice, graph_id, inputs={"x": 5}, name="five", budget=7)
+    made = await schedule(alice, graph_id, inputs={"x": 5}, name="five", budget=7, overlap="allow_all")
     assert len(made["next_fire_times"]) == 10
     assert (made["timezone"], made["cron"], made["catchup_window"]) == ("UTC", "0 0 1 1 *", 600)
 
@@ -230,7 +193,7 @@ async def test_a_backfill_fires_as_often_as_it_was_said(alice: httpx.AsyncClient
 async def fires_of(client: Client, alice: httpx.AsyncClient, start: str, end: str, **body: Any) -> list[str]:
     """Return when a schedule fires between two days, as Temporal says it."""
     made = await schedule(alice, await save(alice, sums(2)), **body)
-    found = await mirror.list_fires(
+    found = await list_fires(
         client, uuid.UUID(made["id"]), datetime.fromisoformat(start), datetime.fromisoformat(end)
     )
     await alice.delete(f"/api/schedules/{made['id']}")

@@ -44,6 +44,8 @@ class FireDecision:
     priority: int | None = None
     net_seconds: float | None = None
     """After which Temporal ends it, should it not have ended by itself; None for never."""
+    details: str | None = None
+    """What the Web UI says of it, as Markdown."""
 
 
 class SchedulingActivities(ABC):

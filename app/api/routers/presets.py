@@ -46,7 +46,7 @@ async def get_preset(preset_id: Id, caller: CallerDep, api: ResourcesDep) -> Pre
     return await api.triggers.presets.view(caller.user_id, preset_id)
 
 
-@router.patch("/{preset_id}", responses=responses(400, 404, 413))
+@router.patch("/{preset_id}", responses=responses(400, 404, 409, 413))
 async def change_preset(
     preset_id: Id, body: PresetChangeBody, caller: CallerDep, api: ResourcesDep
 ) -> PresetView:

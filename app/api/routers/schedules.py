@@ -9,15 +9,9 @@ from app.api.route import ApiRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id
-from app.api.schemas.schedules import (
-    BackfillBody,
-    BackfillView,
-    NoteBody,
-    ScheduleBody,
-    ScheduleView,
-    TriggerBody,
-)
-from app.models.page import DEFAULT_LIMIT, Page
+from app.api.schemas.schedule_views import BackfillView, ScheduleView
+from app.api.schemas.schedules import BackfillBody, NoteBody, ScheduleBody, TriggerBody
+from app.models.page import DEFAULT_LIMIT
 from app.models.tables.schedules import Schedule
 
 router = APIRouter(tags=["schedules"], route_class=ApiRoute)
@@ -39,31 +33,31 @@ async def list_schedules_of_graph(
     graph_id: Id, caller: CallerDep, api: ResourcesDep, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> PageView[ScheduleView]:
     """List the schedules of a graph, newest first."""
-    page = await api.schedules.list(caller.user_id, graph_id=graph_id, cursor=cursor, limit=limit)
-    return await _view_page(page, caller, api)
+    page = await api.schedules.showing.list(caller.user_id, graph_id=graph_id, cursor=cursor, limit=limit)
+    return PageView(items=page.items, next_cursor=page.next_cursor)
 
 
 @router.get("/schedules", responses=responses())
 async def list_schedules(
     caller: CallerDep, api: ResourcesDep, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> PageView[ScheduleView]:
-    """List your schedules, newest first."""
-    return await _view_page(await api.schedules.list(caller.user_id, cursor=cursor, limit=limit), caller, api)
+    """List your schedules, newest first. Each says when it fires next, and how the last executions went."""
+    page = await api.schedules.showing.list(caller.user_id, cursor=cursor, limit=limit)
+    return PageView(items=page.items, next_cursor=page.next_cursor)
 
 
 @router.get("/schedules/{schedule_id}", responses=responses(404))
 async def get_schedule(schedule_id: Id, caller: CallerDep, api: ResourcesDep) -> ScheduleView:
     """Return a schedule: when it fires next, what it has started last, whether it is paused and why."""
-    return await _view(await api.schedules.require(caller.user_id, schedule_id), api)
+    return await api.schedules.showing.get(caller.user_id, schedule_id)
 
 
-@router.patch("/schedules/{schedule_id}", responses=responses(400, 404, 413))
+@router.patch("/schedules/{schedule_id}", responses=responses(400, 404, 409, 413))
 async def change_schedule(
     schedule_id: Id, body: ScheduleBody, caller: CallerDep, api: ResourcesDep
 ) -> ScheduleView:
     """Change a schedule. What is left out stays; inputs are replaced as a whole."""
-    given = body.model_dump(exclude_unset=True)
-    return await _view(await api.schedules.change(caller.user_id, schedule_id, given), api)
+    return await _view(await api.schedules.change(caller.user_id, schedule_id, body.list_given()), api)
 
 
 @router.delete("/schedules/{schedule_id}", status_code=204, responses=responses(404))
@@ -91,7 +85,7 @@ async def resume_schedule(
     return await _view(await api.schedules.change(caller.user_id, schedule_id, given), api)
 
 
-@router.post("/schedules/{schedule_id}/trigger", responses=responses(404, 413))
+@router.post("/schedules/{schedule_id}/trigger", responses=responses(404, 409, 413))
 async def trigger_schedule(
     schedule_id: Id, caller: CallerDep, api: ResourcesDep, body: TriggerBody | None = None
 ) -> ScheduleView:
@@ -101,7 +95,7 @@ async def trigger_schedule(
     overlap decides whether there is one: that of the schedule, or the one given here.
     """
     overlap = body.overlap if body else None
-    return await _view(await api.schedules.trigger(caller.user_id, schedule_id, overlap=overlap), api)
+    return await _view(await api.schedules.firing.trigger(caller.user_id, schedule_id, overlap=overlap), api)
 
 
 @router.post("/schedules/{schedule_id}/backfill", responses=responses(404, 413))
@@ -112,7 +106,7 @@ async def backfill_schedule(
 
     Asking twice executes twice, unless it is done under the same `Idempotency-Key`.
     """
-    fires = await api.schedules.backfill(
+    fires = await api.schedules.firing.backfill(
         caller.user_id,
         schedule_id,
         start_at=body.start_at,
@@ -123,9 +117,4 @@ async def backfill_schedule(
 
 
 async def _view(row: Schedule, api: ResourcesDep) -> ScheduleView:
-    return (await api.schedules.view(row.user_id, [row]))[0]
-
-
-async def _view_page(page: Page[Schedule], caller: CallerDep, api: ResourcesDep) -> PageView[ScheduleView]:
-    items = await api.schedules.view(caller.user_id, page.items)
-    return PageView(items=items, next_cursor=page.next_cursor)
+    return await api.schedules.showing.show(row)

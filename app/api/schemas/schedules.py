@@ -1,8 +1,7 @@
-"""Schedules on the wire."""
+"""Schedules as they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -22,12 +21,8 @@ from pydantic import (
 from app.api.schemas.graphs import JsonObject
 from app.api.schemas.texts import Description, Name
 from app.api.schemas.timezones import TimeZone
-from app.graph.status import Status
 from app.models.page import MAX_NUMBER
-from app.models.tables.executions import Execution
-from app.models.tables.schedules import Schedule
 from app.schedules.cron import parse_calendar, parse_cron
-from app.schedules.mirror import ITS_OWN_NOTE, Described
 
 MINUTE = 60
 DAY = 86_400
@@ -165,6 +160,10 @@ class ScheduleBody(BaseModel):
     max_node_executions: Annotated[int, Field(ge=1, le=MAX_NUMBER)] | None = None
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
 
+    def list_given(self) -> dict[str, Any]:
+        """Return what is not left out, each as a whole."""
+        return self.model_dump(include=self.model_fields_set)
+
 
 class NoteBody(BaseModel):
     """Why a schedule is paused or goes on."""
@@ -192,108 +191,3 @@ class BackfillBody(BaseModel):
     end_at: Moment
     overlap: Overlap = "buffer_all"
     """One after the other when left out."""
-
-
-class BackfillView(BaseModel):
-    """What was asked for."""
-
-    schedule_id: UUID
-    fires: int
-    """How many there are in that time."""
-
-
-class ScheduledExecutionView(BaseModel):
-    """An execution that a schedule has started, or could not."""
-
-    id: UUID
-    status: Status
-    error: dict[str, Any] | None
-    created_at: datetime
-    ended_at: datetime | None
-
-
-class ScheduleView(BaseModel):
-    """When a graph is executed by itself."""
-
-    id: UUID
-    user_id: str
-    graph_id: UUID
-    graph_version: int | None
-    preset_id: UUID | None
-    name: str
-    cron: str | Sequence[str] | None
-    """A text if there is one, a list if there are several."""
-    calendars: Sequence[dict[str, str]]
-    intervals: Sequence[dict[str, int]]
-    timezone: str
-    start_at: datetime | None
-    end_at: datetime | None
-    jitter: int
-    catchup_window: int
-    overlap: Overlap
-    remaining_actions: int | None
-    """How many fires are left; null for any number."""
-    pause_on_failure: bool
-    paused: bool
-    note: str
-    """Why it is paused, or whatever else whoever has changed it has noted."""
-    inputs: dict[str, Any]
-    credentials_inputs: dict[str, Any]
-    budget: int | None
-    on_insufficient_credits: Literal["pause", "fail"]
-    timeout_seconds: float | None
-    max_node_executions: int | None
-    priority: int | None
-    next_fire_times: Sequence[datetime] | None
-    """The next ten, as if it were not paused; null when Temporal cannot be asked."""
-    fires_missed: int | None
-    """Left out because nothing ran at their time, nor in the catch-up window after it."""
-    fires_overlapped: int | None
-    """Left out because the execution of an earlier one went on."""
-    last_executions: Sequence[ScheduledExecutionView]
-    """The last five, newest first."""
-    created_at: datetime
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, row: Schedule, found: Described | None, last: Sequence[Execution]) -> ScheduleView:
-        """Show a schedule.
-
-        Args:
-            row: Its record.
-            found: What Temporal says of it; None if it cannot be asked.
-            last: What it has started.
-        """
-        same = set(cls.model_fields) & set(type(row).model_fields)
-        shown: dict[str, Any] = {name: getattr(row, name) for name in same}
-        shown["cron"] = row.cron if len(row.cron) > 1 else next(iter(row.cron), None)
-        if found is not None:
-            # It may have been paused by Temporal, or in its Web UI.
-            shown |= {"note": _said(found.note, last), "remaining_actions": found.remaining_actions}
-        return cls(
-            **shown,
-            paused=found.is_paused if found else row.is_paused,
-            next_fire_times=found.next_times if found else None,
-            fires_missed=found.missed if found else None,
-            fires_overlapped=found.overlapped if found else None,
-            last_executions=[
-                ScheduledExecutionView(
-                    id=each.id,
-                    status=Status(each.status),
-                    error=each.error,
-                    created_at=each.created_at,
-                    ended_at=each.ended_at,
-                )
-                for each in last
-            ],
-        )
-
-
-def _said(note: str, last: Sequence[Execution]) -> str:
-    """Return a note; that of Temporal when an execution has failed, in words that say which."""
-    if not note.startswith(ITS_OWN_NOTE):
-        return note
-    failed = next((each for each in last if each.status == Status.FAILED and each.error), None)
-    if failed is None or failed.error is None:
-        return "An execution has failed"
-    return f"Execution {failed.id} has failed: {failed.error['message']}"

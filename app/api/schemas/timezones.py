@@ -8,10 +8,13 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
 
+NOWHERE = frozenset({"localtime", "Factory"})
+"""What is no place: the clock of the machine that is asked, whichever that is."""
+
 
 @lru_cache(maxsize=1)
 def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - NOWHERE
 
 
 def _timezone(name: str) -> str:

@@ -12,7 +12,7 @@ from app.api.idempotency import note_done
 from app.api.schemas.presets import PresetBody, PresetChangeBody, PresetView
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
-from app.errors import GraphInvalid
+from app.errors import Conflict, GraphInvalid
 from app.graph.definition import definition_from_json
 from app.graph.interface import check_run_inputs
 from app.graph.problems import NodeErrors
@@ -23,6 +23,9 @@ from app.models.tables.presets import Preset
 from app.models.values import open_with
 from app.starting.choosing import Choosing
 from app.starting.values import Values
+
+TRIES = 5
+"""Of a change that others come in between of."""
 
 
 class Presets:
@@ -98,28 +101,40 @@ class Presets:
         Raises:
             NotFound: The owner has none of this id, or its graph no such version.
             GraphInvalid: What is given does not fit the graph.
+            Conflict: Others change it all the time.
         """
-        before = await self.require(owner, preset_id)
+        for _ in range(TRIES):
+            before = await self.require(owner, preset_id)
+            inputs = await self._check_change(owner, before, body)
+            envelope = None if body.inputs is None else await self._values.store(owner, body.inputs)
+            async with self._sessions.begin() as session:
+                row = await presets.require_preset(session, owner, preset_id, is_locked=True)
+                if row.updated_at != before.updated_at:
+                    # What was checked together with this change was another one.
+                    continue
+                given = body.model_dump(include=body.model_fields_set - {"inputs"})
+                for name, value in given.items():
+                    if value is not None or name == "graph_version":
+                        setattr(row, name, value)
+                if envelope is not None:
+                    await presets.replace_inputs(session, row, envelope)
+                row.updated_at = datetime.now(UTC)
+                await note_done(session)
+                return PresetView.of(row, inputs)
+        raise Conflict("The preset is being changed: try again")
+
+    async def _check_change(self, owner: str, before: Preset, body: PresetChangeBody) -> dict[str, Any]:
+        """Check a change together with what stays; return the inputs that it comes to."""
         given = body.model_fields_set
-        inputs = await self._values.open(owner, before.inputs) if body.inputs is None else body.inputs
+        kept: dict[str, Any] = await self._values.open(owner, before.inputs)
+        inputs = kept if body.inputs is None else body.inputs
         credentials = (
             before.credentials_inputs if body.credentials_inputs is None else body.credentials_inputs
         )
         version = body.graph_version if "graph_version" in given else before.graph_version
         if given & {"graph_version", "inputs", "credentials_inputs"}:
             await self._check(owner, before.graph_id, version, inputs, credentials)
-        envelope = None if body.inputs is None else await self._values.store(owner, body.inputs)
-        async with self._sessions.begin() as session:
-            row = await presets.require_preset(session, owner, preset_id, is_locked=True)
-            row.graph_version = version
-            for name in ("name", "description", "credentials_inputs"):
-                if getattr(body, name) is not None:
-                    setattr(row, name, getattr(body, name))
-            if envelope is not None:
-                await presets.replace_inputs(session, row, envelope)
-            row.updated_at = datetime.now(UTC)
-            await note_done(session)
-        return PresetView.of(row, inputs)
+        return inputs
 
     async def delete(self, owner: str, preset_id: uuid.UUID) -> None:
         """Delete a preset. What was started with it stays.

@@ -43,7 +43,7 @@ class Schedule(SQLModel, table=True):
     """Seconds after which a fire that was missed is left out."""
     overlap: str
     remaining_actions: int | None = None
-    """After how many fires it rests; null for never. Temporal counts."""
+    """After how many more fires it rests; null for never. Temporal counts, and each fire notes what it says."""
     pause_on_failure: bool = Field(default=False, sa_column=flag())
     is_paused: bool = Field(default=False, sa_column=flag())
     note: str = Field(default="", sa_column=word())
@@ -61,6 +61,6 @@ class Schedule(SQLModel, table=True):
     revision: int = 1
     """Counts the changes; Temporal's schedule says which one it is of."""
     triggered_at: datetime | None = Field(default=None, sa_column=moment(is_nullable=True))
-    """When it was last triggered by hand."""
+    """What the last fire by hand is named after."""
     created_at: datetime = Field(sa_column=moment(is_now=True))
     updated_at: datetime = Field(sa_column=moment(is_now=True))

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -16,9 +16,9 @@ import psutil
 from app.api.auth import issue_token
 from app.embedded.home import Home, RunInfo
 from app.embedded.processes import end_with_parent
+from tests.preloaded import ROOT, ForkedProcess, preloaded
 from tests.stack import ENCRYPTION_KEY, Stack, eventually
 
-ROOT = Path(__file__).resolve().parent.parent
 FREE_PORTS = {"PERDURE_PORT": "0", "PERDURE_TEMPORAL_PORT": "0", "PERDURE_TEMPORAL_UI_PORT": "0"}
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -29,21 +29,37 @@ class Program:
 
     script = ""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], *arguments: str, is_cold: bool = False
+    ) -> None:
         """Start it.
 
         Args:
             folder: Where it works (away from a developer's .env) and logs.
             environment: Settings; those of our own environment are kept from it.
             arguments: Command line.
+            is_cold: Start its script with an interpreter of its own, which has yet to load all modules.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.log_path = folder / f"{Path(self.script).stem}-{os.urandom(3).hex()}.log"
         ours = {name: value for name, value in os.environ.items() if not name.startswith("PERDURE_")}
+        environment = {**ours, "PERDURE_LOG_FORMAT": "json", **environment}
+        self.process: subprocess.Popen[bytes] | ForkedProcess
+        if is_cold:
+            self.process = self._start_cold(arguments, environment, folder)
+        else:
+            self.log_path.touch()
+            self.process = preloaded().start(
+                self.script, *arguments, environment=environment, folder=folder, log_path=self.log_path
+            )
+
+    def _start_cold(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> subprocess.Popen[bytes]:
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, str(ROOT / self.script), *arguments],
-                env={**ours, "PERDURE_LOG_FORMAT": "json", **environment},
+                env=environment,
                 cwd=folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -128,12 +144,15 @@ class ServerProcess(Program):
 
     script = "server.py"
 
-    def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, environment: Mapping[str, str] | None = None, *, is_cold: bool = False
+    ) -> None:
         """Start it on a folder, on free ports unless told otherwise."""
         self.home = Home(home)
         allowed = {"PERDURE_ALLOWED_PRIVATE_HOSTS": "127.0.0.1,localhost"}
         beside = home.with_name(f"{home.name}-outside")
-        super().__init__(beside, {"PERDURE_HOME": str(home), **FREE_PORTS, **allowed, **(environment or {})})
+        settings = {"PERDURE_HOME": str(home), **FREE_PORTS, **allowed, **(environment or {})}
+        super().__init__(beside, settings, is_cold=is_cold)
 
     @property
     def run_info(self) -> RunInfo:

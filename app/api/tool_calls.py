@@ -43,6 +43,14 @@ class StillRunning(PerdureError):
     category = Category.BUSINESS
 
 
+class ResultTooLarge(PerdureError):
+    """The result is more than a client of the protocol takes; it is to be had from the API."""
+
+    code = "RESULT_TOO_LARGE"
+    severity = Severity.LOW
+    category = Category.BUSINESS
+
+
 Report = Callable[[Notice], Awaitable[None]]
 
 

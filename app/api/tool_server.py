@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,8 +26,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.json_body import MAX_BYTES
 from app.api.schemas.publications import PublicationView, RunView
+from app.api.services.calls import place_of
 from app.api.services.notices import Notice
-from app.api.tool_calls import ToolCalls
+from app.api.tool_calls import ResultTooLarge, ToolCalls
 from app.errors import EngineUnavailable, NotFound, PerdureError
 from app.graph.status import Status
 
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 SESSION_HEADER = "Mcp-Session-Id"
 VERSION_HEADER = "mcp-protocol-version"
+MOST_BYTES = 1_000_000
+"""Of what one message tells: the protocol's own client gives up at an event of more than 2**20."""
 AWAY = "The server cannot reach what it needs; call again"
 INSTRUCTIONS = "Each tool is a graph of blocks. A call executes it durably, and may take minutes."
 
@@ -94,10 +97,10 @@ def _with_session(send: Send) -> Send:
 
 def _make_server(calls: ToolCalls) -> Server[Any]:
     async def list_tools(
-        _: ServerRequestContext[Any], __: types.PaginatedRequestParams | None
+        _: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         with _edge():
-            return types.ListToolsResult(tools=[_tool(view) for view in await calls.list()])
+            return _page(await calls.list(), after=(params and params.cursor) or "")
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -159,6 +162,22 @@ def _reporting(context: ServerRequestContext[Any]) -> Callable[[Notice], Awaitab
     return report
 
 
+def _page(views: Sequence[PublicationView], *, after: str) -> types.ListToolsResult:
+    """Return as many tools as a client takes at once. The cursor of a page is the last name of the one before."""
+    tools: list[types.Tool] = []
+    size = 0
+    # Not in the order of the database, whose language may have another one than texts have here.
+    for view in sorted(views, key=lambda view: view.slug):
+        if view.slug <= after:
+            continue
+        tool = _tool(view)
+        size += len(tool.model_dump_json(by_alias=True).encode())
+        if tools and size > MOST_BYTES:
+            return types.ListToolsResult(tools=tools, next_cursor=tools[-1].name)
+        tools.append(tool)
+    return types.ListToolsResult(tools=tools)
+
+
 def _tool(view: PublicationView) -> types.Tool:
     given = {
         "type": "object",
@@ -183,10 +202,13 @@ def _tool(view: PublicationView) -> types.Tool:
 
 def _answer(shown: RunView) -> types.CallToolResult:
     content = shown.model_dump(mode="json")
-    return types.CallToolResult(
-        content=[types.TextContent(text=json.dumps(content["outputs"], ensure_ascii=False))],
-        structured_content=content,
-    )
+    text = json.dumps(content["outputs"], ensure_ascii=False)
+    # It goes out twice, once as a text in which every quote and backslash is escaped.
+    size = 2 * len(text.encode()) + text.count('"') + text.count("\\")
+    if size > MOST_BYTES:
+        del content["outputs"]
+        return _refusal(ResultTooLarge(details={**content, "url": place_of(shown.execution_id)}))
+    return types.CallToolResult(content=[types.TextContent(text=text)], structured_content=content)
 
 
 def _refusal(error: PerdureError) -> types.CallToolResult:

@@ -26,6 +26,7 @@ from tests.integration.test_publications import adder, decoding, example_of, pub
 from tests.rest_api import RestApi
 from tests.reviews import asking
 from tests.stack import eventually
+from tests.webhooks import ECHO
 
 ERAS = ["legacy", "2026-07-28"]
 
@@ -146,19 +147,27 @@ async def test_what_goes_wrong_is_told_with_its_code(
 ) -> None:
     await publish(alice, decoding(), "decode", is_tool=True)
     await publish(alice, asking({"a": 1}), "ask", is_tool=True)
+    await publish(alice, ECHO, "echo", is_tool=True)
     monkeypatch.setattr(tool_calls, "MAX_WAIT_SECONDS", 0.2)
     async with speaking(address, alice) as client:
         refused = await client.call_tool("decode", {"txt": "x"})
         goes_on = await client.call_tool("ask", {})
         monkeypatch.undo()
         failed = await client.call_tool("decode", {"text": "\\x"})
+    # One that is answered with events, of which it takes 2**20 bytes.
+    async with speaking(address, alice, "legacy") as client:
+        large = await client.call_tool("echo", {"x": "\\" * 160_000})
+        too_large = await client.call_tool("echo", {"x": "\\" * 170_000})
+    assert len(large.structured_content["outputs"]["y"][0]) == 160_000
     codes = []
-    for result in (refused, goes_on, failed):
+    for result in (refused, goes_on, failed, too_large):
         assert result.is_error
         error = result.structured_content["error"]
         assert error["error_code"] in str(result.content[0])
         codes.append(error["error_code"])
-    assert codes == ["GRAPH_VALIDATION_ERROR", "STILL_RUNNING", "EXECUTION_FAILED"]
+    assert codes == ["GRAPH_VALIDATION_ERROR", "STILL_RUNNING", "EXECUTION_FAILED", "RESULT_TOO_LARGE"]
+    url = too_large.structured_content["error"]["details"]["url"]
+    assert (await alice.get(url)).json()["outputs"] == {"y": ["\\" * 170_000]}
     assert failed.structured_content["error"]["details"]["error"]["node_id"] == "decode"
     execution_id = goes_on.structured_content["error"]["details"]["execution_id"]
     assert (await alice.post(f"/api/executions/{execution_id}/stop")).json()["status"] == "CANCELLED"
@@ -243,19 +252,42 @@ class Failing(ToolCalls):
         raise self.error
 
 
-def failing_with(error: Exception, said: dict[str, Any]) -> httpx.ASGITransport:
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
-        await tool_server.serve(Failing(error), said, json.dumps(said).encode(), scope, receive, send)
+class Offering(ToolCalls):
+    """A few tools that say a lot."""
 
-    return httpx.ASGITransport(app=answer)
+    def __init__(self, *slugs: str) -> None:
+        self.slugs = slugs
+
+    async def list(self) -> list[PublicationView]:
+        given = {"description": "x" * 400_000, "input_schema": {"type": "object"}, "output_schema": {}}
+        return [PublicationView.model_construct(None, slug=slug, **given) for slug in self.slugs]
+
+
+async def answer_of(calls: ToolCalls, said: dict[str, Any]) -> httpx.Response:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await tool_server.serve(calls, said, json.dumps(said).encode(), scope, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=answer)) as client:
+        return await client.post("http://api.test/", json=said, headers=SPEAKING)
+
+
+async def test_tools_that_say_too_much_for_one_message_are_listed_in_pages() -> None:
+    listed, cursor = [], None
+    for count in (2, 2, 1):
+        said = message("tools/list", **({"cursor": cursor} if cursor else {}))
+        response = await answer_of(Offering("b", "e", "a", "d", "c"), said)
+        page = json.loads(response.text.split("data: ")[1])["result"]
+        assert len(page["tools"]) == count
+        listed += [tool["name"] for tool in page["tools"]]
+        cursor = page.get("nextCursor")
+    assert (listed, cursor) == (list("abcde"), None)
 
 
 async def test_a_client_is_told_nothing_of_what_goes_wrong_inside() -> None:
     errors = [KeyError("canary"), OperationalError("SELECT canary", {}, OSError("canary")), OSError("canary")]
     for error in errors:
         for said in (message("tools/list"), message("tools/call", name="add", arguments={})):
-            async with httpx.AsyncClient(transport=failing_with(error, said)) as client:
-                response = await client.post("http://api.test/", json=said, headers=SPEAKING)
+            response = await answer_of(Failing(error), said)
             assert response.status_code == 200
             assert "rror" in response.text
             assert "canary" not in response.text

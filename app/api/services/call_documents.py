@@ -16,6 +16,8 @@ from app.models.publications import Stamp
 REMEMBERED = 100
 """Documents of so many users are kept; one may have megabytes."""
 GENERIC_PATH = "/api/run/{slug}"
+_VALUES = frozenset({"default", "enum", "const", "examples"})
+"""Parts of a schema that are values: what looks like a reference there is none."""
 _DEFINITIONS = "#/$defs/"
 _SCHEMAS = "#/components/schemas/"
 
@@ -94,12 +96,17 @@ def _moved(schema: Mapping[str, Any], slug: str, role: str, schemas: dict[str, A
     prefix = f"run.{slug}.{role}."
     definitions = schema.get("$defs", {})
 
-    def led(value: Any) -> Any:
+    def led(value: Any, *, is_by_name: bool = False) -> Any:
         if isinstance(value, list):
             return [led(item) for item in value]
         if not isinstance(value, dict):
             return value
-        moved = {key: led(item) for key, item in value.items()}
+        if is_by_name:
+            return {name: led(item) for name, item in value.items()}
+        moved = {
+            key: item if key in _VALUES else led(item, is_by_name=key == "properties")
+            for key, item in value.items()
+        }
         target = value.get("$ref")
         if isinstance(target, str) and target.startswith(_DEFINITIONS):
             moved["$ref"] = f"{_SCHEMAS}{prefix}{target.removeprefix(_DEFINITIONS)}"

@@ -18,7 +18,10 @@ from app.models.publications import Stamp
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEMA = {
     "type": "object",
-    "properties": {"tree": {"$ref": "#/$defs/Tree"}},
+    "properties": {
+        "tree": {"$ref": "#/$defs/Tree"},
+        "default": {"anyOf": [{"$ref": "#/$defs/Tree"}], "default": {"$ref": "#/$defs/Tree"}},
+    },
     "required": ["tree"],
     "$defs": {
         "Tree": {"type": "object", "properties": {"of": {"$ref": "#/$defs/Tree"}}, "required": ["name"]}
@@ -74,6 +77,8 @@ async def test_definitions_of_schemas_move_into_the_document() -> None:
     inputs = jsonschema_rs.validator_for({**schema, "components": document["components"]})
     assert inputs.is_valid({"tree": {"name": "a", "of": {"name": "b"}}})
     assert not inputs.is_valid({"tree": {"name": "a", "of": {}}})
+    assert not inputs.is_valid({"tree": {"name": "a"}, "default": {}})
+    assert schema["properties"]["default"]["default"] == {"$ref": "#/$defs/Tree"}, "a value is no reference"
     assert set(document["components"]["schemas"]) == {
         "RunView",
         "Other",

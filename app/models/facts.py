@@ -25,6 +25,10 @@ SELECT coalesce(sum(credits), 0)::bigint AS balance, coalesce(sum(reserved), 0):
 FROM users
 """)
 
+_DELIVERIES = text("""
+SELECT count(*), coalesce(extract(epoch FROM now() - min(next_at))::float8, 0) FROM deliveries WHERE status = 'pending'
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenExecutions:
@@ -41,6 +45,15 @@ class OpenExecutions:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenDeliveries:
+    """Of notifications, those that have not ended."""
+
+    count: int
+    overdue_seconds: float
+    """How long ago the oldest should have been tried; below 0 when none is due."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreditSums:
     """Of all users together."""
 
@@ -53,6 +66,11 @@ class CreditSums:
 async def list_open(session: AsyncSession) -> Sequence[OpenExecutions]:
     """Return how many executions are open, by status, and for how long the oldest have been."""
     return [OpenExecutions(*row) for row in await session.execute(_OPEN)]
+
+
+async def count_deliveries(session: AsyncSession) -> OpenDeliveries:
+    """Return how many deliveries are open, and for how long one has been due."""
+    return OpenDeliveries(*(await session.execute(_DELIVERIES)).one())
 
 
 async def add_up_credits(session: AsyncSession) -> CreditSums:

@@ -57,6 +57,15 @@ def attempts(failed: float, completed: float) -> list[Series]:
     ]
 
 
+def deliveries(retrying: float, delivered: float) -> list[Series]:
+    # Two API processes show the same sums.
+    return [
+        counter(DELIVERED, number, channel="email", outcome=outcome, instance=instance)
+        for outcome, number in (("retrying", retrying), ("delivered", delivered))
+        for instance in ("a", "b")
+    ]
+
+
 def requests(failed: float, answered: float) -> list[Series]:
     return [
         counter("perdure_http_requests_total", number, status=status, route="/api/graphs")
@@ -64,9 +73,9 @@ def requests(failed: float, answered: float) -> list[Series]:
     ]
 
 
-def latency(**counts: float) -> list[Series]:
+def latency(route: str = "/api/graphs", **counts: float) -> list[Series]:
     bounds = {bound.strip("_").replace("_", "."): count for bound, count in counts.items()}
-    return histogram("perdure_http_request_duration_seconds", {**bounds, "+Inf": 0}, route="/api/graphs")
+    return histogram("perdure_http_request_duration_seconds", {**bounds, "+Inf": 0}, route=route)
 
 
 def lag(**counts: float) -> list[Series]:
@@ -76,6 +85,7 @@ def lag(**counts: float) -> list[Series]:
 
 
 UP, QUEUE, STUCK = "perdure_up", "perdure_queue_oldest_seconds", "perdure_executions_stuck"
+DELIVERED, OVERDUE = "perdure_notification_deliveries_total", "perdure_notification_overdue_seconds"
 FOUND, RECONCILED = "perdure_reconciler_findings_total", "perdure_reconciliations_total"
 CASES: Mapping[str, tuple[Sequence[Series], Sequence[Series]]] = {
     "PerdureAway": ([], [gauge(UP, 0, service="postgres")]),
@@ -97,6 +107,15 @@ CASES: Mapping[str, tuple[Sequence[Series], Sequence[Series]]] = {
     "PerdureReconcilerSilent": ([gauge(RECONCILED, 7)], [counter(RECONCILED, 1)]),
     "PerdureExecutionsLost": ([counter(FOUND, 1, kind="lost")], [counter(FOUND, 1, kind="settled")]),
     "PerdureNotReconciled": ([counter(FOUND, 1, kind="failed")], [gauge(FOUND, 3, kind="failed")]),
+    "PerdureDeliveriesGivenUp": (
+        [counter(DELIVERED, 1, channel="webhook", outcome="given_up")],
+        [
+            gauge(DELIVERED, 4, channel="webhook", outcome="given_up"),
+            counter(DELIVERED, 1, channel="webhook", outcome="withheld"),
+        ],
+    ),
+    "PerdureDeliveriesFail": (deliveries(retrying=4, delivered=2), deliveries(retrying=2, delivered=4)),
+    "PerdureDeliveriesLate": ([gauge(OVERDUE, 901)], [gauge(OVERDUE, 899)]),
     "PerdureRequestsFail": (requests(failed=1, answered=9), requests(failed=1, answered=99)),
     "PerdureRequestsSlow": (latency(_0_5=90, _5_0=10), latency(_0_5=96, _5_0=4)),
     "PerdureWorkflowTasksFail": (
@@ -118,6 +137,22 @@ def test_an_alert_fires_when_it_should_and_then_alone(alert: str) -> None:
 def test_few_failures_alarm_nobody() -> None:
     few = [Series(each.name, each.labels, [value / 15 for value in each.values]) for each in ended(5, 1)]
     assert not Evaluator(few, NOW).of(EXPRESSIONS["PerdureExecutionsFail"])
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/api/graphs/{graph_id}/execute",
+        "/api/presets/{preset_id}/execute",
+        "/api/run/{slug}",
+        "/api/mcp",
+        "/api/webhooks/{webhook_id}",
+        "/api/executions/{execution_id}/events",
+        "/api/files",
+    ],
+)
+def test_calls_that_wait_for_an_execution_or_a_file_are_not_slow(route: str) -> None:
+    assert not Evaluator(latency(route, _0_5=1, _5_0=99), NOW).of(EXPRESSIONS["PerdureRequestsSlow"])
 
 
 def test_every_alert_says_what_is_the_matter() -> None:

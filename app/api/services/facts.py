@@ -19,7 +19,7 @@ from app.database import Sessions
 from app.errors import EngineUnavailable
 from app.graph.status import TERMINAL, Status
 from app.models import facts, tallies
-from app.models.facts import CreditSums, OpenExecutions
+from app.models.facts import CreditSums, OpenDeliveries, OpenExecutions
 from app.models.oversight import Stuck, find_stuck
 from app.telemetry.series import PREFIX
 from app.telemetry.showing import keyed, show
@@ -49,7 +49,7 @@ class Facts:
         self._lock = asyncio.Lock()
         self._asked_at = self._looked_at = float("-inf")
         self._metrics: Sequence[Metric] = ()
-        self._credits = CreditSums(0, 0, 0)
+        self._credits: CreditSums | None = None
         self._stuck: Mapping[str, Stuck] = {}
         self._spent = self._given = 0
 
@@ -66,14 +66,30 @@ class Facts:
             async with asyncio.timeout(TIMEOUT_SECONDS), self._sessions() as session:
                 counts = keyed(await tallies.list_tallies(session))
                 still_open = await facts.list_open(session)
-                if time.monotonic() - self._looked_at >= LOOK_EVERY_SECONDS:
-                    self._credits = await facts.add_up_credits(session)
-                    self._stuck = await find_stuck(session)
-                    self._looked_at = time.monotonic()
+                to_deliver = await facts.count_deliveries(session)
         except (OSError, SQLAlchemyError) as error:
             log.warning("facts_not_read", reason=type(error).__name__)
             return []
-        return [*show(counts), *_of_open(still_open), *_of_stuck(self._stuck), *self._of_credits()]
+        await self._look()
+        return [
+            *show(counts),
+            *_of_open(still_open),
+            *_of_deliveries(to_deliver),
+            *_of_stuck(self._stuck),
+            *self._of_credits(),
+        ]
+
+    async def _look(self) -> None:
+        """Ask what is asked less often. When it takes too long, the rest is shown nevertheless."""
+        if time.monotonic() - self._looked_at < LOOK_EVERY_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._sessions() as session:
+                self._credits = await facts.add_up_credits(session)
+                self._stuck = await find_stuck(session)
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("facts_not_read", reason=type(error).__name__)
 
     async def _reach(self) -> Iterator[Metric]:
         try:
@@ -87,6 +103,8 @@ class Facts:
 
     def _of_credits(self) -> Iterator[Metric]:
         sums = self._credits
+        if sums is None:
+            return
         # Both only ever grow; a correction downwards would be taken for a new beginning.
         self._spent = max(self._spent, sums.spent - sums.reserved)
         self._given = max(self._given, sums.balance + sums.spent)
@@ -96,6 +114,19 @@ class Facts:
         yield CounterMetricFamily(
             f"{PREFIX}credits_granted", "Granted, bought or given back ever.", value=self._given
         )
+
+
+def _of_deliveries(to_deliver: OpenDeliveries) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        f"{PREFIX}notification_deliveries_pending",
+        "Deliveries of notifications that have not ended.",
+        value=to_deliver.count,
+    )
+    yield GaugeMetricFamily(
+        f"{PREFIX}notification_overdue_seconds",
+        "How long ago the oldest of them should have been tried.",
+        value=max(0.0, to_deliver.overdue_seconds),
+    )
 
 
 def _of_stuck(stuck: Mapping[str, Stuck]) -> Iterator[Metric]:

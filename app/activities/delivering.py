@@ -207,9 +207,11 @@ class Delivering(DeliveryActivities):
         async with self._pool.acquire() as connection, connection.transaction():
             further: list[DeliveryKey] = []
             # The notification before its delivery, as when both are deleted.
-            if sent.is_delivered:
+            if found.channel is not Channel.WEBHOOK:
+                pass  # that an e-mail is taken says nothing of the webhook that it tells of
+            elif sent.is_delivered:
                 await notification_writes.note_success(connection, found)
-            elif found.channel is Channel.WEBHOOK:
+            else:
                 further = await self._note_failure(connection, found, is_gone=is_gone)
             is_new = await deliveries.record_attempt(
                 connection, found.key, sent.record, status=status, wait=wait

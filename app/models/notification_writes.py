@@ -23,7 +23,7 @@ RETURNING is_active AND failing_since < now() - $3::interval AS is_hopeless
 """
 _DISABLE = """
 UPDATE notifications SET is_active = false, disabled_for = $3, updated_at = now()
-WHERE id = $1 AND user_id = $2 AND is_active
+WHERE id = $1 AND user_id = $2 AND is_active AND secret = $4
 RETURNING name
 """
 _TELL_OTHERS = """
@@ -75,7 +75,8 @@ async def disable(
             tell it anyway.
     """
     which = found.notification_id, found.key.user_id
-    name = await connection.fetchval(_DISABLE, *which, reason)
+    # One that goes elsewhere by now has not been tried there.
+    name = await connection.fetchval(_DISABLE, *which, reason, found.secret)
     if name is None:
         return None
     data = json.dumps({"notification_id": found.notification_id, "name": name, "reason": reason})

@@ -92,7 +92,7 @@ class TestReceivers:
             await alice.post(f"/api/notifications/deliveries/{delivery['id']}/redeliver")
         ).status_code == 409
 
-    async def test_one_that_is_gone_is_switched_off_and_its_owner_told(
+    async def test_one_that_is_gone_is_switched_off_and_its_owner_told_and_told_all_when_it_is_back(
         self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver, mail: MailStub
     ) -> None:
         receiver.answer = lambda message: Response(status_code=410 if message.path == "/gone" else 204)
@@ -103,18 +103,22 @@ class TestReceivers:
             await ended(alice, gone, "failed")
             await ended(alice, watching, "delivered")
             await eventually(lambda: mail.messages)
+            seen = await shown(alice, gone)
+            assert (seen["is_active"], seen["disabled_for"]) == (False, "GONE")
+            back = await alice.patch(f"/api/notifications/{gone['id']}", json={"is_active": True})
+            assert (back.status_code, back.json()["disabled_for"]) == (200, None)
+            receiver.answer = lambda _: Response(status_code=204)
+            again = await alice.post(f"/api/notifications/{gone['id']}/redeliver")
+            assert (again.status_code, again.json()) == (202, {"deliveries": 1})
+            _, delivery = await ended(alice, gone, "delivered", count=2)
+        ids = [message.id for message in receiver.messages if message.path == "/gone"]
+        assert ids == [delivery["id"]] * 2, "the other one is the e-mail"
 
-        seen = await shown(alice, gone)
-        assert (seen["is_active"], seen["disabled_for"]) == (False, "GONE")
         told = next(message for message in receiver.messages if message.path == "/other")
         assert told.verify(watching["secret"])["data"]["disabled"]["notification_id"] == gone["id"]
         [letter] = mail.messages
         assert letter["Subject"] == "A notification was switched off"
         assert "hidden-in-the-url" not in str(letter)
-        assert (
-            await alice.patch(f"/api/notifications/{gone['id']}", json={"is_active": True})
-        ).status_code == 200
-        assert (await shown(alice, gone))["disabled_for"] is None
 
     async def test_one_that_fails_for_too_long_is_switched_off(
         self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
@@ -147,20 +151,26 @@ class TestReceivers:
         assert row["log"][0]["status_code"] is None
 
     async def test_one_that_is_slow_holds_up_no_other(
-        self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
+        self, engine: Engine, alice: httpx.AsyncClient, bob: httpx.AsyncClient, receiver: Receiver
     ) -> None:
-        slow = await notify(alice, f"{receiver.url}/held")
-        quick = await notify(alice, f"{receiver.url}/quick")
-        rules = DeliveryRules(attempt_seconds=60, at_once=5, at_once_each=4, busy_seconds=0.2)
+        slow, slower = [await notify(alice, f"{receiver.url}/held") for _ in range(2)]
+        quick = await notify(bob, f"{receiver.url}/quick")
+        rules = DeliveryRules(
+            attempt_seconds=60, at_once=5, at_once_each=3, at_once_of_user=4, busy_seconds=0.05
+        )
         async with delivering(engine, delivery_rules=rules):
-            for _ in range(6):
+            for _ in range(4):
                 await try_out(alice, slow)
+            await receiver.has(3)
+            for _ in range(2):
+                await try_out(alice, slower)
             await receiver.has(4)
-            await try_out(alice, quick)
-            await ended(alice, quick, "delivered")
+            await try_out(bob, quick)
+            await ended(bob, quick, "delivered")
             assert sum(message.path == "/held" for message in receiver.messages) == 4
             receiver.let_go.set()
-            rows = await ended(alice, slow, "delivered", count=6)
+            rows = await ended(alice, slow, "delivered", count=4)
+            rows += await ended(alice, slower, "delivered", count=2)
         assert [row["attempts"] for row in rows] == [1] * 6, "to wait for room is no attempt"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -126,19 +127,24 @@ class TestWhatIsTold:
     async def test_credits_that_run_low_and_out_are_told(
         self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver
     ) -> None:
-        engine.probe.charge(600)
-        await alice.put("/api/user", json={"preferences": {"low_balance": 500}})
+        engine.probe.charge(400)
+        await alice.put("/api/user", json={"preferences": {"low_balance": 700}})
         made = await notify(alice, receiver.url, events=["credits.low", "credits.exhausted"])
-        probe = engine.probe.id
-        body = graph([node("a", probe, value=1), node("b", probe)], ["a.out -> b.value"])
+        probe, is_told = engine.probe.id, asyncio.Event()
+        engine.probe.functions["held"] = lambda *_: is_told.wait()
+        nodes = [node("a", probe, value=1), node("b", probe, name="held"), node("c", probe)]
+        body = graph(nodes, ["a.out -> b.value", "b.out -> c.value"])
         async with delivering(engine):
             execution = await start(alice, await save(alice, body))
+            [message] = await receiver.has(1)
+            assert message.content["type"] == "credits.low", "while the execution goes on"
+            is_told.set()
             messages = await receiver.has(2)
 
         told = {message.verify(made["secret"])["type"]: message.content["data"] for message in messages}
-        assert (told["credits.low"]["balance"], told["credits.low"]["threshold"]) == (400, 500)
+        assert (told["credits.low"]["balance"], told["credits.low"]["threshold"]) == (600, 700)
         assert told["credits.exhausted"]["reason"] == "INSUFFICIENT_CREDITS"
-        assert told["credits.exhausted"]["required"] == 600
+        assert told["credits.exhausted"]["required"] == 400
         assert told["credits.exhausted"]["execution_id"] == execution["id"]
 
     async def test_large_outputs_are_linked_to(

@@ -99,10 +99,15 @@ async def create(client: Client, row: Schedule, *, task_queue: str) -> None:
     Raises:
         RPCError: Temporal is away or refuses it.
     """
+    schedule = make_schedule(row, task_queue=task_queue)
+    is_spent = row.remaining_actions == 0
+    if is_spent:
+        # The client makes none without a fire left, but lets one come to that: until then it is paused.
+        schedule.state.remaining_actions, schedule.state.paused = 1, True
     try:
-        await client.create_schedule(
+        handle = await client.create_schedule(
             str(row.id),
-            make_schedule(row, task_queue=task_queue),
+            schedule,
             memo={_TASK_QUEUE: task_queue},
             search_attributes=make_attributes(row),
             rpc_timeout=RPC_TIMEOUT,
@@ -110,6 +115,9 @@ async def create(client: Client, row: Schedule, *, task_queue: str) -> None:
     except ScheduleAlreadyRunningError:
         # The call was repeated, or somebody was quicker: the reconciler sees to it that it is of this revision.
         return
+    if is_spent:
+        spent = temporal.ScheduleUpdate(make_schedule(row, task_queue=task_queue))
+        await handle.update(lambda _: spent, rpc_timeout=RPC_TIMEOUT)
 
 
 async def remove(client: Client, schedule_id: uuid.UUID) -> None:

@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from app.activities.contracts.execution import ErrorRecord
 from app.activities.contracts.scheduling import FireDecision, FireRequest, SchedulingActivities
-from app.activities.settling import count_end
+from app.activities.settling import Settling
 from app.database import Sessions
 from app.errors import (
     MESSAGE_LIMIT,
@@ -40,7 +40,6 @@ from app.starting.deciding import Deciding
 from app.starting.launches import make_details, make_start
 from app.starting.limits import LimitPolicy
 from app.starting.values import Values
-from app.telemetry.tallies import Tallies
 
 NEW = timedelta(minutes=1)
 """How long a schedule of Temporal may be there before the transaction that made it has ended."""
@@ -62,7 +61,7 @@ class ScheduledStarts(SchedulingActivities):
         values: Values,
         *,
         limits: LimitPolicy,
-        tallies: Tallies,
+        settling: Settling,
         api_url: str | None = None,
     ) -> None:
         """Take what deciding needs, and what records are written with.
@@ -74,7 +73,7 @@ class ScheduledStarts(SchedulingActivities):
             deciding: Decides as for whoever asks by hand.
             values: Stores large inputs.
             limits: How much an execution may take.
-            tallies: Where ends are counted.
+            settling: Counts ends and tells of them.
             api_url: Where people reach the API, for links from Temporal's Web UI.
         """
         self._client = client
@@ -83,7 +82,7 @@ class ScheduledStarts(SchedulingActivities):
         self._deciding = deciding
         self._values = values
         self._limits = limits
-        self._tallies = tallies
+        self._settling = settling
         self._api_url = api_url
 
     @activity.defn(name="decide_fire")
@@ -172,7 +171,7 @@ class ScheduledStarts(SchedulingActivities):
             closed = await execution_writes.close_execution(
                 connection, new.id, closing, Changes(), owner=new.user_id
             )
-        count_end(self._tallies, closed)
+        self._settling.tell(closed)
 
 
 async def _find_graph(session: AsyncSession, row: Schedule) -> SavedGraph | None:

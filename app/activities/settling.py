@@ -89,9 +89,13 @@ class Settling:
             closed = await execution_writes.close_execution(
                 connection, execution_id, closing, Changes(), owner=owner
             )
+        self.tell(closed)
+        log.info("execution_settled", execution_id=execution_id, status=status)
+
+    def tell(self, closed: Closed) -> None:
+        """Count that an execution has ended, and have those told of it who want to be."""
         count_end(self._tallies, closed)
         self._couriers.send(closed.deliveries)
-        log.info("execution_settled", execution_id=execution_id, status=status)
 
     async def _pass_on(self, execution_id: str) -> None:
         """Cancel what is nested in an execution that has ended, and tell the execution that it is nested in."""

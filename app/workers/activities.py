@@ -116,7 +116,7 @@ def make_activities(
             settling.settle_execution,
             _make_delivering(clients, couriers, config, tallies).deliver,
             *_of_reconciler(reconciling),
-            *_of_schedules(client, clients, config, registry, tallies),
+            *_of_schedules(client, clients, config, registry, settling, tallies),
         ],
         couriers=couriers,
     )
@@ -144,7 +144,12 @@ def _make_delivering(
 
 
 def _of_schedules(
-    client: Client, clients: Clients, config: WorkerConfig, registry: BlockRegistry, tallies: Tallies
+    client: Client,
+    clients: Clients,
+    config: WorkerConfig,
+    registry: BlockRegistry,
+    settling: Settling,
+    tallies: Tallies,
 ) -> list[Any]:
     sessions = clients.sessions
     values = Values(sessions, config.objects)
@@ -158,7 +163,7 @@ def _of_schedules(
         deciding,
         values,
         limits=limits,
-        tallies=tallies,
+        settling=settling,
         api_url=config.api_url,
     )
     reconciling = ScheduleReconciling(client, sessions, task_queue=config.task_queue, tallies=tallies)

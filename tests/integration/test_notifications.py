@@ -33,6 +33,7 @@ from tests.notifications import (
 )
 from tests.rest_api import RestApi, run_api
 from tests.reviews import ask
+from tests.schedules import echo, schedule
 from tests.stack import eventually
 from tests.stubs import Served
 
@@ -146,6 +147,19 @@ class TestWhatIsTold:
         assert told["credits.exhausted"]["reason"] == "INSUFFICIENT_CREDITS"
         assert told["credits.exhausted"]["required"] == 400
         assert told["credits.exhausted"]["execution_id"] == execution["id"]
+
+    async def test_a_fire_that_cannot_start_is_told_at_once(
+        self, engine: Engine, client: Client, alice: httpx.AsyncClient, receiver: Receiver
+    ) -> None:
+        await notify(alice, receiver.url)
+        made = await schedule(alice, await save(alice, echo()), inputs={"x": 1})
+        await engine.pool.execute("UPDATE users SET credits = 0 WHERE id = $1", made["user_id"])
+        async with delivering(engine):
+            await client.get_schedule_handle(made["id"]).trigger()
+            [message] = await receiver.has(1)
+        data = message.content["data"]
+        assert message.content["type"] == "execution.failed"
+        assert (data["trigger"], data["error"]["code"]) == ("schedule", "INSUFFICIENT_CREDITS")
 
     async def test_large_outputs_are_linked_to(
         self, engine: Engine, alice: httpx.AsyncClient, receiver: Receiver

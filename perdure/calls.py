@@ -6,13 +6,13 @@ import os
 import random
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
 import httpx2 as httpx
 
-from perdure.errors import UNREACHABLE, UNREADABLE, ApiError
+from perdure.errors import PASSING, UNREACHABLE, UNREADABLE, ApiError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "PERDURE_API_URL"
@@ -21,7 +21,6 @@ KEY_VARIABLE = "PERDURE_API_KEY"
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 _UNDER_WAY = 409
-_PASSING = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,13 @@ class Call:
     """The `Idempotency-Key`; one is made for a call that may change something."""
     extra_seconds: float = 0.0
     """How long the server itself may take on purpose."""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def prepared(self) -> Call:
         """Return the call with a key of its own, so that a second attempt does nothing twice."""
         if self.method == "GET" or self.key is not None:
             return self
-        return Call(self.method, self.path, self.params, self.body, str(uuid.uuid4()), self.extra_seconds)
+        return replace(self, key=str(uuid.uuid4()))
 
     def request_arguments(self, timeout_seconds: float) -> dict[str, Any]:
         """Return what an HTTP client needs of it."""
@@ -52,7 +52,7 @@ class Call:
             "url": self.path,
             "params": {name: value for name, value in self.params.items() if value is not None},
             "json": self.body,
-            "headers": {} if self.key is None else {"Idempotency-Key": self.key},
+            "headers": {**self.headers, **({} if self.key is None else {"Idempotency-Key": self.key})},
             "timeout": httpx.Timeout(timeout_seconds, read=timeout_seconds + self.extra_seconds),
         }
 
@@ -87,6 +87,11 @@ class Target:
     def headers(self) -> dict[str, str]:
         """What every call says."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
+
+def given(**named: Any) -> dict[str, Any]:
+    """Return what is not left out."""
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def path(*parts: str) -> str:
@@ -133,7 +138,7 @@ def pause_seconds(attempt: int, response: httpx.Response | None) -> float | None
         attempt: How many have been made.
         response: Of the last one; None when there was none.
     """
-    if response is not None and response.status_code not in _PASSING:
+    if response is not None and response.status_code not in PASSING:
         # Of a repeat this may say that the first attempt, whose answer was lost, is still under way.
         is_first_under_way = response.status_code == _UNDER_WAY and attempt > 1
         if not is_first_under_way:

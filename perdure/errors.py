@@ -9,6 +9,8 @@ UNREACHABLE = "UNREACHABLE"
 """The code of an API that did not answer."""
 UNREADABLE = "UNREADABLE"
 """The code of an answer that is none of this API."""
+PASSING = frozenset({None, 429, 502, 503, 504})
+"""Statuses after which it may go well; None stands for no answer."""
 
 
 class ApiError(Exception):

@@ -218,27 +218,3 @@ class NewApiKey(ApiKey):
     """An API key that was just made."""
 
     key: str | None
-
-
-class Schedule(TypedDict):
-    """When a graph is executed by itself."""
-
-    id: str
-    graph_id: str
-    cron: str
-    timezone: str
-    inputs: dict[str, Any]
-
-
-class Preset(TypedDict):
-    """Inputs and credentials of a graph under a name."""
-
-    id: str
-    graph_id: str
-    graph_version: int | None
-    name: str
-    description: str
-    inputs: dict[str, Any]
-    credentials_inputs: dict[str, Any]
-    created_at: str
-    updated_at: str

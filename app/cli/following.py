@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
 from app.cli.progress import Progress
-from app.cli.shell import ExitCode, Shell, fail
+from app.cli.shell import ExitCode, Shell, code_of, fail, said
 from app.cli.texts import harmless, outputs_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from perdure import Client
     from perdure.types import Execution, Graph
 
+T = TypeVar("T")
+
+PAUSE_SECONDS = 1.0
 COST_SECONDS = 1.0
 """How old the cost on the screen may be."""
 COSTS_OF_NODES = 1_000
@@ -36,17 +40,18 @@ class Choice(Enum):
     GO_ON = "c"
 
 
-def follow(shell: Shell, api: Client, execution: Execution) -> None:
+def follow(shell: Shell, api: Client, execution: Execution) -> NoReturn:
     """Show an execution until it has ended; end the command with the code that says how."""
-    progress = Progress(_graph_of(api, execution))
-    view = _choose_view(shell, progress, execution)
-    execution_id = execution["id"]
-    choice = _watch(api, execution_id, progress, view)
-    while choice is Choice.GO_ON:
-        choice = _watch(api, execution_id, progress, view)
-    if choice is Choice.DETACH:
-        fail(f"It goes on: perdure executions watch {execution_id}", ExitCode.DETACHED)
-    ended = api.executions.get(execution_id, refs=True)
+    from perdure import ApiError  # noqa: PLC0415 - a client is there already
+
+    watching = f"perdure executions watch {execution['id']}"
+    try:
+        ended = _watch(shell, api, execution)
+    except ApiError as error:
+        # It does not depend on whether anybody watches.
+        fail(f"{said(error)}\n  To see how it goes on: {watching}", code_of(error))
+    if ended is None:
+        fail(f"It goes on: {watching}", ExitCode.DETACHED)
     if shell.as_json:
         print(json.dumps({"seq": None, "type": "execution", "data": ended, "at": ended["ended_at"]}))
     else:
@@ -72,34 +77,64 @@ def described(execution: Execution) -> Iterator[str]:
         yield f"  {url}"
 
 
-def _watch(api: Client, execution_id: str, progress: Progress, view: View) -> Choice | None:
-    """Show what happens until the end, which is None, or until somebody chooses something else."""
-    try:
-        view.begin()
+def _watch(shell: Shell, api: Client, execution: Execution) -> Execution | None:
+    """Show what happens until the end; return the execution as it then is, None when it was left alone."""
+    execution_id = execution["id"]
+    shown: tuple[Progress, View] | None = None
+    choice = Choice.GO_ON
+    while choice is not Choice.DETACH:
         try:
-            _read(api, execution_id, progress, view)
-        finally:
-            view.end()
-    except KeyboardInterrupt:
-        choice = _ask()
-        if choice is Choice.STOP:
-            api.executions.stop(execution_id)
-            return Choice.GO_ON
-        return choice
+            if choice is Choice.STOP:
+                _patiently(api, lambda: api.executions.stop(execution_id))
+                choice = Choice.GO_ON
+            if shown is None:
+                progress = Progress(_graph_of(api, execution))
+                shown = progress, _choose_view(shell, progress, execution)
+            _show(api, execution_id, *shown)
+            return _patiently(api, lambda: api.executions.get(execution_id, refs=True))
+        except KeyboardInterrupt:
+            choice = _ask()
     return None
 
 
-def _read(api: Client, execution_id: str, progress: Progress, view: View) -> None:
-    asked_at = 0.0
-    for event in api.executions.events(execution_id, after=progress.seq, tokens=True):
-        progress.take(event)
-        view.take(event)
-        if event["type"] == "node_completed" and time.monotonic() - asked_at > COST_SECONDS:
-            progress.cost = api.executions.get(execution_id, refs=True)["cost"]
-            asked_at = time.monotonic()
-    progress.cost = api.executions.get(execution_id, refs=True)["cost"]
-    if progress.cost:
-        progress.take_costs(islice(api.executions.nodes(execution_id, refs=True), COSTS_OF_NODES))
+def _show(api: Client, execution_id: str, progress: Progress, view: View) -> None:
+    view.begin()
+    try:
+        asked_at = 0.0
+        for event in api.executions.events(execution_id, after=progress.seq, tokens=True):
+            progress.take(event)
+            view.take(event)
+            if event["type"] == "node_completed" and time.monotonic() - asked_at > COST_SECONDS:
+                _take_cost(api, execution_id, progress)
+                asked_at = time.monotonic()
+        _take_cost(api, execution_id, progress, is_last=True)
+    finally:
+        view.end()
+
+
+def _take_cost(api: Client, execution_id: str, progress: Progress, *, is_last: bool = False) -> None:
+    """Ask what it has cost so far; who does not answer now is asked again, or told of, by what follows."""
+    from perdure import ApiError  # noqa: PLC0415
+
+    with suppress(ApiError):
+        progress.cost = api.executions.get(execution_id, refs=True)["cost"]
+        if is_last and progress.cost:
+            progress.take_costs(islice(api.executions.nodes(execution_id, refs=True), COSTS_OF_NODES))
+
+
+def _patiently(api: Client, ask: Callable[[], T]) -> T:
+    """Ask for something until somebody answers, as long as events are waited for."""
+    from perdure import ApiError  # noqa: PLC0415
+    from perdure.errors import PASSING  # noqa: PLC0415
+
+    deadline = time.monotonic() + api.patience_seconds
+    while True:
+        try:
+            return ask()
+        except ApiError as error:
+            if error.status not in PASSING or time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_SECONDS)
 
 
 def _ask() -> Choice:
@@ -121,12 +156,14 @@ def _ask() -> Choice:
 
 def _graph_of(api: Client, execution: Execution) -> Graph | None:
     """Return the version that is executed; None when it was deleted meanwhile, or is not to be read with this key."""
-    from perdure import ApiError  # noqa: PLC0415 - a client is there already
+    from perdure import ApiError  # noqa: PLC0415
+    from perdure.errors import PASSING  # noqa: PLC0415
 
+    graph_id, version = execution["graph_id"], execution["graph_version"]
     try:
-        return api.graphs.get(execution["graph_id"], version=execution["graph_version"])
+        return _patiently(api, lambda: api.graphs.get(graph_id, version=version))
     except ApiError as error:
-        if error.status is None:
+        if error.status in PASSING:
             raise
         return None
 
@@ -140,6 +177,6 @@ def _choose_view(shell: Shell, progress: Progress, execution: Execution) -> View
         return JsonView()
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal or console.is_dumb_terminal:
-        print(execution["id"], flush=True)
+        print(harmless(execution["id"]), flush=True)
         return PlainView(progress)
     return LiveView(progress, console, execution["id"])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import sys
+from types import FrameType
+
 import typer
 
 from app.cli.blocks import blocks
@@ -9,11 +14,14 @@ from app.cli.credits import credits_commands
 from app.cli.executions import executions
 from app.cli.graphs import graphs
 from app.cli.keys import keys
+from app.cli.notifications import notifications
 from app.cli.presets import presets
+from app.cli.publications import publications
 from app.cli.run import run
 from app.cli.schedules import schedules
 from app.cli.shell import command
 from app.cli.token import token
+from app.cli.webhooks import webhooks
 
 # Without rich: help would wait for it, and an error of ours is no page of frames.
 application = typer.Typer(
@@ -29,6 +37,9 @@ application.add_typer(graphs, name="graphs")
 application.add_typer(executions, name="executions")
 application.add_typer(schedules, name="schedules")
 application.add_typer(presets, name="presets")
+application.add_typer(webhooks, name="webhooks")
+application.add_typer(publications, name="publications")
+application.add_typer(notifications, name="notifications")
 application.add_typer(blocks, name="blocks")
 application.add_typer(credits_commands, name="credits")
 application.add_typer(keys, name="keys")
@@ -41,4 +52,14 @@ def _perdure() -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a file of another encoding gets what it can show, rather than nothing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, _leave)
     application()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does: what has been drawn is left tidy."""
+    sys.exit(128 + number)

@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.following import follow
-from app.cli.given import Given, GraphRef, InputsFile, Limit, find_graph, read_inputs
+from app.cli.given import (
+    Budget,
+    Credentials,
+    Given,
+    GraphRef,
+    InputsFile,
+    Limit,
+    OfGraph,
+    Version,
+    find_graph,
+    read_credentials,
+    read_inputs,
+)
 from app.cli.run import Follow
 from app.cli.shell import Shell, command
 from app.cli.texts import in_columns, shown
 
 if TYPE_CHECKING:
-    from perdure.types import Preset
+    from perdure.triggers import Preset
 
 presets = typer.Typer(help="Inputs of graphs, kept under names.", no_args_is_help=True)
 
@@ -25,7 +37,7 @@ Description = Annotated[str | None, typer.Option(help="What it is for.")]
 @command(presets, "list")
 def list_presets(
     shell: Shell,
-    graph: Annotated[str | None, typer.Option(metavar="GRAPH", help="Only those of this graph.")] = None,
+    graph: OfGraph = None,
     limit: Limit = 50,
 ) -> None:
     """List your presets, newest first."""
@@ -50,12 +62,22 @@ def create_preset(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
     given: Given = None,
     inputs: InputsFile = None,
+    credentials: Credentials = None,
     description: Description = None,
+    version: Version = None,
 ) -> None:
-    """Keep inputs of a graph."""
+    """Keep inputs and credentials of a graph. What is required may be left open."""
     values = read_inputs(inputs, given)
+    chosen = read_credentials(credentials)
     with shell.api() as api:
-        preset = api.presets.create(find_graph(api, graph), name, values, description=description)
+        preset = api.presets.create(
+            find_graph(api, graph),
+            name,
+            values,
+            credentials_inputs=chosen,
+            description=description,
+            graph_version=version,
+        )
     shell.answer(preset, _described(preset))
 
 
@@ -66,10 +88,18 @@ def update_preset(
     name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
     given: Given = None,
     inputs: InputsFile = None,
+    credentials: Credentials = None,
     description: Description = None,
+    version: Version = None,
 ) -> None:
-    """Change a preset; what is left out stays. Inputs are replaced as a whole."""
-    named = {"name": name, "inputs": read_inputs(inputs, given) or None, "description": description}
+    """Change a preset; what is left out stays. Inputs are replaced as a whole, and so are credentials."""
+    named = {
+        "name": name,
+        "inputs": read_inputs(inputs, given) or None,
+        "credentials_inputs": read_credentials(credentials),
+        "description": description,
+        "graph_version": version,
+    }
     changes = {key: value for key, value in named.items() if value is not None}
     with shell.api() as api:
         preset = api.presets.update(preset_id, **changes)
@@ -90,12 +120,15 @@ def run_preset(
     preset_id: PresetId,
     given: Given = None,
     inputs: InputsFile = None,
+    credentials: Credentials = None,
+    budget: Budget = None,
     is_followed: Follow = False,
 ) -> None:
-    """Execute the graph of a preset with what it holds; inputs that are given win."""
+    """Execute the graph of a preset with what it holds; what is given here wins."""
     values = read_inputs(inputs, given)
+    chosen = read_credentials(credentials)
     with shell.api() as api:
-        execution = api.presets.execute(preset_id, values)
+        execution = api.presets.execute(preset_id, values, credentials_inputs=chosen, budget=budget)
         if is_followed:
             follow(shell, api, execution)
     shell.answer(execution, [f"{execution['id']}  {execution['status']}"])
@@ -105,6 +138,9 @@ def _described(preset: Preset) -> Iterator[str]:
     yield f"{preset['id']}  {preset['name']}"
     if preset["description"]:
         yield preset["description"]
-    yield f"  graph {preset['graph_id']}"
+    version = f" (version {preset['graph_version']})" if preset["graph_version"] else ""
+    yield f"  graph {preset['graph_id']}{version}"
     for name, value in preset["inputs"].items():
-        yield f"  {name}: {shown(value)}"
+        yield f"  input {name}: {shown(value)}"
+    for name, value in preset["credentials_inputs"].items():
+        yield f"  credentials {name}: {shown(value)}"

@@ -105,12 +105,13 @@ class Progress:
     @property
     def begun(self) -> int:
         """How many nodes have fired."""
-        return sum(bool(node.status) for node in self.nodes.values())
+        return sum(bool(node.status) for node in list(self.nodes.values()))
 
     @property
     def done(self) -> int:
         """How many nodes have fired and are not at work."""
-        return sum(bool(node.status) and not node.is_open for node in self.nodes.values())
+        # A copy, as all that is drawn is: whoever draws does so in a thread, and nodes may appear meanwhile.
+        return sum(bool(node.status) and not node.is_open for node in list(self.nodes.values()))
 
     def choose(self, room: int) -> list[NodeProgress]:
         """Return the nodes to show, in order: all of them if there is room, and else those that matter most now."""

@@ -7,22 +7,32 @@ from typing import Annotated
 import typer
 
 from app.cli.following import follow
-from app.cli.given import Given, GraphRef, InputsFile, Version, find_graph, read_inputs
+from app.cli.given import (
+    Budget,
+    Credentials,
+    Given,
+    GraphRef,
+    InputsFile,
+    PresetOption,
+    Version,
+    find_graph,
+    read_credentials,
+    read_inputs,
+)
 from app.cli.shell import Shell
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show what happens until it has ended.")]
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of the command
     shell: Shell,
     graph: GraphRef,
     given: Given = None,
     inputs: InputsFile = None,
     version: Version = None,
-    preset_id: Annotated[
-        str | None, typer.Option("--preset", metavar="ID", help="Inputs and credentials kept in advance.")
-    ] = None,
-    budget: Annotated[int | None, typer.Option(min=0, help="The most credits that it may cost.")] = None,
+    preset_id: PresetOption = None,
+    credentials: Credentials = None,
+    budget: Budget = None,
     is_followed: Follow = False,
 ) -> None:
     """Execute a graph.
@@ -31,9 +41,15 @@ def run(
     when you have left it alone.
     """
     values = read_inputs(inputs, given)
+    chosen = read_credentials(credentials)
     with shell.api() as api:
         execution = api.executions.start(
-            find_graph(api, graph), values, version=version, preset_id=preset_id, budget=budget
+            find_graph(api, graph),
+            values,
+            version=version,
+            preset_id=preset_id,
+            credentials_inputs=chosen,
+            budget=budget,
         )
         if is_followed:
             follow(shell, api, execution)

@@ -28,16 +28,18 @@ P = ParamSpec("P")
 
 
 class ExitCode(IntEnum):
-    """What a command ends with when it is not 0. 2 is typer's, for a wrong use."""
+    """What a command ends with when it is not 0."""
 
     FAILED = 1
     """The API has refused, a file cannot be read or written, or an execution has failed."""
+    MISUSED = 2
+    """A wrong use; typer's, too."""
     UNREACHABLE = 3
     """The API did not answer."""
     DETACHED = 4
     """The execution that was followed goes on."""
     STOPPED = 130
-    """The execution was stopped."""
+    """The execution was stopped, or the command was by Ctrl-C."""
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -73,7 +75,9 @@ class Shell:
             with client:
                 yield client
         except ApiError as error:
-            fail(_said(error), ExitCode.FAILED if error.status else ExitCode.UNREACHABLE)
+            fail(said(error), code_of(error))
+        except UnicodeEncodeError:
+            fail("What was typed holds bytes that are no text", ExitCode.MISUSED)
 
     def answer(self, document: Any, lines: Iterable[str]) -> None:
         """Print an answer: as JSON when that is wanted, and else as lines for people."""
@@ -148,7 +152,15 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _said(error: ApiError) -> str:
+def code_of(error: ApiError) -> ExitCode:
+    """Return what a command ends with after a refusal, or without an answer."""
+    if error.code == "EXECUTION_CANCELLED":
+        return ExitCode.STOPPED
+    return ExitCode.FAILED if error.status else ExitCode.UNREACHABLE
+
+
+def said(error: ApiError) -> str:
+    """Return a refusal in words."""
     if error.status is None:
         return error.message
     lines = [f"{error.code} ({error.status}): {error.message}"]

@@ -6,6 +6,7 @@ points.
 
 from __future__ import annotations
 
+import io
 import os
 import tomllib
 from pathlib import Path
@@ -35,7 +36,7 @@ def choose_target(*, url: str | None, key: str | None, profile: str | None) -> T
         profile: As typed.
 
     Raises:
-        TargetRefused: There is no such profile, or others can read the file.
+        TargetRefused: There is no such profile, others can read the file, or a file is not what it should be.
     """
     if profile is not None:
         known = _require_profile(profile)
@@ -88,10 +89,18 @@ def _target(file: Path, name: str, table: object) -> Target:
 
 def _read_env_file() -> Target | None:
     file = Path(".env")
-    if not file.is_file():
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise TargetRefused(f"{file.absolute()} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TargetRefused(f"{file.absolute()} is no UTF-8") from None
+    if "PERDURE_API_" not in text:
         return None
     from dotenv import dotenv_values  # noqa: PLC0415 - few have such a file
 
-    values = dotenv_values(file, interpolate=False)
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     url, key = values.get("PERDURE_API_URL"), values.get("PERDURE_API_KEY")
     return Target(url or None, key or "") if url or key else None

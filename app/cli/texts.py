@@ -9,16 +9,15 @@ from typing import Any
 
 ELLIPSIS = "…"
 _KEPT = "\n\t"
+_TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What makes a text read from the other side, so that it seems to say something else."""
 
 
 def harmless(text: str) -> str:
     """Return a text with every control character made visible, but for line breaks and tabs."""
     if text.isprintable():
         return text
-    return "".join(
-        character if character in _KEPT or unicodedata.category(character) not in ("Cc", "Cs") else "\ufffd"
-        for character in text
-    )
+    return "".join(character if _is_harmless(character) else "\ufffd" for character in text)
 
 
 def one_line(text: str, width: int) -> str:
@@ -45,3 +44,17 @@ def outputs_of(outputs: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     for name, values in outputs.items():
         for value in values:
             yield f"{name}: {shown(value)}"
+
+
+def rest_of(pairs: Mapping[str, Any]) -> Iterator[str]:
+    """Give a line about every value that says something, whole."""
+    said = {name: value for name, value in pairs.items() if value not in (None, "", [], {})}
+    width = max(map(len, said), default=0)
+    for name, value in said.items():
+        yield f"  {name:{width}}  {' '.join(shown(value).split())}"
+
+
+def _is_harmless(character: str) -> bool:
+    if character in _KEPT:
+        return True
+    return unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") and character not in _TURNING

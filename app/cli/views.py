@@ -149,10 +149,10 @@ class LiveView:
         counts = f"{progress.done}/{total} nodes"
         cost = f"{progress.cost} credits" if progress.cost else ""
         line.add_row(
-            Text(self._title, style="bold"),
+            Text(one_line(self._title, WIDEST_NOTE), style="bold"),
             bar,
             counts,
-            Text(f"{progress.status} {progress.reason}", style="bold"),
+            Text(one_line(f"{progress.status} {progress.reason}", WIDEST_NOTE), style="bold"),
             cost,
         )
         return line

@@ -13,7 +13,10 @@ from perdure._async.blocks import AsyncBlocks
 from perdure._async.driving import AsyncPresets, AsyncSchedules
 from perdure._async.executions import AsyncExecutions
 from perdure._async.graphs import AsyncGraphs
+from perdure._async.notifications import AsyncNotifications
 from perdure._async.pausing import pause
+from perdure._async.publications import AsyncPublications
+from perdure._async.webhooks import AsyncWebhooks
 from perdure.calls import Call, Target, pause_seconds, read_answer, unreachable
 
 MAX_PAGE = 200
@@ -30,6 +33,9 @@ class AsyncClient:
     executions: AsyncExecutions
     schedules: AsyncSchedules
     presets: AsyncPresets
+    webhooks: AsyncWebhooks
+    publications: AsyncPublications
+    notifications: AsyncNotifications
     blocks: AsyncBlocks
     credits: AsyncCredits
     keys: AsyncKeys
@@ -66,6 +72,9 @@ class AsyncClient:
         self.executions = AsyncExecutions(self)
         self.schedules = AsyncSchedules(self)
         self.presets = AsyncPresets(self)
+        self.webhooks = AsyncWebhooks(self)
+        self.publications = AsyncPublications(self)
+        self.notifications = AsyncNotifications(self)
         self.blocks = AsyncBlocks(self)
         self.credits = AsyncCredits(self)
         self.keys = AsyncKeys(self)
@@ -99,6 +108,7 @@ class AsyncClient:
         body: Any = None,
         key: str | None = None,
         extra_seconds: float = 0.0,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Make a call that no method is there for; return the JSON of its answer.
 
@@ -109,11 +119,12 @@ class AsyncClient:
             body: JSON; None for no body.
             key: An `Idempotency-Key`, to repeat the call of an earlier process; one is made when left out.
             extra_seconds: How long the server itself may take on purpose.
+            headers: What to say beside who asks.
 
         Raises:
             ApiError: It was refused, or nobody answered.
         """
-        call = Call(method, path, params or {}, body, key, extra_seconds).prepared()
+        call = Call(method, path, params or {}, body, key, extra_seconds, headers or {}).prepared()
         arguments = call.request_arguments(self._timeout_seconds)
         attempt = 0
         while True:
@@ -121,7 +132,7 @@ class AsyncClient:
             response: httpx.Response | None = None
             try:
                 response = await self._http.request(**arguments)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if attempt > self._retries:
                     raise unreachable(self.url, error) from error
             rest_seconds = pause_seconds(attempt, response)
@@ -171,5 +182,5 @@ class AsyncClient:
                     read_answer(response)
                 async for line in response.aiter_lines():
                     yield line
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise unreachable(self.url, error) from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from perdure.calls import path
-from perdure.types import Execution, Preset, Schedule
+from perdure.calls import given, path
+from perdure.triggers import Backfill, Preset, Schedule
+from perdure.types import Execution
 
 if TYPE_CHECKING:
     from perdure._async.client import AsyncClient
@@ -21,9 +22,9 @@ class AsyncSchedules:
     async def create(
         self,
         graph_id: str,
-        cron: str,
+        cron: str | Sequence[str] | None = None,
         *,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         inputs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Schedule:
@@ -31,14 +32,13 @@ class AsyncSchedules:
 
         Args:
             graph_id: Whose graph.
-            cron: When: five fields.
-            timezone: In whose time they are read, e.g. `Europe/Bern`.
+            cron: When: five fields, or `@daily` and the like; several in a list.
+            timezone: In whose time they are read, e.g. `Europe/Bern`; that of your account when left out.
             inputs: Of each execution.
-            options: `name`, `overlap`, `jitter`, `catchup_window`, …
+            options: `name`, `calendars`, `intervals`, `overlap`, `jitter`, `catchup_window`, `preset_id`, …
         """
-        chosen = {name: value for name, value in options.items() if value is not None}
-        body = {"cron": cron, "timezone": timezone, "inputs": dict(inputs or {}), **chosen}
-        call = self._client.call("POST", path("graphs", graph_id, "schedules"), body=body)
+        named = given(cron=cron, timezone=timezone, inputs=inputs, **options)
+        call = self._client.call("POST", path("graphs", graph_id, "schedules"), body=named)
         return cast(Schedule, await call)
 
     async def list(self, *, graph_id: str | None = None, limit: int | None = None) -> AsyncIterator[Schedule]:
@@ -48,7 +48,7 @@ class AsyncSchedules:
             yield item
 
     async def get(self, schedule_id: str) -> Schedule:
-        """Return a schedule, with the times at which it fires next."""
+        """Return a schedule, with the times at which it fires next and what it has started last."""
         return cast(Schedule, await self._client.call("GET", path("schedules", schedule_id)))
 
     async def update(self, schedule_id: str, **changes: Any) -> Schedule:
@@ -60,24 +60,43 @@ class AsyncSchedules:
         """Delete a schedule. What it has started goes on."""
         await self._client.call("DELETE", path("schedules", schedule_id))
 
-    async def pause(self, schedule_id: str) -> Schedule:
+    async def pause(self, schedule_id: str, note: str | None = None) -> Schedule:
         """Let it fire no more for the time being."""
-        return cast(Schedule, await self._client.call("POST", path("schedules", schedule_id, "pause")))
+        return await self._tell(schedule_id, "pause", note=note)
 
-    async def resume(self, schedule_id: str) -> Schedule:
+    async def resume(self, schedule_id: str, note: str | None = None) -> Schedule:
         """Let it fire again."""
-        return cast(Schedule, await self._client.call("POST", path("schedules", schedule_id, "resume")))
+        return await self._tell(schedule_id, "resume", note=note)
 
-    async def trigger(self, schedule_id: str) -> dict[str, Any]:
-        """Let it fire now."""
-        return cast(
-            "dict[str, Any]", await self._client.call("POST", path("schedules", schedule_id, "trigger"))
-        )
+    async def trigger(self, schedule_id: str, *, overlap: str | None = None) -> Schedule:
+        """Let it fire now; its execution is listed a moment later. `overlap` stands for its own this once."""
+        return await self._tell(schedule_id, "trigger", overlap=overlap)
 
-    async def backfill(self, schedule_id: str, **span: Any) -> dict[str, Any]:
-        """Let it fire for times that have passed."""
-        call = self._client.call("POST", path("schedules", schedule_id, "backfill"), body=span)
-        return cast("dict[str, Any]", await call)
+    async def backfill(
+        self,
+        schedule_id: str,
+        start_at: str,
+        end_at: str,
+        *,
+        overlap: str | None = None,
+        key: str | None = None,
+    ) -> Backfill:
+        """Let it fire as often as it would have in a time that has passed.
+
+        Args:
+            schedule_id: The schedule.
+            start_at: From then on, ISO 8601 with an offset.
+            end_at: Until then.
+            overlap: One after the other when left out.
+            key: An `Idempotency-Key`; one is made when left out.
+        """
+        body = given(start_at=start_at, end_at=end_at, overlap=overlap)
+        call = self._client.call("POST", path("schedules", schedule_id, "backfill"), body=body, key=key)
+        return cast(Backfill, await call)
+
+    async def _tell(self, schedule_id: str, verb: str, **options: Any) -> Schedule:
+        call = self._client.call("POST", path("schedules", schedule_id, verb), body=given(**options))
+        return cast(Schedule, await call)
 
 
 class AsyncPresets:
@@ -86,10 +105,11 @@ class AsyncPresets:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def create(self, graph_id: str, name: str, inputs: Mapping[str, Any], **options: Any) -> Preset:
+    async def create(
+        self, graph_id: str, name: str, inputs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Preset:
         """Keep inputs of a graph; `options` are `description`, `credentials_inputs`, `graph_version`."""
-        chosen = {name: value for name, value in options.items() if value is not None}
-        body = {"graph_id": graph_id, "name": name, "inputs": dict(inputs), **chosen}
+        body = given(graph_id=graph_id, name=name, inputs=inputs, **options)
         return cast(Preset, await self._client.call("POST", path("presets"), body=body))
 
     async def list(self, *, graph_id: str | None = None, limit: int | None = None) -> AsyncIterator[Preset]:
@@ -109,9 +129,30 @@ class AsyncPresets:
         """Delete a preset."""
         await self._client.call("DELETE", path("presets", preset_id))
 
-    async def execute(self, preset_id: str, inputs: Mapping[str, Any] | None = None) -> Execution:
-        """Execute its graph with what it holds; inputs that are given win."""
+    async def execute(
+        self,
+        preset_id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        wait_seconds: float = 0.0,
+        key: str | None = None,
+        **options: Any,
+    ) -> Execution:
+        """Execute its graph with what it holds; what is given here wins.
+
+        Args:
+            preset_id: The preset.
+            inputs: Run inputs that it does not hold, or others than it holds.
+            wait_seconds: How long to wait for the end at most, within 300.
+            key: An `Idempotency-Key`; one is made when left out.
+            options: As of a start: `credentials_inputs`, `budget`, `priority`, …
+        """
         call = self._client.call(
-            "POST", path("presets", preset_id, "execute"), body={"inputs": dict(inputs or {})}
+            "POST",
+            path("presets", preset_id, "execute"),
+            params={"wait": wait_seconds or None},
+            body=given(inputs=inputs or {}, **options),
+            key=key,
+            extra_seconds=wait_seconds,
         )
         return cast(Execution, await call)

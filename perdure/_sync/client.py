@@ -14,7 +14,10 @@ from perdure._sync.blocks import Blocks
 from perdure._sync.driving import Presets, Schedules
 from perdure._sync.executions import Executions
 from perdure._sync.graphs import Graphs
+from perdure._sync.notifications import Notifications
 from perdure._sync.pausing import pause
+from perdure._sync.publications import Publications
+from perdure._sync.webhooks import Webhooks
 from perdure.calls import Call, Target, pause_seconds, read_answer, unreachable
 
 MAX_PAGE = 200
@@ -31,6 +34,9 @@ class Client:
     executions: Executions
     schedules: Schedules
     presets: Presets
+    webhooks: Webhooks
+    publications: Publications
+    notifications: Notifications
     blocks: Blocks
     credits: Credits
     keys: Keys
@@ -67,6 +73,9 @@ class Client:
         self.executions = Executions(self)
         self.schedules = Schedules(self)
         self.presets = Presets(self)
+        self.webhooks = Webhooks(self)
+        self.publications = Publications(self)
+        self.notifications = Notifications(self)
         self.blocks = Blocks(self)
         self.credits = Credits(self)
         self.keys = Keys(self)
@@ -100,6 +109,7 @@ class Client:
         body: Any = None,
         key: str | None = None,
         extra_seconds: float = 0.0,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Make a call that no method is there for; return the JSON of its answer.
 
@@ -110,11 +120,12 @@ class Client:
             body: JSON; None for no body.
             key: An `Idempotency-Key`, to repeat the call of an earlier process; one is made when left out.
             extra_seconds: How long the server itself may take on purpose.
+            headers: What to say beside who asks.
 
         Raises:
             ApiError: It was refused, or nobody answered.
         """
-        call = Call(method, path, params or {}, body, key, extra_seconds).prepared()
+        call = Call(method, path, params or {}, body, key, extra_seconds, headers or {}).prepared()
         arguments = call.request_arguments(self._timeout_seconds)
         attempt = 0
         while True:
@@ -122,7 +133,7 @@ class Client:
             response: httpx.Response | None = None
             try:
                 response = self._http.request(**arguments)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if attempt > self._retries:
                     raise unreachable(self.url, error) from error
             rest_seconds = pause_seconds(attempt, response)
@@ -172,5 +183,5 @@ class Client:
                     read_answer(response)
                 for line in response.iter_lines():
                     yield line
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise unreachable(self.url, error) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from perdure._sync.pausing import pause
 from perdure.calls import path, pause_seconds
-from perdure.errors import ApiError
+from perdure.errors import PASSING, ApiError
 from perdure.events import EventLog, Gap
 from perdure.types import ENDED, Event, Execution, NodeExecution, Results
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 60.0
 """After so long without a sign of life a stream is opened again; there should be one four times as often."""
-_PASSING = frozenset({None, 429, 502, 503, 504})
-"""Statuses after which a stream is opened once more; None stands for no answer."""
 
 
 class Executions:
@@ -185,7 +183,7 @@ class Executions:
     ) -> Generator[Event | None]:
         """Give events, and None for every sign of life in between and at the deadline."""
         log = EventLog(after)
-        heard_at = time.monotonic()
+        failing_since: float | None = None
         attempt = 0
         while True:
             attempt += 1
@@ -200,14 +198,16 @@ class Executions:
             try:
                 for line in lines:
                     yield log.read(line)
-                    attempt, heard_at = 0, time.monotonic()
+                    attempt, failing_since = 0, None
                 if log.is_over or (log.seq == known and self._is_read(execution_id, log.seq)):
                     return
             except Gap:
                 pass
             except ApiError as error:
-                is_patient = time.monotonic() - heard_at <= self._client.patience_seconds
-                if error.status not in _PASSING or not is_patient:
+                # A connection that has been silent for long was lost just now, as far as anybody knows.
+                now = time.monotonic()
+                failing_since = now if failing_since is None else failing_since
+                if error.status not in PASSING or now - failing_since >= self._client.patience_seconds:
                     raise
             finally:
                 lines.close()

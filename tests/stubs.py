@@ -54,6 +54,18 @@ class Served:
 class _Stub(Served):
     def __init__(self, routes: list[Route]) -> None:
         super().__init__(Starlette(routes=routes))
+        self.let_go = asyncio.Event()
+        """Ends what is held."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Nobody listens any more to what a test has left held, and its end would be waited for.
+        self.let_go.set()
+        await super().__aexit__(kind, error, traceback)
 
 
 class QuietServer(uvicorn.Server):
@@ -86,7 +98,6 @@ class LanguageModelStub(_Stub):
         self.usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
         self.keys: list[str | None] = []
         """The idempotency keys of the requests."""
-        self.let_go = asyncio.Event()
         self.let_go.set()
         self.hold_after: int | None = None
         self._failures: list[tuple[int, str | None]] = []
@@ -240,7 +251,6 @@ class WebStub(_Stub):
         )
         self.requests: list[dict[str, Any]] = []
         self.calls: Counter[str] = Counter()
-        self.let_go = asyncio.Event()
         self.hanging: set[str] = set()
         """Names under `/hangs` that are not answered in time; the others are at once."""
         self._flakes: Counter[str] = Counter()

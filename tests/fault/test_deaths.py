@@ -184,11 +184,11 @@ async def test_an_execution_is_seen_although_no_worker_is_there(
 
 
 async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
-    server_process: Callable[..., ServerProcess],
+    stack: Stack, api_process: Callable[[], ServerProcess], worker_process: Callable[..., WorkerProcess]
 ) -> None:
-    first = await server_process().ready()
+    worker, first = worker_process(), await api_process().ready()
     body = graph(
-        [node("wait", "countdown_timer_block", seconds=20), node("out", "agent_output_block", name="rang")],
+        [node("wait", "countdown_timer_block", seconds=6), node("out", "agent_output_block", name="rang")],
         ["wait.output_message -> out.value"],
     )
     async with first.client() as client:
@@ -199,9 +199,12 @@ async def test_a_graph_with_a_timer_waits_through_a_restart_of_everything(
             return [row["status"] for row in rows] == ["WAITING"]
 
         await eventually(is_waiting)
-    assert await first.stop() == 0
+    assert await asyncio.gather(first.stop(), worker.stop()) == [0, 0]
+    await stack.stop()
 
-    second = await server_process(first.home.path).ready()
+    await stack.start()
+    worker_process()
+    second = await api_process().ready()
     async with second.client() as client:
         ended = await wait(client, execution["id"])
     assert ended["status"] == "COMPLETED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from tests.e2e.rest import graph, node, save, sums
 from tests.engine import Engine
 from tests.processes import ServerProcess, WorkerProcess
 from tests.rest_api import run_api
-from tests.stack import eventually
+from tests.stack import Stack, eventually
 
 SECOND = timedelta(seconds=1)
 
@@ -60,13 +61,13 @@ async def test_a_fire_while_the_worker_is_dead_is_one_execution(
 
 
 async def test_a_schedule_that_fires_while_everything_is_down_fires_once_it_is_up(
-    server_process: Callable[..., ServerProcess],
+    stack: Stack, api_process: Callable[[], ServerProcess], worker_process: Callable[..., WorkerProcess]
 ) -> None:
-    first = await server_process().ready()
+    worker, first = worker_process(), await api_process().ready()
     async with first.client() as client:
         schedule_id = await schedule(client, await save(client, sums(2)), overlap="allow_all")
     # Once, at a moment when nothing will run: users may ask for whole minutes alone.
-    temporal = await Client.connect(first.run_info.temporal_address)
+    temporal = await stack.connect()
     moment = datetime.now(UTC).replace(microsecond=0) + 4 * SECOND
 
     def once(found: ScheduleUpdateInput) -> ScheduleUpdate:
@@ -77,10 +78,14 @@ async def test_a_schedule_that_fires_while_everything_is_down_fires_once_it_is_u
         return ScheduleUpdate(changed)
 
     await temporal.get_schedule_handle(schedule_id).update(once)
-    first.kill()
+    for victim in (first, worker):
+        victim.kill()
+    await asyncio.gather(stack.temporal.kill(), stack.postgres.kill())
 
     await eventually(lambda: datetime.now(UTC) > moment + SECOND)
-    second = await server_process(first.home.path).ready()
+    await stack.start()
+    worker_process()
+    second = await api_process().ready()
     async with second.client() as client:
 
         async def have_ended() -> list[dict[str, Any]]:

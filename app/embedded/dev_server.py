@@ -28,6 +28,8 @@ _DYNAMIC_CONFIG = {
     "history.maximumBufferedEventsBatch": "2000",
     # Without it fairness keys, which keep one user from starving others, do nothing.
     "matching.enableFairness": "true",
+    # With the default of a second each run that took less keeps the next one of its execution waiting.
+    "history.workflowIdReuseMinimalInterval": '"10ms"',
 }
 
 log = structlog.get_logger("app.embedded")

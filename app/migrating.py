@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.database import driver_url
+from app.models.event_feed import put_copied_behind
 
 _MIGRATIONS = Path(__file__).parent / "models" / "migrations"
 _LOCK = 7_365_726_475_061
@@ -21,16 +22,17 @@ def newest_revision() -> str:
 
 
 async def migrate(database_url: str) -> None:
-    """Bring the tables up to date. Safe when several processes do it at once."""
+    """Bring the tables up to date, and what they hold if it was restored. Several processes may do it at once."""
     engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            if await _revision(connection) == newest_revision():
-                return
-            await connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK})
-            await connection.commit()
-            # The lock belongs to the connection: closing it gives the lock back, also after a failure.
-            await connection.run_sync(_upgrade)
+            if await _revision(connection) != newest_revision():
+                await connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK})
+                await connection.commit()
+                # The lock belongs to the connection: closing it gives the lock back, also after a failure.
+                await connection.run_sync(_upgrade)
+                await connection.commit()
+            await put_copied_behind(connection)
             await connection.commit()
     finally:
         await engine.dispose()

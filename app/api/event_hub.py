@@ -40,6 +40,7 @@ class Subscription:
         is_for_status: bool = False,
         takes_tokens: bool = False,
         hears: Callable[[], bool] = lambda: False,
+        connection: int = 0,
     ) -> None:
         """Wait for news.
 
@@ -47,8 +48,10 @@ class Subscription:
             is_for_status: Of its status only; else of every event.
             takes_tokens: Also of what models write meanwhile.
             hears: Answers whether announcements arrive at this moment.
+            connection: How many listening connections there have been so far.
         """
         self._hears = hears
+        self.connection = connection
         self.is_for_status = is_for_status
         self.takes_tokens = takes_tokens
         self._news = asyncio.Event()
@@ -103,6 +106,8 @@ class EventHub:
         self._of_users: dict[str, set[Subscription]] = {}
         self._task: asyncio.Task[None] | None = None
         self.is_listening = False
+        self.connections = 0
+        """How many listening connections there have been: behind a new one there may be another database."""
         self.is_closed = False
 
     async def start(self) -> None:
@@ -131,7 +136,7 @@ class EventHub:
     @asynccontextmanager
     async def subscribe_to_user(self, user_id: str) -> AsyncIterator[Subscription]:
         """Give a subscription to what happens to all of a user's executions as wholes."""
-        subscription = Subscription(hears=lambda: self.is_listening)
+        subscription = Subscription(hears=lambda: self.is_listening, connection=self.connections)
         with _kept(self._of_users, user_id, subscription):
             yield subscription
 
@@ -155,6 +160,7 @@ class EventHub:
             await connection.add_listener(CHANNEL, self._announce)
             await connection.add_listener(tokens.CHANNEL, self._show)
             self.is_listening = True
+            self.connections += 1
             # What was announced while nobody listened.
             self._wake_all()
             while not lost.is_set():

@@ -41,7 +41,9 @@ LONGEST_TEXT = 100
 
 INVALID = 4003
 TOO_MANY = 1008
+CRASHED = 1011
 TRY_AGAIN = 1013
+FAULT = "Something went wrong on our side"
 UNAVAILABLE = "ENGINE_UNAVAILABLE"
 
 _SUBSCRIBE: Mapping[str, tuple[str, str]] = {
@@ -82,6 +84,8 @@ class LiveSocket:
     async def serve(self) -> None:
         """Answer until one of both sides ends it."""
         own = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch_caller())]
+        for task in own:
+            task.add_done_callback(self._note_crash)
         try:
             ending = await self._end
         finally:
@@ -100,6 +104,13 @@ class LiveSocket:
     def _end_with(self, code: int | None, reason: str = "") -> None:
         if not self._end.done():
             self._end.set_result(None if code is None else (code, reason))
+
+    def _note_crash(self, task: asyncio.Task[None]) -> None:
+        """End it with one of the tasks without which nobody is listened to, or looked after."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("socket_crashed", exc_info=error)
+            self._end_with(CRASHED, FAULT)
 
     async def _listen(self) -> None:
         while True:
@@ -191,7 +202,7 @@ class LiveSocket:
             await self._refuse(None, error.code, error.message, name)
         except Exception:  # the edge of a task that nobody waits for
             log.exception("socket_crashed")
-            self._end_with(1011, "Something went wrong on our side")
+            self._end_with(CRASHED, FAULT)
         finally:
             if self._following.get(channel) is asyncio.current_task():
                 del self._following[channel]

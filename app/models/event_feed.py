@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.models.event_types import EventType
 
@@ -106,6 +106,25 @@ SELECT bounds.upper, bounds.safe, EXISTS ({_UNSETTLED}) AS is_held, found.*
 FROM bounds LEFT JOIN found ON true
 ORDER BY found.transaction, found.execution_id, found.seq
 """)  # noqa: S608 - put together from the two texts above
+
+
+# Of a transaction that this server has not begun is only what was copied from another one.
+_PUT_BEHIND = text("""
+WITH now AS MATERIALIZED (
+    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS newest
+), copied AS (
+    UPDATE execution_events SET transaction = 0
+    WHERE type NOT LIKE 'node\\_%' AND transaction >= (SELECT newest FROM now)
+    RETURNING execution_id
+)
+UPDATE executions SET transaction = 0
+WHERE EXISTS (SELECT FROM copied) AND transaction >= (SELECT newest FROM now)
+""")
+
+
+async def put_copied_behind(connection: AsyncConnection) -> None:
+    """Have nothing that was restored from a copy be told of when this server's transactions reach the numbers in it."""
+    await connection.execute(_PUT_BEHIND)
 
 
 async def begin_feed(session: AsyncSession) -> Beginning:

@@ -27,6 +27,8 @@ class FeedPageView(BaseModel):
     items: list[FeedEventView]
     after: str
     """Where to go on: `after` of the next call, or of a stream."""
+    has_more: bool = False
+    """Whether there is more to be had at once, though perhaps nothing of yours."""
     reset: bool = False
     """Whether the place that was given means nothing any more, because the database was restored. List the executions
     anew, and go on from here."""

@@ -31,6 +31,8 @@ from app.models.executions import ExecutionFilter
 BATCH = 200
 SHOWN = 50
 """Executions in a snapshot, the newest."""
+PARTS = 10
+"""The most parts of the order in which one call looks for something that is the owner's."""
 LONGEST_REST_SECONDS = 1.0
 """Between looks whether an older transaction has ended, which nobody announces."""
 RESTORED = "The database was restored: what was told before may not have happened"
@@ -132,8 +134,14 @@ class Feeds:
             return FeedPageView(items=[], after=begun.write(), reset=after is not None)
         async with self._sessions() as session:
             part = await read_feed(session, owner, graph_id=graph_id, after=begun.position, limit=limit)
+            for _ in range(1, PARTS):
+                if part.events or not part.has_more:
+                    break
+                part = await read_feed(session, owner, graph_id=graph_id, after=part.position, limit=limit)
         items = [_view_of(event) for event in part.events]
-        return FeedPageView(items=items, after=Place(begun.life, part.position).write())
+        return FeedPageView(
+            items=items, after=Place(begun.life, part.position).write(), has_more=part.has_more
+        )
 
     async def _begin(self, after: Place | None) -> Place:
         """Return the place to go on from, or the present one when there is none that means anything."""
@@ -157,7 +165,8 @@ class Feeds:
         """Give what comes next and the place behind it; now and then nothing, with the place that is reached."""
         silent_since = time.monotonic()
         rest_seconds = SHORTEST_REST_SECONDS
-        while not self._hub.is_closed:
+        # Behind another connection may be another life of the database, where the place means nothing.
+        while not self._hub.is_closed and self._hub.connections == subscription.connection:
             part, notices = await self._reads.get(_Asked(owner, graph_id, place))
             place = Place(place.life, part.position)
             if notices or time.monotonic() - silent_since >= HEARTBEAT_SECONDS:

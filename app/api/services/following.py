@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import structlog
 
 from app.api.schemas.executions import EventView
-from app.api.services.notices import OUTAGE, RETRY_SECONDS, SNAPSHOT, TOKEN, Notice
+from app.api.services.notices import OUTAGE, RESET, RETRY_SECONDS, SNAPSHOT, TOKEN, Notice
 from app.api.services.records import ExecutionRecords
 from app.api.services.views import Views
-from app.api.services.waiting import Waiting
+from app.api.services.waiting import LogEndsBefore, Waiting
 from app.errors import NotFound
 from app.models.tables.executions import ExecutionEvent
 from app.models.tokens import Token
+
+NO_SUCH_PLACE = "The log ends before: this is of another execution, or the database was restored"
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +37,8 @@ class Following:
     ) -> AsyncGenerator[Sequence[Notice]]:
         """Give notices in batches, until the last event; an empty batch is a sign of life.
 
-        An outage of the database is sat through.
+        An outage of the database is sat through. When the log ends before what is known, that is told, and a snapshot
+        follows.
 
         Args:
             owner: Whose execution it is.
@@ -43,49 +47,34 @@ class Following:
             takes_tokens: Whether what models write comes in between.
         """
         yield []
-        while after is None:
+        while True:
             try:
-                snapshot, after = await self._snapshot(owner, execution_id)
-                yield [snapshot]
+                if after is None:
+                    snapshot, after = await self._snapshot(owner, execution_id)
+                    yield [snapshot]
+                batches = self._waiting.follow(owner, execution_id, after=after, takes_tokens=takes_tokens)
+                async with aclosing(batches):
+                    async for batch in batches:
+                        yield [_notice_of(event) for event in batch]
+                        for event in batch:
+                            after = event.seq if isinstance(event, ExecutionEvent) else after
+                return
             except NotFound:
                 return
+            except LogEndsBefore:
+                after = None
+                yield [Notice(RESET, {"reason": NO_SUCH_PLACE})]
+                continue
             except OUTAGE as error:
                 log.warning("stream_waits", reason=type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
-                yield []
-        async for batch in follow_log(
-            self._waiting, owner, execution_id, after=after, takes_tokens=takes_tokens
-        ):
-            yield batch
+            await asyncio.sleep(RETRY_SECONDS)
+            yield []
 
     async def _snapshot(self, owner: str, execution_id: uuid.UUID) -> tuple[Notice, int]:
         execution = await self._records.read(owner, execution_id)
         view = await self._views.view(execution, refs=True)
         place = execution.event_seq
         return Notice(SNAPSHOT, view.model_dump(mode="json"), str(place)), place
-
-
-async def follow_log(
-    waiting: Waiting, owner: str, execution_id: uuid.UUID, *, after: int, takes_tokens: bool
-) -> AsyncGenerator[Sequence[Notice]]:
-    """Give the events of an execution in batches, until its last one; an empty batch is a sign of life.
-
-    With `takes_tokens` what models write comes in between. An outage of the database is sat through.
-    """
-    yield []
-    while True:
-        try:
-            async for batch in waiting.follow(owner, execution_id, after=after, takes_tokens=takes_tokens):
-                yield [_notice_of(event) for event in batch]
-                for event in batch:
-                    after = event.seq if isinstance(event, ExecutionEvent) else after
-            return
-        except NotFound:
-            return
-        except OUTAGE as error:
-            log.warning("stream_waits", reason=type(error).__name__)
-        await asyncio.sleep(RETRY_SECONDS)
-        yield []
 
 
 def _notice_of(event: ExecutionEvent | Token) -> Notice:

@@ -13,7 +13,7 @@ from app.database import AWAY
 SNAPSHOT = "snapshot"
 """What is so at the place where the events begin."""
 RESET = "reset"
-"""The place to go on from means nothing any more; a snapshot follows."""
+"""The place to go on from means nothing, or nothing any more; a snapshot follows."""
 TOKEN = "token"  # noqa: S105 - the name of an event
 OUTAGE = (*AWAY, SQLAlchemyError)
 """What is raised while the database is away: whoever follows sits it out."""

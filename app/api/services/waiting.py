@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from app.api.event_hub import POLL_SECONDS, EventHub
 from app.api.services.records import ExecutionRecords, is_ended
 from app.database import Sessions
+from app.errors import PerdureError
 from app.models import events
 from app.models.tables.executions import Execution, ExecutionEvent
 from app.models.tokens import Token
@@ -20,6 +21,12 @@ JUDGE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 15.0
 SHORTEST_REST_SECONDS = 0.02
 """An execution may log hundreds of events a second; whoever waits reads them in batches."""
+
+
+class LogEndsBefore(PerdureError):
+    """The log of the execution does not reach as far as where it was to go on."""
+
+    code = "LOG_ENDS_BEFORE"
 
 
 class Waiting:
@@ -70,7 +77,7 @@ class Waiting:
 
     async def follow(
         self, owner: str, execution_id: uuid.UUID, *, after: int, takes_tokens: bool
-    ) -> AsyncIterator[list[ExecutionEvent] | list[Token]]:
+    ) -> AsyncGenerator[list[ExecutionEvent] | list[Token]]:
         """Give events in batches until the last one of the execution; an empty batch is a sign of life.
 
         Args:
@@ -81,12 +88,15 @@ class Waiting:
 
         Raises:
             NotFound: The owner has no such execution, or it was deleted meanwhile.
+            LogEndsBefore: There is no event of that number.
         """
         silent_since = time.monotonic()
         async with self._hub.subscribe(str(execution_id), takes_tokens=takes_tokens) as subscription:
             while not self._hub.is_closed:
                 # The row first: events that it counts are in the log that is read afterwards.
                 execution = await self._records.read(owner, execution_id)
+                if after > execution.event_seq:
+                    raise LogEndsBefore
                 batch = await self._read_events(execution, after)
                 # What was written before these events is shown before them, and nothing after the last one.
                 if tokens := subscription.take_tokens():

@@ -29,7 +29,7 @@ from app.models.deliveries import AttemptRecord, DeliveryKey, FoundDelivery
 from app.models.mailings import Along
 from app.models.notification_events import OF_NOTIFICATIONS, Channel, DeliveryStatus
 from app.notifying.contents import OUTPUTS_BYTES, make_body, make_content
-from app.notifying.rules import DeliveryRules
+from app.notifying.rules import CROWD, DeliveryRules
 from app.notifying.targets import WebhookTarget, check_url, secret_parts
 from app.outbound.http import OutboundHttp
 from app.outbound.mail import MailServer
@@ -117,7 +117,10 @@ class Delivering(DeliveryActivities):
             if found.channel is Channel.EMAIL and (pause := await self._mailing.pause_of(found)):
                 return await self._put_off(key, pause)
             if not self._has_room(found):
-                return await self._put_off(key, self._rules.put_off(request.put_off))
+                waiting = await deliveries.count_waiting(
+                    self._pool, found.notification_id, owner=key.user_id, at_most=CROWD
+                )
+                return await self._put_off(key, self._rules.put_off(request.put_off, waiting=waiting))
             with self._place(found), keeping_secrets():
                 sent = await self._send(found)
             return await self._record(found, sent, request)

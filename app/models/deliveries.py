@@ -230,6 +230,18 @@ async def take_left(pool: asyncpg.Pool[Any], *, quiet_seconds: float, limit: int
     return [DeliveryKey(*row) for row in await pool.fetch(_TAKE_LEFT, quiet_seconds, limit)]
 
 
+async def count_waiting(pool: asyncpg.Pool[Any], notification_id: str, *, owner: str, at_most: int) -> int:
+    """Return how many deliveries of a notification have not ended; no more than so many are counted."""
+    count = await pool.fetchval(
+        "SELECT count(*) FROM (SELECT FROM deliveries "
+        "WHERE notification_id = $1 AND user_id = $2 AND status = 'pending' LIMIT $3) AS waiting",
+        notification_id,
+        owner,
+        at_most,
+    )
+    return int(count)
+
+
 async def list_new(pool: asyncpg.Pool[Any], execution_id: str, *, owner: str) -> list[DeliveryKey]:
     """Return the deliveries that tell of an execution and that nobody has tried yet."""
     rows = await pool.fetch(

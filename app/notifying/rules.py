@@ -6,6 +6,11 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
+CROWD = 2_000
+"""So many deliveries that wait for one receiver look after it as seldom as they may."""
+TURN_SECONDS = 0.05
+"""How much later a delivery looks after room for each other one that waits for the same receiver."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRules:
@@ -47,7 +52,14 @@ class DeliveryRules:
         asked = timedelta(seconds=asked_seconds or 0.0)
         return max(wait * random.uniform(0.8, 1.2), asked)  # noqa: S311 - spreads load, hides nothing
 
-    def put_off(self, times: int) -> timedelta:
-        """Return how long to wait for room that was not there so many times before."""
-        seconds = min(self.busy_seconds * 2.0 ** min(times, 20), self.longest_busy.total_seconds())
+    def put_off(self, times: int, *, waiting: int) -> timedelta:
+        """Return how long to wait for room.
+
+        Args:
+            times: How often it was not there before.
+            waiting: Deliveries that wait for the same receiver; `CROWD` for as many or more.
+        """
+        longest = self.longest_busy.total_seconds()
+        turn_seconds = longest if waiting >= CROWD else waiting * TURN_SECONDS
+        seconds = min(max(self.busy_seconds * 2.0 ** min(times, 20), turn_seconds), longest)
         return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311 - as above

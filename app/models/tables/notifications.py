@@ -67,6 +67,7 @@ class Delivery(SQLModel, table=True):
         Index("deliveries_of_notification", "notification_id", "created_at", "id"),
         Index("deliveries_due", "next_at", postgresql_where=_IS_PENDING),
         Index("deliveries_of_execution", "execution_id", postgresql_where=_IS_PENDING),
+        Index("deliveries_waiting", "notification_id", postgresql_where=_IS_PENDING),
         Index("deliveries_ended", "ended_at"),
     )
 

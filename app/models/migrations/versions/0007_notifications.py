@@ -101,6 +101,7 @@ def upgrade() -> None:
     pending = sa.text("status = 'pending'")
     op.create_index("deliveries_due", "deliveries", ["next_at"], postgresql_where=pending)
     op.create_index("deliveries_of_execution", "deliveries", ["execution_id"], postgresql_where=pending)
+    op.create_index("deliveries_waiting", "deliveries", ["notification_id"], postgresql_where=pending)
     op.create_index("deliveries_ended", "deliveries", ["ended_at"])
     for table in ("notifications", "deliveries"):
         secure(table, OWN)

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
-PATIENCE = timedelta(seconds=10)
-"""How long nothing new is called so that the calls under way can come back."""
 LEAST_EVENTS = 50
 """A run has at least so many events beyond those that its state took, however large that was."""
 LONGEST_RUN = 4
@@ -24,9 +22,10 @@ class RunLength:
     history is so long that there is no choice.
     """
 
-    def __init__(self, events: int) -> None:
-        """Take how many events a run may have."""
+    def __init__(self, events: int, *, patience_seconds: float) -> None:
+        """Take how many events a run may have, and how long nothing new is called so that calls can come back."""
         self._events = events
+        self._patience = timedelta(seconds=patience_seconds)
         self._least = 0
         self._since: datetime | None = None
         self.is_over = False
@@ -62,5 +61,5 @@ class RunLength:
         """Return how long nothing is called from now on, or None when that time is over or has not begun."""
         if self._since is None:
             return None
-        left = self._since + PATIENCE - workflow.now()
+        left = self._since + self._patience - workflow.now()
         return left if left > timedelta(0) else None

@@ -53,7 +53,9 @@ class Walk:
         self._start = start
         self._steering = steering
         self._window = max(1, min(start.limits.window, MAX_WINDOW))
-        self._run_length = RunLength(start.limits.events_per_run)
+        self._run_length = RunLength(
+            start.limits.events_per_run, patience_seconds=start.limits.patience_seconds
+        )
         self._timers = Timers()
         self.holds = Holds(steering, start.limits.nested_at_once)
         self.losses: list[Loss] = []

@@ -172,7 +172,7 @@ async def test_a_call_that_takes_long_does_not_hold_up_the_others(engine: Engine
     )
     both = type(chain)((*slow.nodes, *chain.nodes), (*slow.links, *chain.links))
     async with engine.worker():
-        handle = await engine.start(both, limits=limited(events_per_run=100))
+        handle = await engine.start(both, limits=limited(events_per_run=100, patience_seconds=0.5))
         # The slow call cannot move to another run; the chain goes past the length at which a run would be handed over.
         await eventually(lambda: len(engine.probe.calls) == 41)
         gate.set()

@@ -21,6 +21,8 @@ class ExecutionLimits:
     """Longest time that the execution may take, pauses included; None for any."""
     events_per_run: int = 3_000
     """History events after which a workflow run hands over to the next."""
+    patience_seconds: float = 10.0
+    """How long a run that is to hand over calls nothing new, so that the calls under way can come back."""
     shard_size: int = 0
     """Remote node executions that a shard is given in a very large fan-out; 0 for no shards."""
     max_depth: int = 8

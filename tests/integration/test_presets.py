@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -127,6 +128,19 @@ async def test_presets_are_listed_changed_and_deleted(alice: httpx.AsyncClient) 
     assert (await alice.get(f"/api/presets/{first['id']}")).json() == changed.json()
     assert (await alice.delete(f"/api/presets/{first['id']}")).status_code == 204
     assert (await alice.get(f"/api/presets/{first['id']}")).status_code == 404
+
+
+async def test_changes_at_once_all_hold(alice: httpx.AsyncClient) -> None:
+    preset = await make(alice, await save(alice, echoing()), inputs={"text": "x"})
+    changes = [{"graph_version": 1}, {"name": "other"}, {"description": "why"}, {"inputs": {"text": "y"}}]
+    answers = await asyncio.gather(
+        *(alice.patch(f"/api/presets/{preset['id']}", json=body) for body in changes)
+    )
+    assert [answer.status_code for answer in answers] == [200] * 4
+    changed = (await alice.get(f"/api/presets/{preset['id']}")).json()
+    assert {name: changed[name] for body in changes for name in body} == {
+        name: value for body in changes for name, value in body.items()
+    }
 
 
 async def test_large_inputs_stay_as_long_as_their_preset(alice: httpx.AsyncClient, engine: Engine) -> None:

@@ -58,12 +58,16 @@ async def test_a_change_replaces_what_it_names_and_nothing_else(alice: httpx.Asy
     )
 
 
-async def test_a_schedule_keeps_its_time_zone_when_its_owner_moves(alice: httpx.AsyncClient) -> None:
-    made = await schedule(alice, await save(alice, sums(2)), cron=NOON)
+async def test_the_time_zone_is_that_of_the_user_when_it_is_made_and_stays(alice: httpx.AsyncClient) -> None:
+    graph_id = await save(alice, sums(2))
+    made = await schedule(alice, graph_id, cron=NOON)
     await alice.put("/api/user", json={"timezone": "Asia/Tokyo"})
+    assert (await schedule(alice, graph_id))["timezone"] == "Asia/Tokyo"
     assert (await patch(alice, made["id"], {"name": "moved"}))["timezone"] == "UTC"
     moved = await patch(alice, made["id"], {"timezone": None})
     assert moved["next_fire_times"][0][11:16] == "03:00"
+    given = await patch(alice, made["id"], {"timezone": "Asia/Kolkata"})
+    assert given["next_fire_times"][0][11:16] == "06:30"
     for zone in ("asia/tokyo", "localtime"):
         assert (await alice.patch(f"/api/schedules/{made['id']}", json={"timezone": zone})).status_code == 422
 

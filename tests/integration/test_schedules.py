@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,10 +15,12 @@ from temporalio.client import Client
 
 from app.blocks.choice import BlockChoice
 from app.blocks.registry import make_registry
+from app.models.tables.schedules import Schedule
 from app.schedules import mirror
 from app.schedules.fires import list_fires
+from tests.credentials import keep
 from tests.deployment import timer
-from tests.e2e.rest import save, sums
+from tests.e2e.rest import node, save, sums
 from tests.engine import Engine
 from tests.rest_api import RestApi, run_api
 from tests.schedules import YEARLY, echo, schedule, shown, started, trigger
@@ -25,7 +29,7 @@ from tests.stack import eventually
 
 @pytest.mark.usefixtures("worker")
 async def test_a_fire_is_an_execution_of_the_active_version_with_the_inputs_of_the_schedule(
-    alice: httpx.AsyncClient,
+    client: Client, alice: httpx.AsyncClient
 ) -> None:
     graph_id = await save(alice, echo())
     made = await schedule(alice, graph_id, inputs={"x": 5}, name="five", budget=7, overlap="allow_all")
@@ -44,6 +48,8 @@ async def test_a_fire_is_an_execution_of_the_active_version_with_the_inputs_of_t
     assert third["outputs"] == {"y": [5]}
     last = (await shown(alice, made["id"]))["last_executions"]
     assert [row["id"] for row in last] == [third["id"], second["id"], first["id"]]
+    details = await (await client.get_workflow_handle(first["id"]).describe()).static_details()
+    assert f"Started by schedule `{made['id']}`" in str(details)
 
 
 @pytest.mark.usefixtures("worker")
@@ -75,22 +81,31 @@ async def test_a_pinned_schedule_stays_on_its_version_and_a_change_keeps_its_id_
     ("reason", "code"),
     [
         ("inputs", "GRAPH_VALIDATION_ERROR"),
+        ("credentials", "GRAPH_VALIDATION_ERROR"),
         ("UPDATE users SET credits = 0 WHERE id = $1", "INSUFFICIENT_CREDITS"),
         ("UPDATE users SET suspended_at = now() WHERE id = $1", "FORBIDDEN"),
         ("UPDATE schedules SET preset_id = gen_random_uuid() WHERE user_id = $1", "NOT_FOUND"),
+        ("UPDATE schedules SET graph_version = 9 WHERE user_id = $1", "NOT_FOUND"),
     ],
-    ids=["inputs", "credits", "suspended", "preset"],
+    ids=["inputs", "credentials", "credits", "suspended", "preset", "version"],
 )
 async def test_a_fire_that_cannot_start_leaves_a_failed_execution(
     client: Client, engine: Engine, alice: httpx.AsyncClient, reason: str, code: str
 ) -> None:
-    graph_id = await save(alice, echo())
-    made = await schedule(alice, graph_id, inputs={"x": 1}, pause_on_failure=True)
+    body = echo()
+    if reason == "credentials":
+        body["nodes"].append(node("ask", "firecrawl_scrape_block", url="https://example.org"))
+    graph_id = await save(alice, body)
+    keys = (await alice.get(f"/api/graphs/{graph_id}")).json()["credentials_input_schema"]["properties"]
+    chosen = {key: await keep(alice, "api_key", "k", provider="firecrawl") for key in keys}
+    made = await schedule(alice, graph_id, inputs={"x": 1}, credentials_inputs=chosen, pause_on_failure=True)
+    for credentials_id in chosen.values():
+        assert (await alice.delete(f"/api/credentials/{credentials_id}")).status_code == 204
     if reason == "inputs":
         changed = echo()
         changed["nodes"][0]["input_default"] = {"name": "z"}
         await alice.put(f"/api/graphs/{graph_id}", json=changed)
-    else:
+    elif reason != "credentials":
         await engine.pool.execute(reason, made["user_id"])
 
     await client.get_schedule_handle(made["id"]).trigger()
@@ -113,7 +128,7 @@ async def test_a_fire_that_cannot_start_leaves_a_failed_execution(
 @pytest.mark.parametrize(
     ("overlap", "statuses"),
     [
-        ("skip", ["RUNNING"]),
+        ("skip", ["PAUSED"]),
         ("allow_all", ["RUNNING", "RUNNING"]),
         ("cancel_other", ["RUNNING", "CANCELLED"]),
         ("terminate_other", ["RUNNING", "CANCELLED"]),
@@ -127,6 +142,9 @@ async def test_what_becomes_of_a_fire_while_an_earlier_execution_goes_on(
     await trigger(alice, made["id"])
     [first] = await started(alice, made["id"], 1, "RUNNING", "WAITING")
 
+    if overlap == "skip":
+        # One that is paused goes on.
+        assert (await alice.post(f"/api/executions/{first['id']}/pause")).status_code == 200
     await trigger(alice, made["id"])
     if overlap == "skip":
         await eventually(lambda: _has_overlapped(alice, made["id"]))
@@ -150,7 +168,9 @@ async def _has_overlapped(client: httpx.AsyncClient, schedule_id: str) -> bool:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_schedule_is_paused_when_an_execution_fails_and_says_why(alice: httpx.AsyncClient) -> None:
+async def test_a_schedule_is_paused_when_an_execution_fails_and_says_why_whatever_is_changed(
+    engine: Engine, alice: httpx.AsyncClient
+) -> None:
     made = await schedule(alice, await save(alice, timer()), pause_on_failure=True, timeout_seconds=1)
     await trigger(alice, made["id"])
     [failed] = await started(alice, made["id"], 1, "FAILED")
@@ -161,6 +181,11 @@ async def test_a_schedule_is_paused_when_an_execution_fails_and_says_why(alice: 
 
     paused = await eventually(is_paused)
     assert paused["note"] == f"Execution {failed['id']} has failed: {failed['error']['message']}"
+    changed = (await alice.patch(f"/api/schedules/{made['id']}", json={"cron": "0 1 * * *"})).json()
+    assert (changed["paused"], changed["note"]) == (True, paused["note"])
+    async with _without_temporal(engine, alice) as lonely:
+        unasked = (await lonely.get(f"/api/schedules/{made['id']}")).json()
+    assert (unasked["paused"], unasked["note"]) == (True, paused["note"])
     resumed = (await alice.post(f"/api/schedules/{made['id']}/resume")).json()
     assert (resumed["paused"], resumed["note"]) == (False, "")
 
@@ -190,13 +215,25 @@ async def test_a_backfill_fires_as_often_as_it_was_said(alice: httpx.AsyncClient
     await started(alice, made["id"], 6, "COMPLETED")
 
 
-async def fires_of(client: Client, alice: httpx.AsyncClient, start: str, end: str, **body: Any) -> list[str]:
+async def fires_of(client: Client, start: str, end: str, **given: Any) -> list[str]:
     """Return when a schedule fires between two days, as Temporal says it."""
-    made = await schedule(alice, await save(alice, sums(2)), **body)
-    found = await list_fires(
-        client, uuid.UUID(made["id"]), datetime.fromisoformat(start), datetime.fromisoformat(end)
+    now = datetime.now(UTC)
+    row = Schedule(
+        id=uuid.uuid4(),
+        user_id="owner",
+        graph_id=uuid.uuid4(),
+        catchup_window=600,
+        overlap="skip",
+        is_paused=True,
+        created_at=now,
+        updated_at=now,
+        **given,
     )
-    await alice.delete(f"/api/schedules/{made['id']}")
+    # What belongs to no deployment is left alone by its reconciler.
+    await mirror.create(client, row, task_queue=f"none-{row.id}")
+    begin, stop = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, end))
+    found = await list_fires(client, row.id, begin, stop)
+    await mirror.remove(client, row.id)
     return [f"{moment:%d %H:%M}" for moment in found]
 
 
@@ -259,67 +296,45 @@ async def fires_of(client: Client, alice: httpx.AsyncClient, start: str, end: st
     ],
 )
 async def test_a_schedule_fires_by_the_clock_of_its_time_zone(
-    client: Client, alice: httpx.AsyncClient, zone: str, cron: str, start: str, end: str, fires: list[str]
+    client: Client, zone: str, cron: str, start: str, end: str, fires: list[str]
 ) -> None:
-    begin, stop = (text if "T" in text else f"{text}T00:00" for text in (start, end))
-    found = await fires_of(client, alice, f"{begin}+00:00", f"{stop}+00:00", cron=cron, timezone=zone)
-    assert found == fires
+    assert await fires_of(client, start, end, cron=[cron], timezone=zone) == fires
 
 
-async def test_calendars_and_intervals_fire_too(client: Client, alice: httpx.AsyncClient) -> None:
+async def test_calendars_and_intervals_fire_too(client: Client) -> None:
     first_monday = {"day_of_month": "1-7", "day_of_week": "MON", "hour": "9"}
-    span = ("2027-01-01T00:00+00:00", "2027-02-28T00:00+00:00")
-    assert await fires_of(client, alice, *span, cron=None, calendars=[first_monday]) == [
-        "04 09:00",
-        "01 09:00",
-    ]
-    span = ("2027-01-01T00:00+00:00", "2027-01-01T05:00+00:00")
+    span = ("2027-01-01", "2027-02-28")
+    assert await fires_of(client, *span, calendars=[first_monday]) == ["04 09:00", "01 09:00"]
+    span = ("2027-01-01T00:00", "2027-01-01T05:00")
     every = {"every": 7200, "offset": 600}
-    assert await fires_of(client, alice, *span, cron=None, intervals=[every]) == [
-        "01 00:10",
-        "01 02:10",
-        "01 04:10",
-    ]
+    found = await fires_of(client, *span, intervals=[every])
+    assert found == ["01 00:10", "01 02:10", "01 04:10"]
 
 
-async def test_the_time_zone_is_that_of_the_user_when_none_is_given(alice: httpx.AsyncClient) -> None:
-    await alice.put("/api/user", json={"timezone": "Asia/Tokyo"})
+NO_SCHEDULES = [
+    ({"cron": "0 0 * *"}, "cron"),
+    ({"cron": "0 0 0 * * *"}, "cron"),
+    ({"cron": "@every 5m"}, "cron"),
+    ({"cron": "0 0 31 2 *"}, "cron"),
+    ({"cron": ["0 0 * * *", "60 0 * * *"]}, "cron.1"),
+    ({"timezone": "Middle/Earth"}, "timezone"),
+    ({"intervals": [{"every": 30}]}, "intervals.0.every"),
+    ({"intervals": [{"every": 90}]}, "intervals.0.every"),
+    ({"calendars": [{"hour": "25"}]}, "calendars.0"),
+    ({"calendars": [{"second": "1"}]}, "calendars.0.second"),
+    ({"overlap": "none"}, "overlap"),
+    ({"catchup_window": 5}, "catchup_window"),
+    ({"start_at": "2027-01-01T00:00:00"}, "start_at"),
+    ({"unknown": 1}, "unknown"),
+]
+
+
+async def test_what_is_no_schedule_is_refused_by_the_name_of_the_field(alice: httpx.AsyncClient) -> None:
     graph_id = await save(alice, sums(2))
-    assert (await schedule(alice, graph_id))["timezone"] == "Asia/Tokyo"
-    made = await schedule(alice, graph_id, timezone="Europe/Berlin")
-    assert made["timezone"] == "Europe/Berlin"
-    response = await alice.patch(f"/api/schedules/{made['id']}", json={"timezone": None})
-    assert response.json()["timezone"] == "Asia/Tokyo"
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"cron": "0 0 * *"}, "cron"),
-        ({"cron": "0 0 0 * * *"}, "cron"),
-        ({"cron": "@every 5m"}, "cron"),
-        ({"cron": "0 0 31 2 *"}, "cron"),
-        ({"cron": ["0 0 * * *", "60 0 * * *"]}, "cron.1"),
-        ({"timezone": "Middle/Earth"}, "timezone"),
-        ({"intervals": [{"every": 30}]}, "intervals.0.every"),
-        ({"intervals": [{"every": 90}]}, "intervals.0.every"),
-        ({"calendars": [{"hour": "25"}]}, "calendars.0"),
-        ({"calendars": [{"second": "1"}]}, "calendars.0.second"),
-        ({"overlap": "none"}, "overlap"),
-        ({"catchup_window": 5}, "catchup_window"),
-        ({"start_at": "2027-01-01T00:00:00"}, "start_at"),
-        ({"unknown": 1}, "unknown"),
-    ],
-)
-async def test_what_is_no_schedule_is_refused_by_the_name_of_the_field(
-    alice: httpx.AsyncClient, body: dict[str, Any], field: str
-) -> None:
-    graph_id = await save(alice, sums(2))
-
-    response = await alice.post(f"/api/graphs/{graph_id}/schedules", json={**YEARLY, **body})
-
-    assert response.status_code == 422, response.text
-    assert response.json()["error"]["details"]["errors"][0]["field"] == f"body.{field}"
+    for body, field in NO_SCHEDULES:
+        response = await alice.post(f"/api/graphs/{graph_id}/schedules", json={**YEARLY, **body})
+        assert response.status_code == 422, (body, response.text)
+        assert response.json()["error"]["details"]["errors"][0]["field"] == f"body.{field}"
     assert (await alice.get("/api/schedules")).json()["items"] == []
 
 
@@ -370,38 +385,54 @@ async def test_a_user_has_so_many_schedules_and_no_more(engine: Engine, client: 
             assert (await caller.delete(f"/api/schedules/{row['id']}")).status_code == 204
 
 
-async def test_nothing_is_done_while_temporal_is_away(
+async def test_nothing_is_done_while_temporal_is_away_but_a_graph_goes_with_its_schedules(
     engine: Engine, client: Client, alice: httpx.AsyncClient
 ) -> None:
     made = await schedule(alice, await save(alice, sums(2)))
-    path = f"/api/schedules/{made['id']}"
+    path, graph_path = f"/api/schedules/{made['id']}", f"/api/graphs/{made['graph_id']}"
 
-    async def refuse() -> Client:
-        raise RuntimeError("away")
-
-    async with (
-        run_api(engine.database_url, refuse) as lonely,
-        lonely.caller(token=alice.headers["Authorization"].removeprefix("Bearer ")) as same,
-    ):
+    async with _without_temporal(engine, alice) as same:
         answers = [
-            await same.post(f"/api/graphs/{made['graph_id']}/schedules", json=YEARLY),
+            await same.post(f"{graph_path}/schedules", json=YEARLY),
             await same.patch(path, json={"name": "other"}),
             await same.post(f"{path}/pause"),
             await same.post(f"{path}/trigger"),
+            await same.post(
+                f"{path}/backfill", json={"start_at": "2020-01-01T00:00Z", "end_at": "2021-01-01T00:00Z"}
+            ),
             await same.delete(path),
         ]
         seen = (await same.get(path)).json()
-    assert {answer.status_code for answer in answers} == {503}
-    assert (seen["name"], seen["paused"], seen["next_fire_times"]) == ("", False, None)
-    assert [row["id"] for row in (await alice.get("/api/schedules")).json()["items"]] == [made["id"]]
+        [listed] = (await same.get("/api/schedules")).json()["items"]
+        assert {answer.status_code for answer in answers} == {503}
+        assert (seen["name"], seen["paused"], seen["next_fire_times"]) == ("", False, None)
+        assert listed == seen
+        assert [row["id"] for row in (await alice.get("/api/schedules")).json()["items"]] == [made["id"]]
+        # What is left in Temporal starts nothing, and is deleted there when it fires or by the reconciler.
+        assert (await same.delete(graph_path)).status_code == 204
+        assert (await same.get(path)).status_code == 404
+    await mirror.remove(client, uuid.UUID(made["id"]))
 
 
-async def test_with_a_graph_go_its_schedules(client: Client, alice: httpx.AsyncClient) -> None:
-    graph_id = await save(alice, sums(2))
-    made = await schedule(alice, graph_id)
+@pytest.mark.usefixtures("worker")
+async def test_with_a_graph_go_its_schedules_and_a_fire_at_that_moment_starts_nothing(
+    client: Client, engine: Engine, alice: httpx.AsyncClient
+) -> None:
+    graph_id, other_id = [await save(alice, sums(2)) for _ in range(2)]
+    made, late = [await schedule(alice, each) for each in (graph_id, other_id)]
     assert (await alice.delete(f"/api/graphs/{graph_id}")).status_code == 204
     assert (await alice.get(f"/api/schedules/{made['id']}")).status_code == 404
     assert await mirror.describe(client, uuid.UUID(made["id"])) is None
+
+    # The fire has read its schedule, and then finds no graph.
+    await engine.pool.execute("UPDATE graphs SET deleted_at = now() WHERE id = $1", uuid.UUID(other_id))
+    await client.get_schedule_handle(late["id"]).trigger()
+
+    async def is_gone() -> bool:
+        return await mirror.describe(client, uuid.UUID(late["id"])) is None
+
+    await eventually(is_gone)
+    assert (await alice.get("/api/executions")).json()["items"] == []
 
 
 async def test_pause_resume_and_delete_reach_temporal(client: Client, alice: httpx.AsyncClient) -> None:
@@ -418,6 +449,18 @@ async def test_pause_resume_and_delete_reach_temporal(client: Client, alice: htt
     assert (await alice.delete(path)).status_code == 204
     assert await mirror.describe(client, schedule_id) is None
     assert (await alice.delete(path)).status_code == 404
+
+
+@asynccontextmanager
+async def _without_temporal(engine: Engine, user: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
+    """Give the same user at an API that does not reach Temporal."""
+
+    async def refuse() -> Client:
+        raise RuntimeError("away")
+
+    token = user.headers["Authorization"].removeprefix("Bearer ")
+    async with run_api(engine.database_url, refuse) as lonely, lonely.caller(token=token) as same:
+        yield same
 
 
 def _to(client: Client) -> Any:

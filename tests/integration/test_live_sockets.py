@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -9,24 +10,35 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message
+from starlette.websockets import WebSocket
 from temporalio.client import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api import callers, live_socket
+from app.api.auth import USER, Caller
+from app.api.live_socket import LiveSocket
 from app.api.policies import Scope
 from app.serving import MAX_MESSAGE_BYTES
 from tests.admin import id_of
 from tests.api_keys import KEYS, make_key
 from tests.e2e.rest import events_of, get, save, start, sums, wait
-from tests.engine import Engine
-from tests.live import LiveApi, bearer, run_live, streaming
+from tests.engine import Engine, make_engine
+from tests.live import PATIENCE_SECONDS, LiveApi, bearer, run_live, streaming
 from tests.reviews import asked, asking
 from tests.stack import eventually
 
 PAGE = "https://dashboard.example.org"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+async def engine(client: Client, database_url: str) -> AsyncIterator[Engine]:
+    """One for all: each test has users of its own."""
+    async with make_engine(client, database_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 async def live(engine: Engine, client: Client) -> AsyncIterator[LiveApi]:
     async with run_live(
         engine.database_url, client, task_queue=engine.task_queue, cors_origins=(PAGE,), streams_per_user=6
@@ -303,19 +315,24 @@ async def test_a_socket_is_closed_when_its_caller_would_not_be_let_in_again(
     monkeypatch.setattr(callers, "WELCOME_SECONDS", 0.0)
     monkeypatch.setattr(live_socket, "CHECK_SECONDS", 0.2)
     made = await make_key(alice.client, Scope.EXECUTIONS_READ)
-    async with live.socket(headers={"X-API-Key": made["key"]}) as socket, live.socket(alice.query) as kept:
+    async with (
+        live.socket(f"?token={bearer(lifetime_seconds=2)}") as expiring,
+        live.socket(headers={"X-API-Key": made["key"]}) as socket,
+        live.socket(alice.query) as kept,
+    ):
+        assert (await expiring.ask("heartbeat"))["data"] == "pong"
         await socket.ask("subscribe_executions")
         assert (await alice.client.delete(f"{KEYS}/{made['id']}")).status_code == 204
         assert await socket.closed() == live_socket.INVALID
+        assert await expiring.closed() == live_socket.INVALID
         assert (await kept.ask("heartbeat"))["data"] == "pong"
-    async with live.socket(f"?token={bearer(lifetime_seconds=2)}") as socket:
-        assert await socket.closed() == live_socket.INVALID
 
 
 async def test_who_reads_slowly_is_cut_off_and_goes_on_without_loss(
     live: LiveApi, alice: User, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_socket, "SLOW_SECONDS", 0.5)
+    monkeypatch.setattr(live_socket, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(live_socket, "CLOSE_SECONDS", 0.1)
     execution = await start(alice.client, await save(alice.client, sums(1)))
     filler = "x" * 20_000
     count = 400
@@ -359,5 +376,28 @@ async def test_what_is_told_by_socket_and_by_stream_is_the_same(
         await socket.ask("subscribe_graph_execution", graph_exec_id=execution["id"], after=0)
         frames = await stream.rest()
         told = (await socket.until("subscription_ended"))[:-1]
-    assert [each["data"]["event"] for each in told] == [frame.data for frame in frames]
-    assert (await get(alice.client, execution["id"]))["event_seq"] == len(frames)
+        assert [each["data"]["event"] for each in told] == [frame.data for frame in frames]
+        assert (await get(alice.client, execution["id"]))["event_seq"] == len(frames)
+        await socket.ask("subscribe_graph_execution", graph_exec_id=execution["id"], after=len(frames) + 1)
+        anew = await socket.until("subscription_ended")
+    assert [each["method"] for each in anew] == ["reset", "snapshot", "subscription_ended"]
+    assert anew[1]["after"] == str(len(frames))
+
+
+async def test_a_socket_that_can_no_longer_be_listened_to_is_closed() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if not sent:
+            return {"type": "websocket.connect"}
+        raise AssertionError("of the server's own")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    websocket = WebSocket({"type": "websocket"}, receive, send)
+    await websocket.accept()
+    nothing: Any = None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await LiveSocket(websocket, nothing, Caller("somebody", "", USER)).serve()
+    assert [message.get("code") for message in sent] == [None, live_socket.CRASHED]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import asyncpg
 import httpx
@@ -15,17 +17,30 @@ from temporalio.client import Client
 from app.api import callers
 from app.api.services.feeds import Place, read_place
 from app.database import plain_url
+from app.migrating import migrate
+from app.models import event_feed
 from app.models.event_feed import WINDOW
+from app.models.event_types import EventType
+from app.models.recording import Changes, EventRecord, record
 from tests.api_keys import KEYS, make_key
 from tests.e2e.rest import assert_whole_log, events_of, save, start, sums, wait
-from tests.engine import Engine
-from tests.live import STREAM, EventStream, LiveApi, run_live, streaming
+from tests.engine import Engine, make_engine
+from tests.live import STREAM, EventStream, Frame, LiveApi, run_live, streaming
 from tests.reviews import asking
 
 TERMINAL = "execution_completed"
+KINDS = (EventType.EXECUTION_PAUSED, EventType.EXECUTION_WAITING, EventType.NODE_STARTED)
+LAST, PAUSED = EventType.EXECUTION_RESUMED, EventType.EXECUTION_PAUSED
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+async def engine(client: Client, database_url: str) -> AsyncIterator[Engine]:
+    """One for all: each test has users of its own."""
+    async with make_engine(client, database_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 async def live(engine: Engine, client: Client) -> AsyncIterator[LiveApi]:
     async with run_live(engine.database_url, client, task_queue=engine.task_queue) as running:
         yield running
@@ -96,15 +111,10 @@ async def test_all_executions_are_followed_from_the_moment_they_are_queued(
         assert [frame.data["execution_id"] for frame in await of_bob.until("execution_queued")] == [own["id"]]
 
 
-async def _write(connection: asyncpg.Connection, execution_id: str, seq: int) -> None:
-    """Write an event down as a worker does, in whatever transaction the connection is in."""
-    await connection.execute(
-        "INSERT INTO execution_events (execution_id, seq, key, type, data) VALUES ($1, $2, $3, $4, '{}')",
-        execution_id,
-        seq,
-        f"test-{seq}",
-        "execution_paused",
-    )
+async def _write(connection: asyncpg.Connection, execution: dict[str, Any], *types: EventType) -> None:
+    """Write events down as a worker does, in whatever transaction the connection is in."""
+    events = [EventRecord(str(uuid.uuid4()), each, "{}") for each in types]
+    assert await record(connection, execution["id"], Changes(events=events), owner=execution["user_id"])
 
 
 async def test_what_commits_late_is_missed_by_nobody_who_goes_on_from_any_place(
@@ -112,23 +122,28 @@ async def test_what_commits_late_is_missed_by_nobody_who_goes_on_from_any_place(
 ) -> None:
     graph_id = await save(alice, sums(2))
     slow, quick = await start(alice, graph_id), await start(alice, graph_id)
-    writer = await asyncpg.connect(plain_url(database_url))
+    writer, bystander = [await asyncpg.connect(plain_url(database_url)) for _ in range(2)]
     async with streaming(alice, "/api/events") as stream:
         assert (await stream.next()) is not None
-        late = writer.transaction()
+        late, other = writer.transaction(), bystander.transaction()
         await late.start()
-        await _write(writer, slow["id"], 1)
+        await other.start()
+        await _write(writer, slow, PAUSED)
+        # Writes nothing, and nobody announces its end.
+        await bystander.execute("SELECT pg_current_xact_id()")
         # Of later transactions, and committed before.
-        for seq in range(1, 6):
+        for _ in range(5):
             async with engine.pool.acquire() as connection:
-                await _write(connection, quick["id"], seq)
+                await _write(connection, quick, PAUSED)
         third = await start(alice, graph_id)
         reading = asyncio.create_task(stream.until("execution_queued", execution_id=third["id"]))
         done, _ = await asyncio.wait([reading], timeout=0.5)
         assert not done, "what comes before it may still be written"
         await late.commit()
+        await other.commit()
         frames = await reading
     await writer.close()
+    await bystander.close()
     told = [(frame.data["execution_id"], frame.data["seq"]) for frame in frames]
     assert told == [(slow["id"], 1), *((quick["id"], seq) for seq in range(1, 6)), (third["id"], 0)]
 
@@ -139,37 +154,120 @@ async def test_what_commits_late_is_missed_by_nobody_who_goes_on_from_any_place(
             assert [each.text for each in later] == [each.text for each in frames[number + 1 :]]
 
 
-async def test_many_who_write_at_once_leave_no_gap(alice: httpx.AsyncClient, engine: Engine) -> None:
+async def test_a_feed_is_the_log_however_writers_overtake_each_other_and_readers_break_off(
+    alice: httpx.AsyncClient, engine: Engine
+) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
     graph_id = await save(alice, sums(1))
-    started = [(await start(alice, graph_id))["id"] for _ in range(12)]
+
+    async def write(execution: dict[str, Any], *types: EventType) -> None:
+        async with engine.pool.acquire() as connection, connection.transaction():
+            await _write(connection, execution, *types)
+            # Others overtake it.
+            await connection.execute("SELECT pg_sleep($1)", chance.random() / 100)
+
+    async def write_on(execution: dict[str, Any]) -> None:
+        for _ in range(4):
+            await write(execution, *chance.choices(KINDS, k=chance.randint(1, 3)))
+
+    async def read(path: str, is_last: Callable[[Frame], bool], after: str = "") -> list[Frame]:
+        frames: list[Frame] = []
+        while not (frames and is_last(frames[-1])):
+            async with streaming(alice, path, after=frames[-1].id if frames else after) as stream:
+                for _ in range(chance.randint(1, 20)):
+                    frame = await stream.next()
+                    assert frame is not None
+                    frames.append(frame)
+                    if is_last(frame):
+                        break
+        return frames
+
     async with streaming(alice, "/api/events") as stream:
         snapshot = await stream.next()
         assert snapshot is not None
+    started = [await start(alice, graph_id) for _ in range(3)]
+    ids = [each["id"] for each in started]
+    readers = [
+        *(read("/api/events", lambda frame: frame.event == "credits_low", snapshot.id) for _ in range(2)),
+        *(read(f"/api/executions/{each}/events", lambda frame: frame.event == LAST) for each in ids),
+    ]
+    reading = asyncio.gather(*readers)
+    await asyncio.gather(*(write_on(execution) for execution in started for _ in range(3)))
+    await asyncio.gather(*(write(execution, LAST) for execution in started))
+    await write(started[0], EventType.CREDITS_LOW)
+    *feeds, first, second, third = await reading
 
-        async def write(execution_id: str) -> None:
-            for seq in range(1, 21):
-                async with engine.pool.acquire() as connection, connection.transaction():
-                    await _write(connection, execution_id, seq)
-                    # Others overtake it.
-                    await connection.execute("SELECT pg_sleep(random() / 100)")
-            await engine.pool.execute(
-                "SELECT pg_notify('perdure_events', $1::text || '::' || user_id) FROM executions WHERE id = $1::uuid",
-                execution_id,
-            )
+    wholes: list[tuple[str, int]] = []
+    for execution_id, frames in zip(ids, (first, second, third), strict=True):
+        log = await events_of(alice, execution_id)
+        assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
+        assert [frame.data for frame in frames] == log[: len(frames)], seed
+        told = [each.data["seq"] for each in feeds[0] if each.data["execution_id"] == execution_id]
+        assert told == [0, *(event["seq"] for event in log if not event["type"].startswith("node_"))], seed
+        wholes += [(execution_id, seq) for seq in told]
+    assert len(wholes) == len(feeds[0])
+    for feed in feeds:
+        assert [frame.text for frame in feed] == [frame.text for frame in feeds[0]], seed
 
-        writing = asyncio.gather(*map(write, started))
-        seen: list[tuple[str, int]] = []
-        while len(seen) < 20 * len(started):
-            frame = await stream.next()
-            assert frame is not None
-            seen.append((frame.data["execution_id"], frame.data["seq"]))
-        await writing
-    assert len(set(seen)) == len(seen)
-    for execution_id in started:
-        assert [seq for each, seq in seen if each == execution_id] == list(range(1, 21))
-    async with streaming(alice, "/api/events", after=snapshot.id) as again:
-        replayed = [frame.data for frame in [await again.next() for _ in seen] if frame is not None]
-    assert [(each["execution_id"], each["seq"]) for each in replayed] == seen
+
+async def test_a_program_that_asks_now_and_then_catches_up_however_far_it_was_behind(
+    alice: httpx.AsyncClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "WINDOW", 3)
+    monkeypatch.setattr(event_feed, "REUSED", 1)
+    graph_id = await save(alice, sums(1))
+    page = (await alice.get("/api/events")).json()
+    for _ in range(50):
+        await engine.pool.execute("SELECT pg_current_xact_id()")
+    execution = await start(alice, graph_id)
+    asked = 0
+    while not page["items"]:
+        page = (await alice.get("/api/events", params={"after": page["after"]})).json()
+        asked += 1
+        assert page["items"] or page["has_more"]
+    assert [each["execution_id"] for each in page["items"]] == [execution["id"]]
+    assert 1 < asked < 50 / 3
+
+
+async def test_what_was_copied_from_another_database_is_not_told_of_again(
+    alice: httpx.AsyncClient, engine: Engine, database_url: str
+) -> None:
+    copied, own = [await start(alice, await save(alice, sums(1))) for _ in range(2)]
+    for execution in (copied, own):
+        async with engine.pool.acquire() as connection:
+            await _write(connection, execution, PAUSED)
+    ahead = "SET transaction = transaction + 1000000 WHERE"
+    await engine.pool.execute(f"UPDATE executions {ahead} id = $1", copied["id"])
+    await engine.pool.execute(f"UPDATE execution_events {ahead} execution_id = $1", copied["id"])
+    await migrate(database_url)
+    rows = await engine.pool.fetch(
+        """
+        SELECT id::text, transaction = 0 AS is_behind FROM executions WHERE id = ANY($1)
+        UNION SELECT execution_id::text, transaction = 0 FROM execution_events WHERE execution_id = ANY($1)
+        """,
+        [copied["id"], own["id"]],
+    )
+    assert dict(rows) == {copied["id"]: True, own["id"]: False}
+
+
+async def test_a_stream_that_is_to_go_on_behind_the_end_begins_anew(
+    alice: httpx.AsyncClient, worker: None
+) -> None:
+    execution = await start(alice, await save(alice, sums(1)), wait=60)
+    path = f"/api/executions/{execution['id']}/events"
+    for after in (execution["event_seq"] + 1, 10**30):
+        async with streaming(alice, path, after=str(after)) as stream:
+            reset, snapshot = await stream.rest()
+        assert (reset.event, snapshot.event) == ("reset", "snapshot")
+        assert int(snapshot.id) == execution["event_seq"]
+        assert snapshot.data["status"] == "COMPLETED"
+    async with streaming(alice, path, after=str(execution["event_seq"])) as stream:
+        assert await stream.rest() == []
+        assert "no-transform" in stream.response.headers["cache-control"]
+    for after in ("-1", "x", "1.5", "1e3", "\u00b2"):
+        refused = await alice.get(path, headers={**STREAM, "Last-Event-ID": after.encode()})
+        assert refused.status_code == 422
 
 
 async def test_a_place_of_another_life_of_the_database_is_answered_with_a_reset(

@@ -264,7 +264,7 @@ class Offering(ToolCalls):
         self.slugs = slugs
 
     async def list(self) -> list[PublicationView]:
-        given = {"description": "x" * 400_000, "input_schema": {"type": "object"}, "output_schema": {}}
+        given: dict[str, Any] = {"description": "x" * 400_000, "input_schema": {"type": "object"}, "output_schema": {}}
         return [PublicationView.model_construct(None, slug=slug, **given) for slug in self.slugs]
 
 

@@ -50,7 +50,3 @@ def test_every_marker_of_a_package_is_empty() -> None:
     markers = list((ROOT / "app").rglob("__init__.py"))
     assert markers
     assert [marker for marker in markers if marker.stat().st_size > 0] == []
-
-
-def test_the_api_starts_without_the_protocol_of_tools() -> None:
-    assert "mcp" not in modules_after("app.api.application")

@@ -24,6 +24,8 @@ _DYNAMIC_CONFIG = {
     # With the default of 20 each hop between two tasks of a workflow waits 45 ms.
     "history.transferProcessorMaxPollRPS": "2000",
     "history.timerProcessorMaxPollRPS": "2000",
+    # With the default of a second, meant for hosts whose clocks differ, each timer and each retry comes that much late.
+    "history.timerProcessorMaxTimeShift": '"10ms"',
     # With the default of 100 the server fails workflow tasks during which many activities end.
     "history.maximumBufferedEventsBatch": "2000",
     # Without it fairness keys, which keep one user from starving others, do nothing.

@@ -58,7 +58,12 @@ async def make_world(alice: httpx.AsyncClient, stripe: StripeStub) -> World:
     keys = [(await make_key(alice, "graphs:read"))["id"] for _ in range(2)]
     preset = {"graph_id": graph_id, "name": "a preset"}
     webhook = {"graph_id": graph_id, "name": "a webhook", "scheme": "token"}
-    notification = {"name": "x", "channel": "webhook", "url": "https://127.0.0.1:1", "events": ["credits.low"]}
+    notification = {
+        "name": "x",
+        "channel": "webhook",
+        "url": "https://127.0.0.1:1",
+        "events": ["credits.low"],
+    }
     notified = (await alice.post("/api/notifications", json=notification)).json()["id"]
     top_up, _ = await paid(alice, stripe)
     ids = {
@@ -153,7 +158,7 @@ async def _publish(alice: httpx.AsyncClient, graph_id: str) -> str:
 async def end_delivery(engine: Engine, delivery_id: str) -> None:
     """Have something that can be delivered once more."""
     await engine.pool.execute(
-        "UPDATE deliveries SET status = 'failed', ended_at = now() WHERE id = $1", delivery_id
+        "UPDATE deliveries SET status = 'delivered', ended_at = now() WHERE id = $1", delivery_id
     )
 
 

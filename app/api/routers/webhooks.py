@@ -141,11 +141,12 @@ async def deliver(
 async def _receipt(received: Received, api: ResourcesDep, wait_seconds: float) -> ReceiptView:
     assert received.started is not None
     execution = received.started.execution
-    told: dict[str, object] = {"delivery_id": received.delivery_id, "execution_id": execution.id}
+    told: dict[str, Any] = {"delivery_id": received.delivery_id, "execution_id": execution.id}
     if wait_seconds:
         execution = await api.waiting.until_ended(received.webhook.user_id, execution.id, wait_seconds)
         if is_ended(execution):
-            told |= (await api.views.view_results(execution)).model_dump()
+            shown = await api.views.view_done(execution)
+            told |= {"outputs": shown.outputs, "error": shown.error}
     return ReceiptView.model_validate({"status": execution.status, **told})
 
 

@@ -173,7 +173,7 @@ class ReceiptView(BaseModel):
     status: str | None
     """Of the execution."""
     outputs: dict[str, list[Any]] | None = None
-    """Of one that has ended, if the sender may wait for it and does."""
+    """Of one that has ended, if the sender may wait for it and does. What is too large is referred to."""
     error: dict[str, Any] | None = None
     """As above."""
 

@@ -57,8 +57,12 @@ async def surroundings(session_folder: Path) -> AsyncIterator[Surroundings]:
             "PERDURE_OTLP_ENDPOINT": collector.url,
             # How often traces are sent, in milliseconds: a setting of OpenTelemetry.
             "OTEL_BSP_SCHEDULE_DELAY": "200",
+            # With these FastAPI would tell of paths, queries and messages, were it let.
+            "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         }
-        server = await ServerProcess(session_folder / "equipped", settings).ready()
+        # Its package has to be found by a new interpreter, as do the settings of others' libraries.
+        server = await ServerProcess(session_folder / "equipped", settings, is_cold=True).ready()
         yield Surroundings(server, language_model, search, encyclopedia, s3, collector)
         assert await server.stop() == 0
 

@@ -24,6 +24,8 @@ from tests.stack import eventually
 from tests.stubs import WebStub
 
 PROGRAMS = find_binaries()
+SOON = {"RECONCILE_SECONDS": "1", "HEARTBEAT_SECONDS": "5"}
+"""A block that was running at the backup is given up for lost soon after the restore, and so is what Temporal lost."""
 STORES = ("temporal.db", "temporal.db-wal", "temporal.db-shm")
 
 
@@ -70,7 +72,7 @@ async def test_executions_go_on_after_both_stores_were_lost_and_restored(
 ) -> None:
     kept = short_folder / "backup"
     kept.mkdir()
-    server = await server_process(short_folder / "first", RECONCILE_SECONDS="1").ready()
+    server = await server_process(short_folder / "first", **SOON).ready()
     async with server.client() as client:
         ended = await start(client, await save(client, sums(3)), wait=60)
         waiting = await start(client, await save(client, asking("please")))
@@ -89,7 +91,7 @@ async def test_executions_go_on_after_both_stores_were_lost_and_restored(
     shutil.rmtree(server.home.path)
 
     await restore(short_folder / "second", kept, server_process)
-    server = await server_process(short_folder / "second", RECONCILE_SECONDS="1").ready()
+    server = await server_process(short_folder / "second", **SOON).ready()
 
     web.let_go.set()
     async with server.client() as client:

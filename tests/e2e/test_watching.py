@@ -32,6 +32,7 @@ WHOLE_TRACE = {
 }
 LABELS = {
     "block",
+    "channel",
     "kind",
     "le",
     "method",
@@ -113,4 +114,6 @@ async def test_traces_reach_the_collector_and_log_lines_name_them(
 
     await eventually(lambda: names() >= WHOLE_TRACE)
     assert not any(CANARY.encode() in asked.body for asked in surroundings.collector.asked)
+    assert {asked.target for asked in surroundings.collector.asked} == {"/v1/traces"}
+    assert not any(b"fastapi" in asked.body for asked in surroundings.collector.asked)
     assert CANARY not in lines_of(server)

@@ -52,6 +52,7 @@ from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
+from app.api.services.webhook_proving import WebhookProving
 from app.api.services.webhook_receiving import WebhookReceiving
 from app.api.services.webhooks import Webhooks
 from app.api.signing import make_link_signer, make_token_reader, signing_keys
@@ -211,11 +212,10 @@ def make_resources(
             webhooks=Webhooks(sessions, encryption, registry, choosing),
             receiving=WebhookReceiving(
                 sessions,
-                encryption,
                 registry,
                 deciding,
                 launching,
-                system_sessions=system_sessions,
+                proving=WebhookProving(system_sessions, encryption),
                 rate_limits=rate_limits,
                 metrics=metrics,
             ),

@@ -7,10 +7,8 @@ work is for the webhook's owner.
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -21,6 +19,7 @@ from app.api.metrics import ApiMetrics
 from app.api.rate_limits import RateLimits
 from app.api.services.identity import fingerprint_of
 from app.api.services.launching import Launching, Started
+from app.api.services.webhook_proving import WebhookProving
 from app.api.webhook_content import (
     BodyType,
     delivery_id_of,
@@ -29,13 +28,12 @@ from app.api.webhook_content import (
     is_wanted,
     read_content,
 )
-from app.api.webhook_signatures import Proof, Scheme, is_proven, read_proof
+from app.api.webhook_signatures import Scheme
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
-from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
-from app.errors import Forbidden, InvalidRequest, PerdureError, Unauthenticated
+from app.errors import Forbidden, InvalidRequest, PerdureError
 from app.graph.signature import PAYLOAD, Kind
-from app.models import graphs, presets, users, webhook_deliveries, webhooks
+from app.models import graphs, presets, users, webhook_deliveries
 from app.models.tables.webhooks import Webhook
 from app.starting.deciding import Deciding, Wanted
 from app.tenants import working_for
@@ -45,7 +43,6 @@ STARTED = "started"
 REPEATED = "repeated"
 IGNORED = "ignored"
 CHALLENGED = "challenged"
-NOBODY = uuid.UUID(int=0)
 
 log = structlog.get_logger(__name__)
 
@@ -95,12 +92,11 @@ class WebhookReceiving:
     def __init__(
         self,
         sessions: Sessions,
-        encryption: CredentialsEncryption,
         registry: BlockRegistry,
         deciding: Deciding,
         launching: Launching,
         *,
-        system_sessions: Sessions,
+        proving: WebhookProving,
         rate_limits: RateLimits,
         metrics: ApiMetrics,
     ) -> None:
@@ -108,26 +104,20 @@ class WebhookReceiving:
 
         Args:
             sessions: Where what is the owner's is read and written.
-            encryption: Opens the secrets of webhooks.
             registry: The blocks there are.
             deciding: Decides what an execution is.
             launching: Starts it.
-            system_sessions: Where a webhook is found, whosever it is.
+            proving: Finds out whose a delivery is.
             rate_limits: Count what comes in.
             metrics: Count what becomes of it.
         """
         self._sessions = sessions
-        self._encryption = encryption
         self._registry = registry
         self._deciding = deciding
         self._launching = launching
-        self._system_sessions = system_sessions
+        self._proving = proving
         self._rate_limits = rate_limits
         self._metrics = metrics
-        # Opened in place of the secret of what there is not.
-        self._nobodys = (
-            encryption.seal("", NOBODY, {"secret": "", "former": None}) if encryption.newest_key_id else None
-        )
 
     async def take(self, webhook_id: uuid.UUID, headers: Headers, body: bytes, *, waits: bool) -> Received:
         """Take a delivery, and start what it is to start unless that was done before.
@@ -157,7 +147,7 @@ class WebhookReceiving:
         return received
 
     async def _take(self, webhook_id: uuid.UUID, headers: Headers, body: bytes, *, waits: bool) -> Received:
-        webhook, proof = await self._prove(webhook_id, headers, body)
+        webhook, proof = await self._proving.prove(webhook_id, headers, body)
         await self._rate_limits.take_webhook(webhook.user_id, str(webhook.id))
         with working_for(webhook.user_id):
             if not webhook.is_active:
@@ -177,37 +167,6 @@ class WebhookReceiving:
                 # It may have been wanted once.
                 return Received(webhook, delivery_id, started=(await self._find_earlier(delivery))[1])
             return Received(webhook, delivery_id, started=await self._start_once(delivery))
-
-    # -- whose it is
-
-    async def _prove(self, webhook_id: uuid.UUID, headers: Headers, body: bytes) -> tuple[Webhook, Proof]:
-        async with self._system_sessions() as session:
-            webhook = await webhooks.find_webhook_of_anybody(session, webhook_id)
-        scheme = Scheme.STANDARD if webhook is None else Scheme(webhook.scheme)
-        proof = read_proof(scheme, headers)
-        if not is_proven(scheme, self._open_secrets(webhook), proof, body, now=time.time()):
-            webhook = None
-        if webhook is None:
-            raise Unauthenticated("There is no such webhook, or the delivery is not signed with its secret")
-        return webhook, proof
-
-    def _open_secrets(self, webhook: Webhook | None) -> list[str]:
-        """Return the secrets that count. For none as much is done as for one."""
-        owner, holder, sealed = "", NOBODY, self._nobodys
-        if webhook is not None:
-            owner, holder, sealed = webhook.user_id, webhook.id, Sealed(webhook.key_id, webhook.secret)
-        if sealed is None:
-            return []
-        try:
-            opened = self._encryption.open(owner, holder, sealed)
-        except CredentialsUnreadable as error:
-            log.error("webhook_secret_unreadable", webhook_id=str(holder), reason=error.message)
-            return []
-        if webhook is None:
-            return []
-        until = webhook.former_secret_until
-        is_former_live = opened["former"] is not None and until is not None and until > datetime.now(UTC)
-        return [opened["secret"], *([opened["former"]] if is_former_live else [])]
 
     # -- what it starts
 

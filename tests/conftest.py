@@ -139,7 +139,7 @@ def worker_process(
 @pytest.fixture(scope="session")
 async def server(session_folder: Path) -> AsyncIterator[ServerProcess]:
     """A real `python server.py` with everything embedded; tests tell themselves apart by user."""
-    running = await ServerProcess(session_folder / "server").ready()
+    running = await ServerProcess(session_folder / "server", is_cold=True).ready()
     yield running
     assert await running.stop() == 0
 

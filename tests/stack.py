@@ -18,6 +18,8 @@ from app.migrating import migrate
 
 T = TypeVar("T")
 TEMPLATE = "perdure_template"
+SHORTEST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.25
 ENCRYPTION_KEY = "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk="
 
 
@@ -53,36 +55,32 @@ async def run_stack(folder: Path) -> AsyncIterator[Stack]:
 
 
 @overload
-async def eventually(
-    condition: Callable[[], Awaitable[T]], *, timeout_seconds: float = ..., interval_seconds: float = ...
-) -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], *, timeout_seconds: float = ...) -> T: ...
 
 
 @overload
-async def eventually(
-    condition: Callable[[], T], *, timeout_seconds: float = ..., interval_seconds: float = ...
-) -> T: ...
+async def eventually(condition: Callable[[], T], *, timeout_seconds: float = ...) -> T: ...
 
 
-async def eventually(
-    condition: Callable[[], Any], *, timeout_seconds: float = 60.0, interval_seconds: float = 0.05
-) -> Any:
+async def eventually(condition: Callable[[], Any], *, timeout_seconds: float = 60.0) -> Any:
     """Wait until a condition holds, and return what it gave.
 
     Args:
         condition: Function or coroutine function; its result counts as true or false.
         timeout_seconds: When to give up.
-        interval_seconds: Pause between two looks.
 
     Raises:
         AssertionError: Time is up.
     """
-    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    clock = asyncio.get_running_loop().time
+    began = clock()
     while True:
         given = condition()
         result = await given if inspect.isawaitable(given) else given
         if result:
             return result
-        if asyncio.get_running_loop().time() > deadline:
+        waited = clock() - began
+        if waited > timeout_seconds:
             raise AssertionError(f"Not so after {timeout_seconds:g} s; last seen: {result!r}")
-        await asyncio.sleep(interval_seconds)
+        # Looking costs those who are looked at: the longer it takes, the less often.
+        await asyncio.sleep(min(max(waited / 10, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))

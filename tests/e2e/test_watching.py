@@ -74,7 +74,7 @@ async def test_everything_that_dashboard_and_alerts_name_is_shown(
             has_all = page.value("perdure_executions_total") and page.value("perdure_block_retries_total")
             return page if has_all else None
 
-        of_api = await eventually(counted, interval_seconds=0.5)
+        of_api = await eventually(counted)
         assert of_api is not None
     of_worker = await worker_page(equipped)
 

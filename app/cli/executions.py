@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.following import described, follow
+from app.cli.following import described, follow, starting
 from app.cli.given import ExecutionId, Given, InputsFile, Limit, find_graph, read_inputs
 from app.cli.run import Follow
 from app.cli.shell import Shell, command
@@ -125,9 +125,10 @@ def rerun_execution(
     """Run an execution that has ended again, as a new one: from what failed, unless nodes are named."""
     values = read_inputs(inputs, given)
     with shell.api() as api:
-        execution = api.executions.rerun(
-            execution_id, from_nodes=from_nodes or None, inputs=values or None, confirm=is_confirmed
-        )
+        with starting():
+            execution = api.executions.rerun(
+                execution_id, from_nodes=from_nodes or None, inputs=values or None, confirm=is_confirmed
+            )
         if is_followed:
             follow(shell, api, execution)
     shell.answer(execution, _standing(execution))

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -40,6 +40,15 @@ class Choice(Enum):
     GO_ON = "c"
 
 
+@contextmanager
+def starting() -> Iterator[None]:
+    """Say what Ctrl-C means while an execution is asked for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("It may have been started: see perdure executions list", ExitCode.STOPPED)
+
+
 def follow(shell: Shell, api: Client, execution: Execution) -> NoReturn:
     """Show an execution until it has ended; end the command with the code that says how."""
     from perdure import ApiError  # noqa: PLC0415 - a client is there already
@@ -50,13 +59,16 @@ def follow(shell: Shell, api: Client, execution: Execution) -> NoReturn:
     except ApiError as error:
         # It does not depend on whether anybody watches.
         fail(f"{said(error)}\n  To see how it goes on: {watching}", code_of(error))
+    except BrokenPipeError:
+        ended = None
     if ended is None:
         fail(f"It goes on: {watching}", ExitCode.DETACHED)
-    if shell.as_json:
-        print(json.dumps({"seq": None, "type": "execution", "data": ended, "at": ended["ended_at"]}))
-    else:
-        for line in described(ended):
-            print(harmless(line))
+    with suppress(BrokenPipeError):
+        if shell.as_json:
+            print(json.dumps({"seq": None, "type": "execution", "data": ended, "at": ended["ended_at"]}))
+        else:
+            for line in described(ended):
+                print(harmless(line))
     raise typer.Exit(EXIT_CODES.get(ended["status"], ExitCode.FAILED))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -19,7 +20,7 @@ from app.cli.presets import presets
 from app.cli.publications import publications
 from app.cli.run import run
 from app.cli.schedules import schedules
-from app.cli.shell import command
+from app.cli.shell import ExitCode, command
 from app.cli.token import token
 from app.cli.webhooks import webhooks
 
@@ -57,7 +58,21 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _leave)
-    application()
+    code: str | int | None = 0
+    try:
+        try:
+            application()
+        except SystemExit as ended:
+            code = ended.code
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python would try once more to write what is left, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"perdure: nothing can be written: {error.strerror}", file=sys.stderr)
+            code = code or ExitCode.FAILED
+    sys.exit(code)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

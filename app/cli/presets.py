@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.following import follow
+from app.cli.following import follow, starting
 from app.cli.given import (
     Budget,
     Credentials,
@@ -128,7 +128,8 @@ def run_preset(
     values = read_inputs(inputs, given)
     chosen = read_credentials(credentials)
     with shell.api() as api:
-        execution = api.presets.execute(preset_id, values, credentials_inputs=chosen, budget=budget)
+        with starting():
+            execution = api.presets.execute(preset_id, values, credentials_inputs=chosen, budget=budget)
         if is_followed:
             follow(shell, api, execution)
     shell.answer(execution, [f"{execution['id']}  {execution['status']}"])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.following import follow
+from app.cli.following import follow, starting
 from app.cli.given import (
     Budget,
     Credentials,
@@ -43,14 +43,15 @@ def run(  # noqa: PLR0913 - the options of the command
     values = read_inputs(inputs, given)
     chosen = read_credentials(credentials)
     with shell.api() as api:
-        execution = api.executions.start(
-            find_graph(api, graph),
-            values,
-            version=version,
-            preset_id=preset_id,
-            credentials_inputs=chosen,
-            budget=budget,
-        )
+        with starting():
+            execution = api.executions.start(
+                find_graph(api, graph),
+                values,
+                version=version,
+                preset_id=preset_id,
+                credentials_inputs=chosen,
+                budget=budget,
+            )
         if is_followed:
             follow(shell, api, execution)
     url = execution["temporal"]["web_url"]

@@ -84,6 +84,10 @@ def _target(file: Path, name: str, table: object) -> Target:
     url, key = values.get("url"), values.get("key", "")
     if not (isinstance(url, str) and url and isinstance(key, str)):
         raise TargetRefused(f"The profile {name!r} in {file} needs an url, and a key")
+    if others := set(values) - {"url", "key"}:
+        raise TargetRefused(
+            f"The profile {name!r} in {file} holds what means nothing: {', '.join(sorted(others))}"
+        )
     return Target(url, key)
 
 

@@ -99,5 +99,6 @@ def test_what_a_model_writes_is_kept_until_the_next_attempt() -> None:
 
 def test_what_strangers_wrote_cannot_steer_the_terminal() -> None:
     assert harmless("a\x1b[2J\x07\x9bb\r\n\tc") == "a\ufffd[2J\ufffd\ufffdb\ufffd\n\tc"
+    assert harmless("gpj.\u202egnp.exe\u2028") == "gpj.\ufffdgnp.exe\ufffd"
     assert one_line("a\n b\x1b", 4) == "a b\ufffd"
     assert list(in_columns([("a", "long"), ("longer", None)])) == ["a       long", "longer"]

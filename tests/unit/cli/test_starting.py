@@ -37,3 +37,11 @@ def test_a_shell_learns_the_commands() -> None:
     }
     done = subprocess.run([PERDURE], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["executions"]
+
+
+def test_what_cannot_be_written_is_said_without_a_word_of_python() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [PERDURE, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "perdure: nothing can be written: No space left on device\n")

@@ -81,6 +81,7 @@ def test_a_file_of_profiles_that_others_can_read_is_refused(surroundings: Path) 
         ("[broken", "default", "no TOML"),
         ("[default]\nkey = 'k'", "default", "needs an url"),
         ("default = 3", "default", "needs an url"),
+        ("[default]\nurl = 'http://x'\nkye = 'k'", "default", "means nothing: kye"),
     ],
 )
 def test_a_profile_that_is_of_no_use_is_refused(
@@ -89,3 +90,27 @@ def test_a_profile_that_is_of_no_use_is_refused(
     write_profiles(surroundings, text)
     with pytest.raises(TargetRefused, match=said):
         choose_target(url=None, key=None, profile=profile)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffPERDURE_API_URL=http://x\nPERDURE_API_KEY=k\n",
+        "export PERDURE_API_URL = 'http://x' # there\r\nPERDURE_API_KEY=\"k\"\r\n",
+    ],
+)
+def test_a_file_of_variables_may_be_written_in_other_ways(surroundings: Path, text: str) -> None:
+    (surroundings / ".env").write_text(text, encoding="utf-8", newline="")
+    assert choose_target(url=None, key=None, profile=None) == ("http://x", "k")
+
+
+def test_a_file_of_variables_that_cannot_be_read_is_refused_and_a_folder_of_that_name_is_none(
+    surroundings: Path,
+) -> None:
+    file = surroundings / ".env"
+    file.mkdir()
+    assert choose_target(url=None, key=None, profile=None) == (None, "")
+    file.rmdir()
+    file.write_bytes(b"PERDURE_API_KEY=\xe9")
+    with pytest.raises(TargetRefused, match="no UTF-8"):
+        choose_target(url=None, key=None, profile=None)

@@ -145,6 +145,23 @@ async def test_patience_with_a_silent_stream_ends(stub: StubServer) -> None:
             _ = [event async for event in client.executions.events("x")]
 
 
+async def test_a_connection_that_was_silent_for_longer_than_patience_is_opened_again(
+    stub: StubServer,
+) -> None:
+    stream = {"content-type": "text/event-stream"}
+    answers = iter([Answer(breaks_off=True), Answer(200, frames(1, last=True), stream)])
+    stub.answers[EVENTS] = lambda _: next(answers)
+    async with client_of(stub, patience_seconds=1e-9) as client:
+        assert [event["seq"] async for event in client.executions.events("x")] == [1]
+
+
+async def test_events_that_are_none_are_an_error_and_no_crash(stub: StubServer) -> None:
+    stub.answers[EVENTS] = Answer(200, b"data: <html>\n\n", {"content-type": "text/event-stream"})
+    async with client_of(stub) as client:
+        with pytest.raises(ApiError, match="UNREADABLE"):
+            _ = [event async for event in client.executions.events("x")]
+
+
 async def test_waiting_ends_in_time_though_nothing_happens(stub: StubServer) -> None:
     stub.answers[EVENTS] = Answer(200, frames(1), {"content-type": "text/event-stream"}, hangs=True)
     stub.answers[EXECUTION] = Answer.of_json({"status": "RUNNING"})

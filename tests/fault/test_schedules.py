@@ -90,7 +90,7 @@ async def test_a_fire_while_the_worker_is_dead_is_one_execution(
     async def connect() -> Client:
         return client
 
-    waits = graph([node("wait", "countdown_timer_block", seconds=2)], [])
+    waits = graph([node("wait", "countdown_timer_block", seconds=1)], [])
     async with (
         run_api(engine.database_url, connect, task_queue=task_queue) as api,
         api.caller() as caller,

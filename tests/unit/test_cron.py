@@ -61,6 +61,7 @@ def test_words_stand_for_expressions() -> None:
         "0 0 * 13 *",
         "0 0 * * 8",
         "0 0 L * *",
+        "0 0 15W * *",
         "0 0 ? * 1",
         "0 0 * * 1#1",
         "*/0 * * * *",

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.service import RPCError
 
 from app.api.engine import Engine, engine_errors
@@ -24,7 +25,7 @@ from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import Conflict, EngineUnavailable, GraphInvalid, InvalidRequest, PayloadTooLarge
 from app.graph.definition import definition_from_json
-from app.models import graphs, schedules, users
+from app.models import graphs, presets, schedules, users
 from app.models.tables.schedules import Schedule
 from app.schedules import mirror
 from app.schedules.wants import wanted_of
@@ -108,6 +109,7 @@ class Schedules:
         async with self._sessions.begin() as session:
             # So that no schedule is made of a graph that is being deleted.
             await graphs.lock_graph(session, owner, graph_id)
+            await _hold_preset(session, owner, row.preset_id)
             if await schedules.count_schedules(session, owner) >= self._most_per_user:
                 raise Conflict(f"You have {self._most_per_user} schedules, which is the most: delete one")
             await schedules.insert_schedule(session, row)
@@ -132,6 +134,7 @@ class Schedules:
         for _ in range(TRIES):
             checked = await self._check_change(owner, schedule_id, given)
             async with self._sessions.begin() as session:
+                await _hold_preset(session, owner, given.get("preset_id"))
                 row = await schedules.lock_schedule(session, owner, schedule_id)
                 if row.revision != (checked or row.revision):
                     # What was checked together with this change was another one.
@@ -197,6 +200,16 @@ class Schedules:
                 off[node.id] = {"block_id": block.off_because}
         if off:
             raise GraphInvalid(off)
+
+
+async def _hold_preset(session: AsyncSession, owner: str, preset_id: uuid.UUID | None) -> None:
+    """See to it that a preset is not deleted before the transaction ends. Before schedules, as when a graph goes.
+
+    Raises:
+        NotFound: It has been.
+    """
+    if preset_id is not None:
+        await presets.require_preset(session, owner, preset_id, is_locked=True)
 
 
 def _fill(row: Schedule, given: Mapping[str, Any]) -> None:

@@ -26,7 +26,9 @@ async def migrate(database_url: str) -> None:
     engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            if await _revision(connection) != newest_revision():
+            revision = await _revision(connection)
+            # Those of a version to come are left as they are: this one serves on them while it is replaced, or again.
+            if revision is None or revision < newest_revision():
                 await connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK})
                 await connection.commit()
                 # The lock belongs to the connection: closing it gives the lock back, also after a failure.

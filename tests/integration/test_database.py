@@ -7,7 +7,7 @@ import uuid
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
 
 from app.database import make_engine
@@ -16,7 +16,9 @@ from app.models.tables.users import User
 from tests.stack import Stack
 
 
-async def test_processes_that_start_together_make_the_tables_that_the_code_describes(stack: Stack) -> None:
+async def test_processes_that_start_together_make_the_tables_that_the_code_describes_and_leave_newer_ones(
+    stack: Stack,
+) -> None:
     assert User.metadata is SQLModel.metadata
     database_url = await stack.postgres.make_database(f"migrated_{uuid.uuid4().hex}")
 
@@ -34,4 +36,9 @@ async def test_processes_that_start_together_make_the_tables_that_the_code_descr
             lambda each: MigrationContext.configure(each).get_current_revision()
         )
         assert noted == newest_revision()
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await connection.commit()
     await engine.dispose()
+
+    # While a new version takes over, and when somebody goes back to this one.
+    await migrate(database_url)

@@ -25,6 +25,8 @@ from app.embedded.processes import end_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("server", "worker")
+LOADED_LATER = ("app.llm.model_clients",)
+"""By a worker, when it is first asked for it."""
 
 
 class ForkedProcess:
@@ -124,7 +126,7 @@ def main() -> int:
     replies = os.dup(1)
     os.dup2(2, 1)
     gc.disable()
-    for name in PROGRAMS:
+    for name in PROGRAMS + LOADED_LATER:
         importlib.import_module(name)
     # What was loaded stays shared: no search for garbage goes over it.
     gc.freeze()

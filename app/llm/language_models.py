@@ -242,7 +242,7 @@ class _Opener:
             self._clients = None
 
     def _make(self) -> ModelClients:
-        # Here and not above: the client libraries take two seconds to import. Most workers never ask a model,
+        # Here and not above: the client libraries take a second to import. Most workers never ask a model,
         # and every restart would wait for them.
         from app.llm.model_clients import ModelClients  # noqa: PLC0415
 

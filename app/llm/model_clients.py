@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
-from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from pydantic_ai.exceptions import (
     ContentFilterError,
@@ -25,10 +25,8 @@ from pydantic_ai.exceptions import (
 )
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import Model
-from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 from pydantic_ai.profiles.openai import OpenAIModelProfile
-from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
@@ -40,6 +38,9 @@ from app.llm.whole_answers import StreamingTransport
 from app.outbound.idempotency import make_header_value
 from app.outbound.response import MAX_RETRY_AFTER_SECONDS
 from app.outbound.transport import CheckedTransport
+
+if TYPE_CHECKING:
+    from app.llm.anthropic_models import AnthropicModels
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MAX_STREAMS = 16
@@ -78,7 +79,8 @@ class ModelClients:
         self._timeout_seconds = timeout_seconds
         self._timeout = httpx2.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         self._openai: dict[Provider, AsyncOpenAI] = {}
-        self._anthropic: AsyncAnthropic | None = None
+        self._anthropic: AnthropicModels | None = None
+        self._loading = asyncio.Lock()
         self._streams = 0
 
     async def complete(
@@ -98,7 +100,7 @@ class ModelClients:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._ask(self._model(provider, name, key), request)
+                response = await self._ask(await self._model(provider, name, key), request)
         except TimeoutError as error:
             raise BlockUnavailable(f"{name} did not answer within {self._timeout_seconds:g} s") from error
         # The next three without their cause: it holds what the provider said, which may hold parts of a key.
@@ -126,12 +128,9 @@ class ModelClients:
             if client is not None:
                 await client.close()
 
-    def _model(self, provider: Provider, name: str, key: str | None) -> Model:
+    async def _model(self, provider: Provider, name: str, key: str | None) -> Model:
         if provider is Provider.ANTHROPIC:
-            anthropic = self._anthropic_client()
-            if key:
-                anthropic = anthropic.with_options(api_key=key)
-            return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=anthropic))
+            return (await self._anthropic_models()).make(name, key)
         openai = self._openai_client(provider)
         if key:
             openai = openai.with_options(api_key=key)
@@ -144,17 +143,22 @@ class ModelClients:
 
     # No client tries again by itself. The engine does, durably, and counts the attempts.
 
-    def _anthropic_client(self) -> AsyncAnthropic:
-        if self._anthropic is None:
-            self._anthropic = AsyncAnthropic(
-                api_key=self._keys.get(Provider.ANTHROPIC, _NO_KEY),
-                max_retries=0,
-                timeout=self._timeout,
-                http_client=_http_client(
-                    StreamingTransport(_transport(os.environ.get("ANTHROPIC_BASE_URL"))), self._timeout
-                ),
-            )
-        return self._anthropic
+    async def _anthropic_models(self) -> AnthropicModels:
+        async with self._loading:
+            if self._anthropic is None:
+                self._anthropic = await asyncio.to_thread(self._load_anthropic)
+            return self._anthropic
+
+    def _load_anthropic(self) -> AnthropicModels:
+        # Here and not above: whoever asks only others would wait a second for it.
+        from app.llm.anthropic_models import AnthropicModels  # noqa: PLC0415
+
+        transport = StreamingTransport(_transport(os.environ.get("ANTHROPIC_BASE_URL")))
+        return AnthropicModels(
+            self._keys.get(Provider.ANTHROPIC, _NO_KEY),
+            timeout=self._timeout,
+            http_client=_http_client(transport, self._timeout),
+        )
 
     def _openai_client(self, provider: Provider) -> AsyncOpenAI:
         """Return the client of a provider, made when it is first needed: each has connections of its own."""

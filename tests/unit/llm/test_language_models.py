@@ -232,9 +232,11 @@ async def test_a_cancelled_call_leaves_at_once(server: StubServer, models: Langu
     await asyncio.wait_for(server.left.wait(), 60)
 
 
-def test_the_client_libraries_are_not_loaded_before_a_model_is_asked() -> None:
+def test_the_client_libraries_are_not_loaded_before_a_model_is_asked_that_needs_them() -> None:
     program = (
         "import sys, app.blocks.library.llm; "
-        "sys.exit(bool({'pydantic_ai', 'openai', 'anthropic'} & set(sys.modules)))"
+        "assert not {'pydantic_ai', 'openai', 'anthropic'} & set(sys.modules); "
+        "import app.llm.model_clients; "
+        "assert 'anthropic' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -6,9 +6,11 @@ import uuid
 from collections.abc import AsyncIterator
 
 import httpx
+import jwt
 import pytest
 from temporalio.client import Client
 
+from app.api.auth import issue_token
 from tests.e2e.rest import sums
 from tests.engine import Engine
 from tests.notifications import (
@@ -19,8 +21,9 @@ from tests.notifications import (
     notifying,
     run,
     server_of,
+    shown,
 )
-from tests.rest_api import RestApi, run_api
+from tests.rest_api import SECRET, RestApi, run_api
 from tests.stubs import MailStub
 
 
@@ -57,6 +60,10 @@ class TestEmail:
         assert execution["id"] in text
         assert f"PATCH or DELETE /api/notifications/{made['id']}" in text
         assert made["target"] == address
+        claims = jwt.decode(issue_token(SECRET, email=address), options={"verify_signature": False})
+        moved = jwt.encode({**claims, "email": "moved@example.org"}, SECRET)
+        async with api.caller(token=moved) as caller:
+            assert (await shown(caller, made))["target"] == "moved@example.org"
 
     async def test_no_other_address_is_written_to(self, alice: httpx.AsyncClient) -> None:
         body = {

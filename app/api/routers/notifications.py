@@ -34,7 +34,7 @@ async def create_notification(
     A webhook is signed as [Standard Webhooks](https://www.standardwebhooks.com) has it. The answer shows the signing
     secret this once.
     """
-    return NewNotificationView.made(*await api.notifications.create(caller, body))
+    return NewNotificationView.made(*await api.notifications.create(caller, body), caller.email)
 
 
 @router.get("", responses=responses())
@@ -43,13 +43,15 @@ async def list_notifications(
 ) -> PageView[NotificationView]:
     """List your notifications, newest first."""
     page = await api.notifications.list(caller.user_id, cursor=cursor, limit=limit)
-    return PageView(items=[NotificationView.of(row) for row in page.items], next_cursor=page.next_cursor)
+    return PageView(
+        items=[NotificationView.of(row, caller.email) for row in page.items], next_cursor=page.next_cursor
+    )
 
 
 @router.get("/{notification_id}", responses=responses(404))
 async def get_notification(notification_id: Id, caller: CallerDep, api: ResourcesDep) -> NotificationView:
     """Return a notification."""
-    return NotificationView.of(await api.notifications.require(caller.user_id, notification_id))
+    return NotificationView.of(await api.notifications.require(caller.user_id, notification_id), caller.email)
 
 
 @router.patch("/{notification_id}", responses=responses(404, 413))
@@ -57,7 +59,9 @@ async def change_notification(
     notification_id: Id, body: NotificationChangeBody, caller: CallerDep, api: ResourcesDep
 ) -> NotificationView:
     """Change a notification, or switch it on or off. What is not delivered yet goes where it says then."""
-    return NotificationView.of(await api.notifications.change(caller.user_id, notification_id, body))
+    return NotificationView.of(
+        await api.notifications.change(caller.user_id, notification_id, body), caller.email
+    )
 
 
 @router.delete("/{notification_id}", status_code=204, responses=responses(404))
@@ -72,7 +76,9 @@ async def rotate_notification(
     notification_id: Id, caller: CallerDep, api: ResourcesDep
 ) -> NewNotificationView:
     """Give a webhook another signing secret, shown this once. For a day, both sign."""
-    return NewNotificationView.made(*await api.notifications.rotate(caller.user_id, notification_id))
+    return NewNotificationView.made(
+        *await api.notifications.rotate(caller.user_id, notification_id), caller.email
+    )
 
 
 @router.post("/{notification_id}/test", status_code=202, responses=responses(404))

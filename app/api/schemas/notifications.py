@@ -95,9 +95,9 @@ class NotificationView(BaseModel):
     updated_at: datetime
 
     @classmethod
-    def of(cls, row: Notification) -> NotificationView:
-        """Return a notification as it goes out."""
-        return cls.model_validate(_shown(row))
+    def of(cls, row: Notification, email: str) -> NotificationView:
+        """Return a notification as it goes out to its owner, whose address this is."""
+        return cls.model_validate(_shown(row, email))
 
 
 class NewNotificationView(NotificationView):
@@ -107,14 +107,16 @@ class NewNotificationView(NotificationView):
     """What signs webhooks (`whsec_…`), shown this once. Null for e-mail, and in a repeat under an `Idempotency-Key`."""
 
     @classmethod
-    def made(cls, row: Notification, secret: str | None) -> NewNotificationView:
-        """Return a notification with its secret."""
-        return cls.model_validate({**_shown(row), "secret": secret})
+    def made(cls, row: Notification, secret: str | None, email: str) -> NewNotificationView:
+        """Return a notification with its secret as it goes out to its owner, whose address this is."""
+        return cls.model_validate({**_shown(row, email), "secret": secret})
 
 
-def _shown(row: Notification) -> dict[str, object]:
-    names = NotificationView.model_fields.keys() - {"disabled_for"}
-    return {**{name: getattr(row, name) for name in names}, "disabled_for": row.disabled_for or None}
+def _shown(row: Notification, email: str) -> dict[str, object]:
+    shown = {name: getattr(row, name) for name in NotificationView.model_fields}
+    # The address may have changed since, and mails go to the one that it is now.
+    target = email if row.channel == Channel.EMAIL else row.target
+    return {**shown, "target": target, "disabled_for": row.disabled_for or None}
 
 
 class AttemptView(BaseModel):

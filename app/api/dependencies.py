@@ -17,7 +17,8 @@ _bearer = HTTPBearer(auto_error=False, description="A JWT or an API key.")
 _api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")
 
 
-def _caller(
+# Coroutines, for FastAPI has threads run what is none: two changes of thread for each request.
+async def _caller(
     request: Request,
     _token: Annotated[object, Security(_bearer)],
     _key: Annotated[object, Security(_api_key)],
@@ -27,7 +28,7 @@ def _caller(
     return caller
 
 
-def _resources(request: Request) -> Resources:
+async def _resources(request: Request) -> Resources:
     resources = request.app.state.resources
     assert isinstance(resources, Resources)
     return resources

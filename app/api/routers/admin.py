@@ -98,7 +98,7 @@ async def refund_charge(
     return _entered(await api.administration.refund(caller.user_id, user_id, body))
 
 
-def _read_filter(
+async def _read_filter(
     user_id: Word = None,
     actor_id: Word = None,
     action: Word = None,

@@ -76,7 +76,7 @@ async def execute_version(
     return await execute(request, api, response, wait)
 
 
-def _read_filter(
+async def _read_filter(
     graph_id: Annotated[Id | None, Query()] = None,
     status: Annotated[Status | None, Query()] = None,
     trigger: Annotated[str | None, Query(max_length=40)] = None,

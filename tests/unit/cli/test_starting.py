@@ -42,6 +42,6 @@ def test_a_shell_learns_the_commands() -> None:
 def test_what_cannot_be_written_is_said_without_a_word_of_python() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [PERDURE, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [PERDURE, "--help"], env={}, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (done.returncode, done.stderr) == (1, "perdure: nothing can be written: No space left on device\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -23,13 +23,14 @@ from app.models.deliveries import DeliveryKey, FoundDelivery
 from app.models.notification_events import TEST
 from app.notifying.contents import OUTPUTS_BYTES, make_content
 from app.notifying.rules import DeliveryRules
+from app.notifying.targets import WebhookTarget, make_secret
 from app.outbound.http import OutboundHttp
 from app.telemetry.tallies import Tallies
 from tests.engine import KEYS, Engine, use_json
 from tests.ledger import add_execution, add_user
-from tests.notifications import server_of
+from tests.notifications import HERE, server_of
 from tests.stack import eventually
-from tests.stubs import MailStub
+from tests.stubs import MailStub, WebStub
 
 ENDED, FAILED, ASKED = "execution_completed", "execution_failed", "review_requested"
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = $1"
@@ -57,6 +58,31 @@ async def add_notification(pool: asyncpg.Pool[Any], owner: str, **fields: Any) -
     places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
     await pool.execute(f"INSERT INTO notifications ({', '.join(row)}) VALUES ({places})", *row.values())
     return str(row["id"])
+
+
+async def add_webhook(pool: asyncpg.Pool[Any], owner: str, url: str, **fields: Any) -> str:
+    """Write a notification by webhook down; return its id."""
+    notification_id = uuid.uuid4()
+    target = WebhookTarget(url, make_secret())
+    sealed = CredentialsEncryption(KEYS).seal(owner, notification_id, target.to_json())
+    given = {
+        "id": str(notification_id),
+        "channel": "webhook",
+        "secret": sealed.content,
+        "key_id": sealed.key_id,
+    }
+    return await add_notification(pool, owner, **given, **fields)
+
+
+async def add_delivery(pool: asyncpg.Pool[Any], owner: str, notification_id: str) -> DeliveryKey:
+    """Write a test of a notification down."""
+    delivery_id = await pool.fetchval(
+        "INSERT INTO deliveries (id, user_id, notification_id, channel, event) "
+        "SELECT gen_random_uuid(), user_id, id, channel, $2 FROM notifications WHERE id = $1 RETURNING id::text",
+        notification_id,
+        TEST,
+    )
+    return DeliveryKey(delivery_id, owner)
 
 
 async def add_nested(pool: asyncpg.Pool[Any], owner: str, parent_id: str) -> str:
@@ -206,22 +232,66 @@ class TestManyEmails:
         owner = await add_user(pool, 0)
         await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
         made = await add_notification(pool, owner)
-        await pool.execute(
-            "INSERT INTO deliveries (id, user_id, notification_id, channel, event) "
-            "VALUES (gen_random_uuid(), $1, $2, 'email', $3)",
-            owner,
-            made,
-            TEST,
-        )
+        key = await add_delivery(pool, owner, made)
         async with MailStub("perdure", "a password") as mail:
             delivering = _delivering(engine, pool, mail, DeliveryRules(mails_a_day=0))
-            [key] = await keys_of(pool, owner)
             assert (await _attempt(delivering, key)).is_over
             assert len(mail.messages) == 1
 
 
-def _delivering(engine: Engine, pool: asyncpg.Pool[Any], mail: MailStub, rules: DeliveryRules) -> Delivering:
-    reach = Reach(OutboundHttp(), frozenset(), server_of(mail), CredentialsEncryption(KEYS), "")
+class TestReceivers:
+    @pytest.mark.parametrize(
+        ("path", "said"),
+        [
+            ("/large/300000", "larger than 262,144 bytes"),
+            ("/held", "did not answer within 0.3 s"),
+            ("/redirect?to=/echo", "answered 30"),
+            ("/status/503", "answered 503"),
+        ],
+        ids=["endless", "slow", "elsewhere", "broken"],
+    )
+    async def test_what_is_no_answer_is_tried_again_and_its_reason_kept(
+        self, engine: Engine, pool: asyncpg.Pool[Any], path: str, said: str
+    ) -> None:
+        owner = await add_user(pool, 0)
+        rules = DeliveryRules(attempt_seconds=0.3) if path == "/held" else DeliveryRules()
+        async with WebStub() as stub:
+            key = await add_delivery(pool, owner, await add_webhook(pool, owner, f"{stub.url}{path}"))
+            result = await _attempt(_delivering(engine, pool, None, rules), key)
+            stub.let_go.set()
+        assert (result.is_over, result.is_attempt) == (False, True)
+        assert 3 < result.wait_seconds < 7
+        row = await pool.fetchrow("SELECT status, attempts, log FROM deliveries WHERE id = $1", key.id)
+        assert row is not None
+        assert (row["status"], row["attempts"]) == ("pending", 1)
+        assert said in row["log"][0]["error"]
+        assert path not in str(row["log"]), "a URL may be a secret"
+
+    async def test_those_that_fail_leave_room_for_the_others(
+        self, engine: Engine, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner = await add_user(pool, 0)
+        async with WebStub() as stub:
+            failing = [
+                await add_webhook(pool, owner, f"{stub.url}/held", failing_since=datetime.now(UTC))
+                for _ in range(2)
+            ]
+            well = await add_webhook(pool, owner, f"{stub.url}/echo")
+            held, put_off, taken = [await add_delivery(pool, owner, each) for each in (*failing, well)]
+            delivering = _delivering(engine, pool, None, DeliveryRules(at_once=2, at_once_failing=1))
+            attempt = asyncio.create_task(_attempt(delivering, held))
+            await eventually(lambda: stub.requests)
+            assert not (await _attempt(delivering, put_off)).is_attempt
+            assert (await _attempt(delivering, taken)).is_over
+            stub.let_go.set()
+            assert (await attempt).is_over
+
+
+def _delivering(
+    engine: Engine, pool: asyncpg.Pool[Any], mail: MailStub | None, rules: DeliveryRules
+) -> Delivering:
+    server = server_of(mail) if mail else None
+    reach = Reach(OutboundHttp(allowed_private_hosts=HERE), HERE, server, CredentialsEncryption(KEYS), "")
     couriers = Couriers(engine.client, pool, task_queue=engine.task_queue)
     return Delivering(pool, couriers, reach, rules, Tallies())
 

@@ -18,6 +18,7 @@ from app.graph.signature import Kind
 from app.graph.status import Status
 from app.graph.tools import is_tool_pin
 from app.models import execution_writes
+from app.models.announcements import announce, announcement
 from app.models.execution_writes import Closed, Closing, NewExecution
 from app.models.recording import Changes, ValueCollected
 
@@ -43,28 +44,39 @@ async def finish_execution(
         shelf: The owner's values.
     """
     async with connection.transaction():
+        closed = await _close(connection, request, new, plan, shelf)
+    # Also when it was closed before: whoever did it may have died before this.
+    await announce(connection, announcement(new.id, Status(request.status), new.user_id))
+    return closed
+
+
+async def _close(
+    connection: asyncpg.Connection[Any],
+    request: FinishRequest,
+    new: NewExecution,
+    plan: LoadedPlan | None,
+    shelf: Shelf,
+) -> Closed | None:
+    is_open = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
+    if is_open is None:
+        await _insert(connection, new)
         is_open = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
-        if is_open is None:
-            await _insert(connection, new)
-            is_open = await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id)
-        if not is_open:
-            return None
-        changes = Changes()
-        outputs: dict[str, list[Envelope]] = {}
-        report: dict[str, Any] = {}
-        if plan is not None:
-            for loss in request.losses:
-                write_loss(changes, loss, plan, new.id, shelf)
-            wanted = plan.result_nodes()
-            # What a leaf gave as a tool, it gave to whoever called it.
-            has_outputs = any(plan.nodes[node].is_output for node in wanted)
-            results = await execution_writes.list_results(
-                connection, new.id, wanted, includes_called=has_outputs
-            )
-            outputs = gather_outputs(plan, results)
-            report = _report(request, plan, fired={node for node, _, _ in results})
-        closing = Closing(Status(request.status), _error_of(request.error, plan), outputs, report)
-        return await execution_writes.close_execution(connection, new.id, closing, changes, owner=new.user_id)
+    if not is_open:
+        return None
+    changes = Changes()
+    outputs: dict[str, list[Envelope]] = {}
+    report: dict[str, Any] = {}
+    if plan is not None:
+        for loss in request.losses:
+            write_loss(changes, loss, plan, new.id, shelf)
+        wanted = plan.result_nodes()
+        # What a leaf gave as a tool, it gave to whoever called it.
+        has_outputs = any(plan.nodes[node].is_output for node in wanted)
+        results = await execution_writes.list_results(connection, new.id, wanted, includes_called=has_outputs)
+        outputs = gather_outputs(plan, results)
+        report = _report(request, plan, fired={node for node, _, _ in results})
+    closing = Closing(Status(request.status), _error_of(request.error, plan), outputs, report)
+    return await execution_writes.close_execution(connection, new.id, closing, changes, owner=new.user_id)
 
 
 async def _insert(connection: asyncpg.Connection[Any], new: NewExecution) -> None:

@@ -27,6 +27,7 @@ from app.errors import (
 )
 from app.graph.status import Status
 from app.models import execution_writes, executions, graphs, presets, schedules
+from app.models.announcements import announce, announcement
 from app.models.execution_writes import Closing, NewExecution
 from app.models.graphs import SavedGraph
 from app.models.recording import Changes
@@ -163,14 +164,16 @@ class ScheduledStarts(SchedulingActivities):
         return FireDecision(refusal=ErrorRecord(error.code, message))
 
     async def _record(self, new: NewExecution, error: dict[str, Any]) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await execution_writes.insert_execution(connection, new)
-            if not await execution_writes.lock_open_execution(connection, new.id, owner=new.user_id):
-                return
-            closing = Closing(Status.FAILED, error, {}, {})
-            closed = await execution_writes.close_execution(
-                connection, new.id, closing, Changes(), owner=new.user_id
-            )
+        closing, owner = Closing(Status.FAILED, error, {}, {}), new.user_id
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                await execution_writes.insert_execution(connection, new)
+                if not await execution_writes.lock_open_execution(connection, new.id, owner=owner):
+                    return
+                closed = await execution_writes.close_execution(
+                    connection, new.id, closing, Changes(), owner=owner
+                )
+            await announce(connection, announcement(new.id, Status.FAILED, owner))
         self._settling.tell(closed)
 
 

@@ -21,6 +21,7 @@ from app.activities.parents import release_parent
 from app.activities.queue import Queue
 from app.graph.status import Status
 from app.models import execution_writes, sweeps
+from app.models.announcements import announce, announcement
 from app.models.execution_writes import Closed, Closing
 from app.models.recording import Changes
 from app.telemetry.series import EXECUTION_SECONDS, EXECUTIONS
@@ -81,14 +82,16 @@ class Settling:
 
     async def _close(self, execution_id: str, owner: str, verdict: Verdict) -> None:
         status, error = verdict
-        async with self._pool.acquire() as connection, connection.transaction():
-            is_open = await execution_writes.lock_open_execution(connection, execution_id, owner=owner)
-            if not is_open:
-                return
-            closing = Closing(status, error, {}, {})
-            closed = await execution_writes.close_execution(
-                connection, execution_id, closing, Changes(), owner=owner
-            )
+        closing = Closing(status, error, {}, {})
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                is_open = await execution_writes.lock_open_execution(connection, execution_id, owner=owner)
+                if not is_open:
+                    return
+                closed = await execution_writes.close_execution(
+                    connection, execution_id, closing, Changes(), owner=owner
+                )
+            await announce(connection, announcement(execution_id, status, owner))
         self.tell(closed)
         log.info("execution_settled", execution_id=execution_id, status=status)
 

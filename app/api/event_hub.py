@@ -19,7 +19,7 @@ import structlog
 
 from app.database import AWAY, plain_url
 from app.models import tokens
-from app.models.recording import CHANNEL
+from app.models.announcements import CHANNEL
 from app.models.tokens import Token
 
 log = structlog.get_logger(__name__)
@@ -175,7 +175,7 @@ class EventHub:
             self._wake_all()
 
     def _announce(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        # As `app.models.recording.CHANNEL` says. Ids of users may hold colons.
+        # As `app.models.announcements.CHANNEL` says. Ids of users may hold colons.
         execution_id, status, user_id = (*str(payload).split(":", 2), "", "")[:3]
         for subscription in self._subscriptions.get(execution_id, ()):
             if status or not subscription.is_for_status:

@@ -14,9 +14,10 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.admissions import take_place
+from app.models.announcements import announce, announcement
 from app.models.deliveries import DeliveryKey
 from app.models.event_types import OF_EXECUTION, EventType
-from app.models.recording import CHANNEL, Changes, EventRecord, announcement, record
+from app.models.recording import Changes, EventRecord, record, write
 from app.models.review_writes import withdraw_reviews
 from app.models.spending import release_open
 from app.models.value_uses import add_uses, hashes_of
@@ -62,8 +63,7 @@ WHERE executions.id = $1 AND executions.user_id = $6
 RETURNING reserved, trigger, ARRAY(
         SELECT told.id::text FROM deliveries told
         WHERE told.execution_id = executions.id AND told.status = 'pending' AND told.attempts = 0
-    ) AS deliveries, extract(epoch FROM ended_at - started_at)::float8 AS seconds,
-    pg_notify($7, $8)
+    ) AS deliveries, extract(epoch FROM ended_at - started_at)::float8 AS seconds
 """
 
 # What is nested in it has mostly ended by now, and what that has cost it has cost its parent too.
@@ -201,9 +201,11 @@ async def record_with_nested(
     if not changes.nested:
         return await record(connection, execution_id, changes, owner=owner)
     async with connection.transaction():
-        is_open = await record(connection, execution_id, changes, owner=owner)
+        is_open = await write(connection, execution_id, changes, owner=owner)
         for new in changes.nested if is_open else ():
             await insert_execution(connection, new)
+    if is_open:
+        await announce(connection, announcement(execution_id, changes.status, owner))
     return is_open
 
 
@@ -238,7 +240,10 @@ async def close_execution(
     *,
     owner: str,
 ) -> Closed:
-    """Write an execution's end within a transaction that holds its lock. Open node executions become CANCELLED."""
+    """Write an execution's end within a transaction that holds its lock. Open node executions become CANCELLED.
+
+    Whoever commits announces it.
+    """
     cancelled = (
         [] if closing.status is Status.COMPLETED else await connection.fetch(_CANCEL_OPEN_NODES, execution_id)
     )
@@ -256,7 +261,7 @@ async def close_execution(
         await withdraw_reviews(connection, execution_id)
     ending = {"status": closing.status, "error": closing.error, **closing.report}
     changes.events.append(EventRecord("end", OF_EXECUTION[closing.status], json.dumps(ending)))
-    await record(connection, execution_id, changes, owner=owner)
+    await write(connection, execution_id, changes, owner=owner)
     row = await connection.fetchrow(
         _CLOSE,
         execution_id,
@@ -265,8 +270,6 @@ async def close_execution(
         json.dumps(closing.outputs),
         json.dumps(closing.report),
         owner,
-        CHANNEL,
-        announcement(execution_id, closing.status, owner),
     )
     assert row is not None
     if row["reserved"]:

@@ -19,8 +19,8 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import Status
 from app.models import files, values
+from app.models.announcements import CHANNEL, announcement
 from app.models.page import Page, dated_key, make_page, no_size, read_cursor
-from app.models.recording import CHANNEL, announcement
 from app.models.tables.executions import Execution, ExecutionEvent, NodeExecution
 from app.models.tables.node_work import ConversationTurn, NodeStep
 from app.models.tables.reviews import Review
@@ -92,10 +92,14 @@ async def insert_queued(session: AsyncSession, execution: Execution) -> None:
             index_elements=[col(Execution.id)],
             set_={"run_id": given.excluded.run_id},
             where=col(Execution.run_id) == "",
-        ).returning(
-            func.pg_notify(CHANNEL, announcement(str(execution.id), Status.QUEUED, execution.user_id))
         )
     )
+
+
+async def announce_queued(session: AsyncSession, execution: Execution) -> None:
+    """Announce that an execution has been written down, when that has been committed."""
+    text = announcement(str(execution.id), Status.QUEUED, execution.user_id)
+    await session.execute(select(func.pg_notify(CHANNEL, text)))
 
 
 async def get_execution_of_any_age(

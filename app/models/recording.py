@@ -15,6 +15,7 @@ import asyncpg
 
 from app.errors import PerdureError
 from app.graph.status import Status
+from app.models.announcements import announce, announcement
 from app.models.conversations import TurnRecord, insert_turns
 from app.models.event_types import OF_NODES
 from app.models.review_writes import ReviewRecord, insert_reviews
@@ -22,10 +23,6 @@ from app.models.spending import Settlement, release_open, settle
 
 if TYPE_CHECKING:
     from app.models.execution_writes import NewExecution
-
-CHANNEL = "perdure_events"
-"""Where it is announced that an execution's log has grown: its id; and when more than node executions are concerned,
-`:`, its status if that has changed, `:` and its owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +151,10 @@ WITH held AS MATERIALIZED (
 )"""
 
 _VALUES = """, free AS MATERIALIZED (
-    SELECT name FROM loose_objects WHERE name = ANY($27::text[]) AND NOT is_doomed FOR UPDATE
+    SELECT name FROM loose_objects WHERE name = ANY($26::text[]) AND NOT is_doomed FOR UPDATE
 ), stored AS (
     INSERT INTO stored_values (user_id, sha256, size, body, object)
-    SELECT $2, given.* FROM held, unnest($24::text[], $25::bigint[], $26::bytea[], $27::text[])
+    SELECT $2, given.* FROM held, unnest($23::text[], $24::bigint[], $25::bytea[], $26::text[])
         AS given(sha256, size, body, object)
     WHERE given.body IS NOT NULL OR given.object IN (SELECT name FROM free)
     ON CONFLICT DO NOTHING
@@ -166,7 +163,7 @@ _VALUES = """, free AS MATERIALIZED (
     DELETE FROM loose_objects WHERE name IN (SELECT object FROM stored)
 ), used AS (
     INSERT INTO value_uses (execution_id, user_id, sha256)
-    SELECT $1, $2, sha256 FROM held, unnest($28::text[]) AS given(sha256)
+    SELECT $1, $2, sha256 FROM held, unnest($27::text[]) AS given(sha256)
     ON CONFLICT DO NOTHING
 )"""
 
@@ -174,10 +171,10 @@ _EXECUTION = """
 UPDATE executions SET
     event_seq = held.last + (SELECT count(*) FROM fresh), status = coalesce($21, executions.status),
     started_at = CASE WHEN $21 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END,
-    paused_for = CASE WHEN $21 IS NULL THEN paused_for ELSE $23 END
+    paused_for = CASE WHEN $21 IS NULL THEN paused_for ELSE $22 END
 FROM held
 WHERE id = $1
-RETURNING pg_notify('perdure_events', $22)
+RETURNING executions.id
 """
 
 # The outermost one is looked for with what the first lock has shown, so it is locked after it.
@@ -200,7 +197,26 @@ _VALUE_COLUMNS = ("sha256", "size", "body", "object")
 async def record(
     connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, *, owner: str
 ) -> bool:
-    """Write changes of an open execution, and announce them: one statement, so one round trip and one commit.
+    """Write changes of an open execution, and announce them when they are written.
+
+    Whoever dies between the two, or loses the connection, repeats both.
+
+    Returns:
+        Whether it was still open. Nothing is written about an execution that has ended, or that is not the owner's.
+
+    Raises:
+        ValueCollected: One of the values is not stored any more. Nothing was written.
+    """
+    is_open = await write(connection, execution_id, changes, owner=owner)
+    if is_open:
+        await announce(connection, _announcement(execution_id, changes, owner))
+    return is_open
+
+
+async def write(
+    connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, *, owner: str
+) -> bool:
+    """Write changes of an open execution: mostly one statement, so one round trip and one commit.
 
     The lock on the execution's row is taken first, so its event numbers follow without a hole. What the statement
     then reads may be older than the lock: two writers of one and the same event can clash, and the second tries again.
@@ -264,7 +280,6 @@ def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
         [event.data for event in events],
         *([getattr(node, column) for node in changes.nodes.values()] for column in _NODE_COLUMNS),
         changes.status,
-        _announcement(execution_id, changes, owner),
         changes.paused_for,
         *(_value_arguments(changes) if changes.values or changes.uses else ()),
     ]
@@ -276,11 +291,6 @@ def _announcement(execution_id: str, changes: Changes, owner: str) -> str:
     if changes.status is None and not is_of_execution:
         return execution_id
     return announcement(execution_id, changes.status, owner)
-
-
-def announcement(execution_id: str, status: Status | None, owner: str) -> str:
-    """Return what announces that an execution, and not only some node execution of it, has changed."""
-    return f"{execution_id}:{status or ''}:{owner}"
 
 
 def _value_arguments(changes: Changes) -> list[Any]:

@@ -13,7 +13,7 @@ import pytest
 from app.api import event_hub
 from app.api.event_hub import EventHub
 from app.database import plain_url
-from app.models.recording import CHANNEL
+from app.models.announcements import CHANNEL
 from tests.e2e.rest import save, start, sums
 from tests.engine import Engine
 from tests.stack import eventually

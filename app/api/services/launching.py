@@ -152,6 +152,8 @@ class Launching:
             async with self._sessions.begin() as session:
                 await executions.insert_queued(session, execution)
                 await note_done(session, execution.id)
+            async with self._sessions() as session:
+                await executions.announce_queued(session, execution)
         except (OSError, SQLAlchemyError):
             # It runs: the answer is yes. The workflow's first activity writes the row as soon as it can be written.
             log.exception("execution_not_listed", execution_id=str(execution.id))

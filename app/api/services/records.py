@@ -163,6 +163,8 @@ class ExecutionRecords:
             row.inputs = make_inline({})
             async with self._sessions.begin() as session:
                 await executions.insert_queued(session, row)
+        async with self._sessions() as session:
+            await executions.announce_queued(session, row)
 
 
 async def _read_start(client: Client, execution_id: uuid.UUID, owner: str) -> tuple[ExecutionStart, str]:

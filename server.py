@@ -114,6 +114,7 @@ async def embedded(
         settings,
         home,
         worker_script=Path(__file__).with_name("worker.py"),
+        api_url=settings.public_url or api_url,
         ui_codec_endpoint=codec_endpoint(api_url, capability),
     ) as deployment:
         config = make_api_config(

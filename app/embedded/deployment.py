@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -69,7 +70,7 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def run_deployment(
-    settings: Settings, home: Home, *, worker_script: Path, ui_codec_endpoint: str
+    settings: Settings, home: Home, *, worker_script: Path, api_url: str, ui_codec_endpoint: str
 ) -> AsyncIterator[Deployment]:
     """Run the embedded stack with migrated tables and workers that take work, until the block ends.
 
@@ -77,6 +78,7 @@ async def run_deployment(
         settings: Of this process, with an encryption key.
         home: The folder, held by us.
         worker_script: The program `worker.py`.
+        api_url: Where people reach the API, for what workers write to them.
         ui_codec_endpoint: Where the Web UI has payloads decrypted.
 
     Raises:
@@ -93,7 +95,8 @@ async def run_deployment(
         ui_codec_endpoint=ui_codec_endpoint,
     )
     try:
-        async with stack, _workers_on(stack, settings, home, worker_script) as deployment:
+        make_workers = partial(_make_workers, settings, stack, worker_script, api_url=api_url)
+        async with stack, _workers_on(stack, settings, home, make_workers) as deployment:
             yield deployment
     finally:
         home.forget_children()
@@ -101,10 +104,10 @@ async def run_deployment(
 
 @contextlib.asynccontextmanager
 async def _workers_on(
-    stack: EmbeddedStack, settings: Settings, home: Home, worker_script: Path
+    stack: EmbeddedStack, settings: Settings, home: Home, make_workers: Callable[[], list[EmbeddedWorker]]
 ) -> AsyncIterator[Deployment]:
     await migrate(stack.database_url)
-    workers = _make_workers(settings, stack, worker_script)
+    workers = make_workers()
     deployment = Deployment(home, stack, workers)
     try:
         for worker in workers:
@@ -119,11 +122,14 @@ async def _workers_on(
         await asyncio.gather(*(worker.stop() for worker in workers))
 
 
-def _make_workers(settings: Settings, stack: EmbeddedStack, worker_script: Path) -> list[EmbeddedWorker]:
+def _make_workers(
+    settings: Settings, stack: EmbeddedStack, worker_script: Path, *, api_url: str
+) -> list[EmbeddedWorker]:
     environment = {
         f"{PREFIX}DATABASE_URL": stack.database_url,
         f"{PREFIX}TEMPORAL_ADDRESS": stack.temporal_address,
         f"{PREFIX}TEMPORAL_UI_URL": settings.temporal_ui_url or stack.temporal_ui_url,
+        f"{PREFIX}PUBLIC_URL": api_url,
         f"{PREFIX}ENCRYPTION_KEY": reveal(settings.encryption_key) or "",
         # A build has to be made current by hand; these are replaced all at once.
         f"{PREFIX}BUILD_ID": "",

@@ -100,4 +100,6 @@ def make_details(start: ExecutionStart, execution_id: str, *, api_url: str | Non
     if api_url:
         here = f"{api_url}/api/executions/{execution_id}"
         said.append(f"[Execution]({here}), its [nodes]({here}/nodes) and [events]({here}/events)")
+        causes = {f"{start.trigger}s": start.trigger_id, "presets": start.preset_id}
+        said += [f"[{kind[:-1].title()}]({api_url}/api/{kind}/{id})" for kind, id in causes.items() if id]
     return "\n\n".join(said)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
+from app.activities.contracts.execution import ExecutionStart
 from app.blocks.context import BlockContext
+from app.starting.launches import make_details
 from tests.admin import id_of
 from tests.e2e.rest import graph, node, save, start, wait
 from tests.engine import Engine
 from tests.rest_api import run_api
 from tests.stack import eventually
 
+PAGE = Path(__file__).resolve().parents[2] / "docs/howto/temporal-web-ui.md"
+QUERIES = PAGE.read_text().split("```")[1].strip().splitlines()
 API, WEB_UI = "https://perdure.example.org", "http://ui.test"
 
 
@@ -104,3 +110,18 @@ async def test_an_execution_reads_like_its_graph(client: Client, engine: Engine,
     assert seen["MARKER_RECORDED"] >= {"begin", "pure blocks, timers and records", "end"}
     assert ended["temporal"]["web_url"].startswith(f"{WEB_UI}/namespaces/default/workflows/{execution['id']}")
     assert (await handle.describe()).id == execution["id"]
+    for query in QUERIES:
+        await client.count_workflows(query)
+
+
+def test_the_details_lead_to_what_has_started_an_execution() -> None:
+    start = ExecutionStart("u", "g", 1, "graph", "hash", {}, "schedule", "2026-01-01T00:00:00+00:00")
+    started = replace(start, trigger_id="s1", preset_id="p1")
+    linked = make_details(started, "e1", api_url=API)
+    assert "Started by schedule `s1`" in linked
+    for link in (f"[Schedule]({API}/api/schedules/s1)", f"[Preset]({API}/api/presets/p1)"):
+        assert link in linked
+        assert link not in make_details(start, "e1", api_url=API)
+    by_webhook = make_details(replace(started, trigger="webhook", preset_id=None), "e1", api_url=API)
+    assert f"[Webhook]({API}/api/webhooks/s1)" in by_webhook
+    assert "](" not in make_details(started, "e1")

@@ -42,6 +42,7 @@ from app.api.services.oauth_logins import OAuthLogins
 from app.api.services.oversight import Oversight
 from app.api.services.planning import Planning
 from app.api.services.presets import Presets
+from app.api.services.publications import Publications
 from app.api.services.records import ExecutionRecords
 from app.api.services.rerunning import Rerunning
 from app.api.services.reviews import Reviews
@@ -198,8 +199,7 @@ def make_resources(
         credits=Credits(sessions, funding),
         selling=make_selling(sessions, system_sessions, config.payments, sale=config.sale, funding=funding),
         published=make_published(
-            sessions,
-            values,
+            Publications(sessions, values, choosing),
             starting,
             waiting,
             records,

@@ -14,8 +14,6 @@ from app.api.services.records import ExecutionRecords
 from app.api.services.starting import Starting
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.database import Sessions
-from app.starting.values import Values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +28,7 @@ class Published:
 
 
 def make_published(
-    sessions: Sessions,
-    values: Values,
+    publications: Publications,
     starting: Starting,
     waiting: Waiting,
     records: ExecutionRecords,
@@ -41,7 +38,6 @@ def make_published(
     origins: Sequence[str],
 ) -> Published:
     """Put together what published graphs are served from."""
-    publications = Publications(sessions, values)
     following = Following(waiting, records, views)
     return Published(
         publications=publications,

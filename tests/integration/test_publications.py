@@ -130,6 +130,9 @@ async def test_a_name_is_for_one_graph_and_of_a_kind_that_fits_into_addresses(
         assert (await alice.put(path, json={"slug": slug})).status_code == 422, slug
     clash = await alice.put(path, json={"slug": "taken"})
     assert (clash.status_code, clash.json()["error"]["details"]) == (409, {"graph_id": graph_id})
+    needing = await save(alice, graph([node("ask", "firecrawl_scrape_block", url="https://example.org")], []))
+    uncalled = await alice.put(f"/api/graphs/{needing}/publication", json={"slug": "free"})
+    assert (uncalled.status_code, code_of(uncalled)) == (400, "GRAPH_VALIDATION_ERROR")
     for wrong in ({"graph_version": 2}, {"preset_id": str(uuid.uuid4())}):
         assert (await alice.put(path, json={"slug": "free", **wrong})).status_code == 404
     assert (await alice.get(path)).status_code == 404

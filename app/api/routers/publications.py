@@ -15,7 +15,7 @@ from app.models.page import DEFAULT_LIMIT
 router = APIRouter(tags=["publications"], route_class=ApiRoute)
 
 
-@router.put("/graphs/{graph_id}/publication", responses=responses(404, 409, 413))
+@router.put("/graphs/{graph_id}/publication", responses=responses(400, 404, 409, 413))
 async def publish_graph(
     graph_id: Id, body: PublicationBody, caller: CallerDep, api: ResourcesDep
 ) -> PublicationView:

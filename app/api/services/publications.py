@@ -17,24 +17,28 @@ from app.models.page import Page
 from app.models.publications import PublishedGraph, Stamp
 from app.models.tables.publications import Publication
 from app.models.values import open_with
+from app.starting.choosing import Choosing
 from app.starting.values import Values
 
 
 class Publications:
     """The published graphs of all owners, one owner at a time."""
 
-    def __init__(self, sessions: Sessions, values: Values) -> None:
-        """Take where publications are kept, and the large values of presets."""
+    def __init__(self, sessions: Sessions, values: Values, choosing: Choosing) -> None:
+        """Take where publications are kept, the large values of presets, and what checks credentials."""
         self._sessions = sessions
         self._values = values
+        self._choosing = choosing
 
     async def publish(self, owner: str, graph_id: uuid.UUID, body: PublicationBody) -> PublicationView:
         """Publish a graph, or change how it is published.
 
         Raises:
             NotFound: The owner has no such graph, version of it or preset for it.
+            GraphInvalid: It needs credentials that the preset does not choose, so that no call could start.
             Conflict: Another graph of the owner goes by that name, or too many are published.
         """
+        await self._check_credentials(owner, graph_id, body)
         async with self._sessions.begin() as session:
             await graphs.lock_graph(session, owner, graph_id)
             await publications.lock_publications(session, owner)
@@ -105,6 +109,13 @@ class Publications:
     async def view(self, published: PublishedGraph) -> PublicationView:
         """Return a published graph as it goes out."""
         return (await self._view_all([published]))[0]
+
+    async def _check_credentials(self, owner: str, graph_id: uuid.UUID, body: PublicationBody) -> None:
+        async with self._sessions() as session:
+            preset = await presets.find_preset_of(session, owner, body.preset_id, graph_id)
+            version = body.graph_version or (preset.graph_version if preset else None)
+            saved = await graphs.require_graph(session, owner, graph_id, version=version)
+        await self._choosing.choose(owner, saved, preset.credentials_inputs if preset else {})
 
     async def _view_all(self, found: Sequence[PublishedGraph]) -> list[PublicationView]:
         given = [one.given for one in found if one.given is not None]

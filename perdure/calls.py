@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import ssl
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -82,6 +83,11 @@ class Target:
         if not (key.isascii() and (key.isprintable() or not key)):
             raise ValueError("The API key holds what no key holds")
         return cls(url.rstrip("/"), key)
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """Which certificates count: without TLS none do, and all that a machine trusts need not be read."""
+        return True if self.url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     @property
     def headers(self) -> dict[str, str]:

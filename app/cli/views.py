@@ -143,6 +143,8 @@ class LiveView:
     def _heading(self) -> RenderableType:
         progress = self._progress
         line = Table.grid(padding=(0, 1))
+        for _ in range(5):
+            line.add_column(no_wrap=True, overflow="ellipsis")
         # At the end, what was never needed is not missing.
         total = progress.begun if progress.is_over else len(progress.nodes)
         bar = ProgressBar(total=max(total, 1), completed=progress.done, width=20)

@@ -66,7 +66,10 @@ class AsyncClient:
         self._retries = retries
         self.patience_seconds = patience_seconds
         self._http = httpx.AsyncClient(
-            base_url=self._target.url, headers=self._target.headers, timeout=timeout_seconds
+            base_url=self._target.url,
+            headers=self._target.headers,
+            verify=self._target.verify,
+            timeout=timeout_seconds,
         )
         self.graphs = AsyncGraphs(self)
         self.executions = AsyncExecutions(self)

@@ -67,7 +67,10 @@ class Client:
         self._retries = retries
         self.patience_seconds = patience_seconds
         self._http = httpx.Client(
-            base_url=self._target.url, headers=self._target.headers, timeout=timeout_seconds
+            base_url=self._target.url,
+            headers=self._target.headers,
+            verify=self._target.verify,
+            timeout=timeout_seconds,
         )
         self.graphs = Graphs(self)
         self.executions = Executions(self)

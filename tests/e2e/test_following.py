@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
-from tests.e2e.commands import perdure
+from tests.e2e.commands import invoke, perdure
 from tests.e2e.rest import get, graph, node, requests, save, start, wait
 from tests.e2e.terminal import CTRL_C, Terminal
 from tests.processes import ServerProcess
@@ -22,8 +23,9 @@ def api_of(server: ServerProcess) -> dict[str, str]:
 def flaky_and_failing(url: str) -> dict[str, Any]:
     """Return a graph whose first request works at the second attempt, and whose second node cannot work."""
     titled = {"title": "Ask in vain"}
+    soon = {"retry": {"initial_seconds": 0.1}}
     nodes = [
-        node("flaky", "send_web_request_block", url=url + "/flaky/1", method="GET"),
+        node("flaky", "send_web_request_block", url=url + "/flaky/1", method="GET", metadata=soon),
         node("vain", "remove_from_dictionary_block", key="nothing of that name", metadata=titled),
     ]
     return graph(nodes, ["flaky.response -> vain.dictionary"])
@@ -120,7 +122,8 @@ async def test_without_a_terminal_there_is_a_line_or_a_document_for_each_event(
     assert "node retrying: flaky" in out
     assert "node failed: Ask in vain: " in out
 
-    code, out, err = await perdure("run", graph_id, "--follow", "--json", **api_of(equipped))
+    command = ("run", graph_id, "--follow", "--json")
+    code, out, err = await asyncio.to_thread(lambda: invoke(*command, **api_of(equipped)))
     documents = [json.loads(line) for line in out.splitlines()]
     assert (code, err) == (1, "")
     assert [document["seq"] for document in documents[:-1]] == list(range(1, len(documents)))

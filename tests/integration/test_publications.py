@@ -223,7 +223,8 @@ async def test_a_publication_is_called_no_more_often_than_it_says(alice: httpx.A
     assert (await alice.get(path)).json()["calls_per_minute"] == 2
     calls = [await alice.post("/api/run/rare?mode=async", json={"a": 1}) for _ in range(3)]
     assert [call.status_code for call in calls] == [202, 202, 429]
-    assert (code_of(calls[2]), calls[2].headers["Retry-After"]) == ("RATE_LIMITED", "60")
+    assert code_of(calls[2]) == "RATE_LIMITED"
+    assert 0 < int(calls[2].headers["Retry-After"]) <= 60
     assert len((await alice.get("/api/executions")).json()["items"]) == 2
     for wrong in (0, -1, 60_001, "5", 1.5):
         assert (await alice.put(path, json={"slug": "rare", "calls_per_minute": wrong})).status_code == 422

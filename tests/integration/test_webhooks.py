@@ -123,10 +123,10 @@ async def test_what_was_not_sent_just_now_is_refused(
     graph_id = await save(alice, ECHO)
     for scheme in TIMED:
         made = await make_webhook(alice, graph_id, scheme=scheme, input="x")
-        for late in (-310, 310):
+        for late in (-900, 900):
             sender = Sender(scheme=scheme, secret=made["secret"], at=time.time() - late)
             assert await refused(await deliver(outside, made, sender=sender)), (scheme, late)
-            in_time = Sender(scheme=scheme, secret=made["secret"], at=time.time() - late / 2)
+            in_time = Sender(scheme=scheme, secret=made["secret"], at=time.time() - late / 6)
             assert (await deliver(outside, made, sender=in_time)).status_code == 200, (scheme, late)
 
 

@@ -41,6 +41,8 @@ from app.visible import keep_visible
 HEARTBEAT_EVERY_SECONDS = 1.5
 ANSWER_LENGTH = 500
 """Characters of an answer that are kept."""
+ENVELOPES_BYTES = 2 * OUTPUTS_BYTES
+"""Outputs that take more in their envelopes are too large without them. What is packed small is no less."""
 ANSWER_BYTES = 256 * 1024
 """A receiver that answers more has not understood what it was sent."""
 GONE = 410
@@ -108,7 +110,7 @@ class Delivering(DeliveryActivities):
         """Make one attempt, and write down what came of it."""
         key = DeliveryKey(request.delivery_id, request.user_id)
         async with counted_attempt(heartbeat_seconds=HEARTBEAT_EVERY_SECONDS):
-            found = await deliveries.find_delivery(self._pool, key, outputs_bytes=OUTPUTS_BYTES)
+            found = await deliveries.find_delivery(self._pool, key, outputs_bytes=ENVELOPES_BYTES)
             if found is None or found.status is not DeliveryStatus.PENDING:
                 return _OVER
             refusal = _refusal(found)

@@ -23,7 +23,7 @@ SELECT d.id::text, d.user_id, d.notification_id::text, d.channel, d.event, d.exe
     e.graph_id::text, e.graph_version, e.trigger, e.parent_id::text, e.cost, e.required,
     e.created_at AS execution_created_at,
     e.started_at, e.ended_at, e.status AS execution_status, e.error, e.deleted_at IS NOT NULL AS is_deleted,
-    CASE WHEN n.includes_outputs AND pg_column_size(e.outputs) < $3 THEN e.outputs END AS outputs,
+    CASE WHEN n.includes_outputs AND octet_length(e.outputs::text) < $3 THEN e.outputs END AS outputs,
     v.name AS graph_name
 FROM deliveries d
 JOIN notifications n ON n.id = d.notification_id
@@ -212,7 +212,7 @@ async def record_attempt(
         wait: After which it is tried again.
     """
     done = await connection.execute(_RECORD, key.id, key.user_id, status, wait, attempt.to_json())
-    return done == "UPDATE 1"
+    return bool(done == "UPDATE 1")
 
 
 async def put_off(connection: asyncpg.Pool[Any], key: DeliveryKey, wait: timedelta) -> None:

@@ -15,13 +15,13 @@ from temporalio.testing import ActivityEnvironment
 
 from app.activities.contracts.deliveries import AttemptRequest, AttemptResult
 from app.activities.couriers import Couriers
-from app.activities.delivering import Delivering, Reach
+from app.activities.delivering import ENVELOPES_BYTES, Delivering, Reach
 from app.database import plain_url
 from app.encryption.credentials import CredentialsEncryption
 from app.models import deliveries, trial_spending
 from app.models.deliveries import DeliveryKey, FoundDelivery
 from app.models.notification_events import TEST
-from app.notifying.contents import OUTPUTS_BYTES, make_content
+from app.notifying.contents import make_content
 from app.notifying.rules import DeliveryRules
 from app.notifying.targets import WebhookTarget, make_secret
 from app.outbound.http import OutboundHttp
@@ -121,7 +121,7 @@ async def keys_of(pool: asyncpg.Pool[Any], owner: str) -> list[DeliveryKey]:
 
 
 async def find(pool: asyncpg.Pool[Any], key: DeliveryKey) -> FoundDelivery:
-    found = await deliveries.find_delivery(pool, key, outputs_bytes=OUTPUTS_BYTES)
+    found = await deliveries.find_delivery(pool, key, outputs_bytes=ENVELOPES_BYTES)
     assert found is not None
     return found
 
@@ -192,6 +192,19 @@ class TestWhatIsWritten:
         data = make_content(await find(pool, key), base_url="")["data"]
         assert (data["execution_id"], data["status"]) == (execution_id, "COMPLETED")
         assert data.keys().isdisjoint({"outputs", "error", "cost"})
+
+    async def test_outputs_that_are_packed_small_are_not_loaded_either(self, pool: asyncpg.Pool[Any]) -> None:
+        owner = await add_user(pool, 0)
+        await add_notification(pool, owner, includes_outputs=True)
+        execution_id = await add_execution(pool, owner)
+        await tell(pool, execution_id, ENDED)
+        [key] = await keys_of(pool, owner)
+        for times, is_loaded in ((10, True), (2_000, False)):
+            outputs = {"text": [["x" * 1_000]] * times}
+            await pool.execute("UPDATE executions SET outputs = $2 WHERE id = $1", execution_id, outputs)
+            execution = (await find(pool, key)).execution
+            assert execution is not None
+            assert (execution.outputs is not None) is is_loaded
 
 
 class TestManyEmails:

@@ -21,9 +21,12 @@ from temporalio import workflow
 from temporalio.contrib.opentelemetry import TracingInterceptor, TracingWorkflowInboundInterceptor
 from temporalio.worker import WorkflowInterceptorClassInput
 
+from app.activities.contracts.scheduling import SCHEDULED_START_WORKFLOW, execution_id_of
+
 EXPORT_SECONDS = 5
 """How long a sending may take."""
 SERVICE = "perdure"
+UUID_LENGTH = 36
 RouteOf = Callable[[Scope], str]
 
 
@@ -130,8 +133,16 @@ class _WorkflowTracing(TracingWorkflowInboundInterceptor):
     def _load_workflow_context_carrier(self) -> dict[str, str | list[str]]:
         carrier = super()._load_workflow_context_carrier()
         if carrier is None:
-            carrier = self._workflow_context_carrier = carrier_of(workflow.info().workflow_id)
+            carrier = self._workflow_context_carrier = carrier_of(_own_id(workflow.info()))
         return carrier
+
+
+def _own_id(info: workflow.Info) -> str:
+    """Return what a workflow that was started without a trace is named after: the fire of a schedule its execution."""
+    if info.workflow_type == SCHEDULED_START_WORKFLOW:
+        # Temporal puts the time behind the id that a schedule gives.
+        return execution_id_of(info.workflow_id[:UUID_LENGTH], info.first_execution_run_id)
+    return info.workflow_id
 
 
 def carrier_of(workflow_id: str) -> dict[str, str | list[str]]:

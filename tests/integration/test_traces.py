@@ -20,7 +20,7 @@ from app.blocks.context import BlockContext
 from app.errors import BlockError
 from app.telemetry.tracing import Tracing, carrier_of
 from tests.e2e.rest import graph, node, save, start, wait
-from tests.engine import Engine, make_engine, make_graph
+from tests.engine import Engine, make_engine
 from tests.rest_api import run_api
 from tests.stack import eventually
 
@@ -137,20 +137,37 @@ async def test_an_execution_is_one_trace_through_runs_and_workers(
     }
 
 
-async def test_an_execution_that_no_request_has_started_is_one_trace_too(
+async def test_an_execution_that_a_schedule_has_started_is_one_trace_too(
     client: Client, database_url: str, traced: Traced
 ) -> None:
-    # As schedules start them: Temporal itself does, and knows of no trace.
-    graph_ = make_graph({"a": ("probe", {"value": 1}), "b": ("probe", {})}, ["a.out -> b.value"])
-    async with make_engine(client, database_url) as untraced:
-        handle = await untraced.start(graph_)
-        worker = Engine(traced.client(client), untraced.pool, database_url)
-        worker.task_queue = untraced.task_queue
+    body = graph([node("a", "probe", value=1), node("b", "probe")], ["a.out -> b.value"])
+
+    async def connect() -> Client:
+        return client
+
+    async with (
+        make_engine(client, database_url) as engine,
+        run_api(database_url, connect, registry=engine.registry, task_queue=engine.task_queue) as api,
+        api.caller() as caller,
+    ):
+        worker = Engine(traced.client(client), engine.pool, database_url)
+        worker.task_queue, worker.registry = engine.task_queue, engine.registry
+        graph_id = await save(caller, body)
+        made = (await caller.post(f"/api/graphs/{graph_id}/schedules", json={"cron": "0 0 1 1 *"})).json()
         async with worker.worker():
-            await handle.result()
-    spans = traced.of(handle.id)
+            await caller.post(f"/api/schedules/{made['id']}/trigger")
+
+            async def started() -> list[dict[str, Any]]:
+                listed = await caller.get("/api/executions", params={"trigger": "schedule"})
+                items: list[dict[str, Any]] = listed.json()["items"]
+                return items
+
+            [execution] = await eventually(started)
+            await wait(caller, execution["id"])
+        await caller.delete(f"/api/schedules/{made['id']}")
+    spans = traced.of(execution["id"])
     assert Counter(span.name for span in spans)["RunActivity:Probe"] == 2
-    assert trace_ids(spans) == {uuid.UUID(handle.id).int}
+    assert trace_ids([*spans, *traced.of(made["id"])]) == {uuid.UUID(execution["id"]).int}
 
 
 def test_an_executions_own_trace_is_the_same_everywhere() -> None:

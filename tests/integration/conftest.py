@@ -16,7 +16,13 @@ from tests.rest_api import RestApi, run_api
 
 
 @pytest.fixture
-async def api(engine: Engine, client: Client) -> AsyncIterator[RestApi]:
+def stop_deadline_seconds() -> float:
+    """How long a stop waits before it terminates. Where no worker is, tests say less: it is waited for nobody."""
+    return 4.0
+
+
+@pytest.fixture
+async def api(engine: Engine, client: Client, stop_deadline_seconds: float) -> AsyncIterator[RestApi]:
     """An API whose executions go to the test's own task queue. There is no worker unless the test runs one."""
 
     async def connect() -> Client:
@@ -27,7 +33,7 @@ async def api(engine: Engine, client: Client) -> AsyncIterator[RestApi]:
         connect,
         task_queue=engine.task_queue,
         temporal_ui_url="http://ui.test",
-        stop_deadline_seconds=4.0,
+        stop_deadline_seconds=stop_deadline_seconds,
     ) as running:
         yield running
 

@@ -74,6 +74,7 @@ async def test_what_is_somebody_elses_is_not_found_and_not_stopped(
     assert (await wait(alice, ended["id"]))["status"] == "COMPLETED"
 
 
+@pytest.mark.parametrize("stop_deadline_seconds", [0.5])
 async def test_what_is_queued_without_a_worker_is_stopped(alice: httpx.AsyncClient) -> None:
     graph_id = await save(alice, timer())
     ids = await start_many(alice, graph_id, 50)

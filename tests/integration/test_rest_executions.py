@@ -161,6 +161,7 @@ async def test_a_stop_ends_a_running_execution(alice: httpx.AsyncClient, worker:
     assert wrong.status_code == 404
 
 
+@pytest.mark.parametrize("stop_deadline_seconds", [0.5])
 async def test_a_stop_needs_no_worker(alice: httpx.AsyncClient, engine: Engine) -> None:
     started = await start(alice, await save(alice, slow()))
 

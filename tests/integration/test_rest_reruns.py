@@ -39,6 +39,7 @@ async def test_a_dry_run_says_what_the_models_to_be_asked_cost(
     assert price["estimated_credits"] == preview["estimated_credits"]
 
 
+@pytest.mark.parametrize("stop_deadline_seconds", [0.5])
 async def test_a_rerun_with_nobody_at_work_is_accepted_and_waits(alice: httpx.AsyncClient) -> None:
     execution = await start(alice, await save(alice, sums(2)))
     path = f"/api/executions/{execution['id']}"

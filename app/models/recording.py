@@ -208,7 +208,7 @@ async def record(
         ValueCollected: One of the values is not stored any more. Nothing was written.
     """
     is_open = await write(connection, execution_id, changes, owner=owner)
-    if is_open:
+    if is_open and (changes.events or changes.status is not None):
         await announce(connection, _announcement(execution_id, changes, owner))
     return is_open
 

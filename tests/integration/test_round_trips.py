@@ -15,6 +15,8 @@ from sqlalchemy import text
 from app.database import Sessions, plain_url
 from app.errors import NotFound
 from app.models import recording, spending
+from app.models.event_types import EventType
+from app.models.recording import EventRecord
 from app.models.spending import Spend
 from app.tenants import make_tenant_engine, working_for
 from tests.engine import use_json
@@ -44,7 +46,9 @@ async def test_a_paid_call_asks_postgres_ten_times_however_deep_it_is_nested(
     async def call(connection: asyncpg.Connection[Any]) -> None:
         what = Spend(uuid.uuid4())
         await spending.reserve(connection, execution_id, what, 10, owner=owner)
-        await recording.record(connection, execution_id, end_of(what, 7), owner=owner)
+        changes = end_of(what, 7)
+        changes.events.append(EventRecord(what.name, EventType.NODE_COMPLETED, "{}"))
+        await recording.record(connection, execution_id, changes, owner=owner)
 
     async with pool.acquire() as connection:
         # What a connection is asked at first is about types.

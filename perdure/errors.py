@@ -12,6 +12,8 @@ UNREADABLE = "UNREADABLE"
 PASSING = frozenset({None, 429, 502, 503, 504})
 """Statuses after which it may go well; None stands for no answer."""
 
+_PLACES = frozenset({"body", "query", "header", "path"})
+
 
 class ApiError(Exception):
     """The API has refused a call, or has not answered it."""
@@ -48,3 +50,19 @@ class ApiError(Exception):
         """What is wrong with a graph or with the inputs of an execution: `{node_id: {field: message}}`."""
         errors = self.details.get("node_errors")
         return errors if isinstance(errors, Mapping) else {}
+
+    @property
+    def field_errors(self) -> Mapping[str, str]:
+        """What is wrong with the body or the query of a call: `{field: message}`."""
+        fields = self.details.get("fields")
+        if isinstance(fields, Mapping):
+            return fields
+        errors = self.details.get("errors")
+        listed = [error for error in errors if isinstance(error, Mapping)] if isinstance(errors, list) else []
+        return {_named(str(error.get("field"))): str(error.get("message")) for error in listed}
+
+
+def _named(place: str) -> str:
+    """Return a field without where it stands, unless that is all."""
+    start, _, rest = place.partition(".")
+    return rest if rest and start in _PLACES else place

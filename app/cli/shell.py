@@ -166,9 +166,9 @@ def said(error: ApiError) -> str:
     lines = [f"{error.code} ({error.status}): {error.message}"]
     for node_id, fields in error.node_errors.items():
         lines += [f"  {node_id}.{field}: {message}" for field, message in fields.items()]
-    wrong = error.details.get("fields")
-    if isinstance(wrong, dict):
-        lines += [f"  {field}: {message}" for field, message in wrong.items()]
+    lines += [f"  {field}: {message}" for field, message in error.field_errors.items()]
+    if execution_id := error.details.get("execution_id"):
+        lines.append(f"  It was execution {execution_id}")
     if error.status == UNAUTHENTICATED:
         lines.append("  Set PERDURE_API_KEY to an API key or to a token (`perdure token`).")
     return "\n".join(lines)

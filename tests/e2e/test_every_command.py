@@ -136,6 +136,7 @@ async def test_a_token_is_json_when_that_is_wanted(server: ServerProcess, tmp_pa
         (["run"], 2, "GRAPH"),
         (["run", "x", "--budget", "-1"], 2, "--budget"),
         (["executions", "get", "nonsense"], 1, "(404)"),
+        (["executions", "list", "--status", "nonsense"], 1, "\n  status: "),
         (["graphs", "list", "--profile", "none"], 1, "no profile 'none'"),
         (["graphs", "list", "--api-url", "nonsense"], 1, "no URL"),
         (["graphs", "list", "--api-url", "http://127.0.0.1:9"], 3, "cannot be reached"),

@@ -75,6 +75,21 @@ async def test_a_refusal_is_not_repeated_and_says_what_is_wrong(stub: StubServer
     assert len(stub.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        ({"fields": {"a": "is missing"}}, {"a": "is missing"}),
+        (
+            {"errors": [{"field": "body.cron.0", "message": "no"}, {"field": "body", "message": "odd"}, 3]},
+            {"cron.0": "no", "body": "odd"},
+        ),
+        ({"errors": "nonsense"}, {}),
+    ],
+)
+def test_a_refusal_says_which_fields_are_wrong(details: dict[str, object], told: dict[str, str]) -> None:
+    assert ApiError("INVALID_REQUEST", "No.", details=details).field_errors == told
+
+
 async def test_a_conflict_at_the_first_attempt_stands(stub: StubServer) -> None:
     stub.answers[f"{EXECUTION}/pause"] = refusal(409, "CONFLICT")
     async with client_of(stub) as client:

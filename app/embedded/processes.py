@@ -195,6 +195,8 @@ def stop_processes(
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(request)
+            # A frozen one hears it when it goes on.
+            process.resume()
     _, alive = psutil.wait_procs(processes, timeout=grace_seconds)
     for process in alive:
         with contextlib.suppress(psutil.Error):

@@ -115,7 +115,7 @@ async def test_an_execution_reads_like_its_graph(client: Client, engine: Engine,
 
 
 def test_the_details_lead_to_what_has_started_an_execution() -> None:
-    start = ExecutionStart("u", "g", 1, "graph", "hash", {}, "schedule", "2026-01-01T00:00:00+00:00")
+    start = ExecutionStart("u", "g", 1, "graph", "hash", [], "schedule", "2026-01-01T00:00:00+00:00")
     started = replace(start, trigger_id="s1", preset_id="p1")
     linked = make_details(started, "e1", api_url=API)
     assert "Started by schedule `s1`" in linked

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 REFRESHES_PER_SECOND = 8
 WIDEST_NOTE = 60
+WIDEST_TITLE = 40
+NARROW = 90
+"""Columns below which there is no room for a bar and a whole id."""
+NARROW_TITLE = 9
 WIDEST_LINE = 500
 TEXT_LINES = 3
 FRAME_LINES = 4
@@ -127,7 +131,8 @@ class LiveView:
         table = Table.grid(padding=(0, 1), expand=False)
         for _ in range(5):
             table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        # The last one gives way first, since as a column it may be broken; its text is cut off.
+        table.add_column()
         left = room - len(chosen)
         parts: list[RenderableType] = [self._heading(), table]
         for node in chosen:
@@ -143,26 +148,27 @@ class LiveView:
     def _heading(self) -> RenderableType:
         progress = self._progress
         line = Table.grid(padding=(0, 1))
-        for _ in range(5):
-            line.add_column(no_wrap=True, overflow="ellipsis")
+        is_narrow = self._console.width < NARROW
+        for _ in range(2 if is_narrow else 3):
+            line.add_column(no_wrap=True)
+        line.add_column()
         # At the end, what was never needed is not missing.
         total = progress.begun if progress.is_over else len(progress.nodes)
         bar = ProgressBar(total=max(total, 1), completed=progress.done, width=20)
         counts = f"{progress.done}/{total} nodes"
         cost = f"{progress.cost} credits" if progress.cost else ""
         line.add_row(
-            Text(one_line(self._title, WIDEST_NOTE), style="bold"),
-            bar,
+            Text(one_line(self._title, NARROW_TITLE if is_narrow else WIDEST_NOTE), style="bold"),
+            *([] if is_narrow else [bar]),
             counts,
-            Text(one_line(f"{progress.status} {progress.reason}", WIDEST_NOTE), style="bold"),
-            cost,
+            _cut_off(f"{progress.status} {progress.reason}  {cost}", "bold"),
         )
         return line
 
     def _row(self, node: NodeProgress) -> list[RenderableType]:
         mark, style = MARKS.get(node.status, (" ", "dim"))
         shown: RenderableType = self._spinner if node.status == "RUNNING" else Text(mark, style=style)
-        title = "  " * node.depth + one_line(node.title, 40)
+        title = "  " * node.depth + one_line(node.title, min(WIDEST_TITLE, self._console.width // 2))
         times = f"{node.ended} times" if node.ended > 1 else ""
         attempt = f"attempt {node.attempt}" if node.attempt > 1 else ""
         effort = " ".join(
@@ -179,8 +185,13 @@ class LiveView:
             Text(times, style="dim"),
             Text(attempt, style="yellow"),
             Text(effort, style="dim"),
-            Text(one_line(node.note, WIDEST_NOTE), style="red" if node.status == "FAILED" else "dim"),
+            _cut_off(node.note, "red" if node.status == "FAILED" else "dim"),
         ]
+
+
+def _cut_off(text: str, style: str) -> Text:
+    """Return a text that ends where there is no more room."""
+    return Text(one_line(text, WIDEST_NOTE), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _writing(node: NodeProgress, width: int) -> Text:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, cast
+
+from rich.console import Console
 
 from app.cli.progress import Progress
 from app.cli.texts import harmless, in_columns, one_line
+from app.cli.views import LiveView
 from perdure.types import Event, Graph
 
 AT = "2026-01-01T00:00:{:02}Z"
@@ -102,3 +106,21 @@ def test_what_strangers_wrote_cannot_steer_the_terminal() -> None:
     assert harmless("gpj.\u202egnp.exe\u2028") == "gpj.\ufffdgnp.exe\ufffd"
     assert one_line("a\n b\x1b", 4) == "a b\ufffd"
     assert list(in_columns([("a", "long"), ("longer", None)])) == ["a       long", "longer"]
+
+
+def test_a_narrow_terminal_shows_how_far_it_is_and_what_is_at_work() -> None:
+    titled = a_graph(nodes="abcdefghijklmnop")
+    for node in titled["nodes"]:
+        node["metadata"]["title"] = f"{node['id']} with a title that goes on and on"
+    progress = Progress(titled)
+    progress.take(event(1, "node_completed"))
+    progress.take(event(2, "node_failed", "c", error={"message": "\x1b[2J" * 30}))
+    progress.status = "PAUSED"
+    console = Console(file=io.StringIO(), width=40, height=8, force_terminal=True, color_system=None)
+    console.print(LiveView(progress, console, "78905280-83ba-547d-b3e3-58db694ea5aa").draw())
+    lines = cast(io.StringIO, console.file).getvalue().splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["78905280…", "2/16"], ["✓", "a"], ["b", "with"]]
+    assert "PAUSED" in lines[0]
+    assert lines[3].startswith("✗ c with a title")
+    assert len(lines) <= 8
+    assert not any("\x1b" in line for line in lines)

@@ -136,20 +136,6 @@ class TestReceivers:
         assert execution["id"] in told
         assert later["id"] not in told
 
-    @pytest.mark.parametrize(
-        "url", ["https://localhost:1/x", "https://[::1]:1/x", "https://169.254.169.254/x"]
-    )
-    async def test_one_at_a_private_address_is_not_reached(
-        self, engine: Engine, alice: httpx.AsyncClient, url: str
-    ) -> None:
-        made = await notify(alice, url)
-        async with delivering(engine, allowed_private_hosts=frozenset()):
-            await try_out(alice, made)
-            await eventually(lambda: _has_attempts(alice, made, 1))
-        [row] = await deliveries_of(alice, made)
-        assert "not public" in row["log"][0]["error"]
-        assert row["log"][0]["status_code"] is None
-
     async def test_one_that_is_slow_holds_up_no_other(
         self, engine: Engine, alice: httpx.AsyncClient, bob: httpx.AsyncClient, receiver: Receiver
     ) -> None:

@@ -280,6 +280,20 @@ class TestReceivers:
         assert said in row["log"][0]["error"]
         assert path not in str(row["log"]), "a URL may be a secret"
 
+    @pytest.mark.parametrize(
+        "url", ["https://localhost:1/x", "https://[::1]:1/x", "https://169.254.169.254/x"]
+    )
+    async def test_one_at_a_private_address_is_not_reached(
+        self, engine: Engine, pool: asyncpg.Pool[Any], url: str
+    ) -> None:
+        owner = await add_user(pool, 0)
+        key = await add_delivery(pool, owner, await add_webhook(pool, owner, url))
+        strict = _delivering(engine, pool, None, DeliveryRules(), allowed_private_hosts=frozenset())
+        assert (await _attempt(strict, key)).is_attempt
+        [attempt] = await pool.fetchval("SELECT log FROM deliveries WHERE id = $1", key.id)
+        assert "not public" in attempt["error"]
+        assert attempt["status_code"] is None
+
     async def test_those_that_fail_leave_room_for_the_others(
         self, engine: Engine, pool: asyncpg.Pool[Any]
     ) -> None:
@@ -301,10 +315,16 @@ class TestReceivers:
 
 
 def _delivering(
-    engine: Engine, pool: asyncpg.Pool[Any], mail: MailStub | None, rules: DeliveryRules
+    engine: Engine,
+    pool: asyncpg.Pool[Any],
+    mail: MailStub | None,
+    rules: DeliveryRules,
+    *,
+    allowed_private_hosts: frozenset[str] = HERE,
 ) -> Delivering:
+    http = OutboundHttp(allowed_private_hosts=allowed_private_hosts)
     server = server_of(mail) if mail else None
-    reach = Reach(OutboundHttp(allowed_private_hosts=HERE), HERE, server, CredentialsEncryption(KEYS), "")
+    reach = Reach(http, allowed_private_hosts, server, CredentialsEncryption(KEYS), "")
     couriers = Couriers(engine.client, pool, task_queue=engine.task_queue)
     return Delivering(pool, couriers, reach, rules, Tallies())
 

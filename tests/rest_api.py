@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,11 @@ class RestApi:
 
     application: FastAPI
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its OpenAPI document. All applications of a process have the same routes, so it is made once there."""
+        return _make_document()
+
     @asynccontextmanager
     async def caller(
         self, email: str | None = None, *, token: str | None = None
@@ -39,6 +45,15 @@ class RestApi:
             transport=transport, base_url="http://api.test", headers=headers, timeout=60
         ) as client:
             yield client
+
+
+@functools.cache
+def _make_document() -> dict[str, Any]:
+    async def connect() -> Client:
+        raise OSError("Nobody is to be connected")
+
+    config = ApiConfig(database_url="postgresql://nobody@localhost/nothing", jwt_secret=SECRET)
+    return make_application(config, connect).openapi()
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ def changing_calls(api: RestApi) -> list[tuple[str, str]]:
     """Return the changing calls of the document; what takes something away comes last."""
     calls = [
         (method.upper(), path.removeprefix(PREFIX), operation)
-        for path, methods in api.application.openapi()["paths"].items()
+        for path, methods in api.document["paths"].items()
         for method, operation in methods.items()
         if method.upper() in CHANGING
     ]

@@ -304,7 +304,7 @@ SIGNED = {
 
 
 async def test_no_route_but_the_health_checks_is_open(api: RestApi) -> None:
-    paths = api.application.openapi()["paths"]
+    paths = api.document["paths"]
     async with api.caller(token="") as nobody:
         for path, methods in paths.items():
             for method in methods.keys() - {"parameters"}:

@@ -184,7 +184,7 @@ async def api(engine: Engine, client: Client) -> AsyncIterator[RestApi]:
 
 
 def routes_of(api: RestApi) -> list[tuple[str, str]]:
-    paths = api.application.openapi()["paths"]
+    paths = api.document["paths"]
     return [
         (method.upper(), path)
         for path, methods in paths.items()
@@ -294,7 +294,7 @@ async def test_no_route_tells_of_what_is_somebody_elses(
 
 
 async def test_what_names_nothing_is_closed_to_nobody(api: RestApi, nobody: httpx.AsyncClient) -> None:
-    for path, methods in api.application.openapi()["paths"].items():
+    for path, methods in api.document["paths"].items():
         for method in map(str.upper, methods):
             if (method, path) not in policies.OPEN:
                 filled = re.sub(r"{\w+}", str(uuid.uuid4()), path)

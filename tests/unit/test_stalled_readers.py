@@ -47,7 +47,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     while True:
         is_endless = scope["path"] == "/endless"
         await send({"type": "http.response.body", "body": bytes(16 * MEBIBYTE), "more_body": is_endless})
-        disconnected = asyncio.create_task(receive())
+        disconnected = asyncio.ensure_future(receive())
         done, _ = await asyncio.wait([disconnected], timeout=None if not is_endless else 0)
         if done:
             return

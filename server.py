@@ -18,7 +18,6 @@ if __name__ == "__main__":
     # What is made while modules load stays; `run_root` lets the search for garbage begin after it.
     gc.disable()
 
-import asyncpg
 import structlog
 from pydantic import SecretStr
 from temporalio.client import Client, Interceptor
@@ -137,9 +136,7 @@ async def external(settings: Settings, home: Home, *, tracing: Tracing | None) -
     database_url, temporal_address = settings.database_url, settings.temporal_address
     assert database_url is not None
     assert temporal_address is not None
-    await patiently(
-        lambda: migrate(database_url), service="postgres", away=(OSError, asyncpg.CannotConnectNowError)
-    )
+    await patiently(lambda: migrate(database_url), service="postgres", away=(OSError,))
 
     async def connect_and_register() -> Client:
         client = await connect(temporal_target(settings), interceptors=interceptors_of(tracing))

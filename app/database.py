@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 AWAY = (
@@ -21,6 +21,14 @@ AWAY = (
     asyncpg.InsufficientResourcesError,
 )
 """What the driver raises while Postgres is down, starting, stopping or full: the same call may work later."""
+_PASSING_SQLSTATES = ("08", "53", "57")
+"""Classes of the same: connection, resources, shutting down or starting up."""
+
+
+def is_outage(error: DBAPIError) -> bool:
+    """Return whether an error that SQLAlchemy has wrapped is one of those of `AWAY`."""
+    sqlstate = str(getattr(error.orig, "sqlstate", ""))
+    return error.connection_invalidated or sqlstate.startswith(_PASSING_SQLSTATES)
 
 
 def write_json(value: Any) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.database import driver_url
+from app.database import driver_url, is_outage
 from app.models.event_feed import put_copied_behind
 
 _MIGRATIONS = Path(__file__).parent / "models" / "migrations"
@@ -22,7 +23,11 @@ def newest_revision() -> str:
 
 
 async def migrate(database_url: str) -> None:
-    """Bring the tables up to date, and what they hold if it was restored. Several processes may do it at once."""
+    """Bring the tables up to date, and what they hold if it was restored. Several processes may do it at once.
+
+    Raises:
+        OSError: Postgres is away, or has yet to start.
+    """
     engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
@@ -36,6 +41,10 @@ async def migrate(database_url: str) -> None:
                 await connection.commit()
             await put_copied_behind(connection)
             await connection.commit()
+    except DBAPIError as error:
+        if is_outage(error):
+            raise ConnectionError(str(error.orig)) from error
+        raise
     finally:
         await engine.dispose()
 

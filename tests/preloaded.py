@@ -189,6 +189,7 @@ def _be(program: str, arguments: list[str], environment: dict[str, str], folder:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = [f"{program}.py", *arguments]
     code: int = sys.modules[program].main()
     return code

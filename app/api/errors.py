@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api.json_response import JsonResponse
-from app.database import AWAY
+from app.database import AWAY, is_outage
 from app.errors import (
     Category,
     EngineUnavailable,
@@ -169,9 +169,7 @@ async def _answer_outage(request: Request, error: Exception) -> Response:
 
 
 async def _answer_database(request: Request, error: DBAPIError) -> Response:
-    # SQLSTATE classes 08 (connection), 53 (resources) and 57 (shutting down, starting up) pass.
-    sqlstate = str(getattr(error.orig, "sqlstate", ""))
-    if error.connection_invalidated or sqlstate.startswith(("08", "53", "57")):
+    if is_outage(error):
         return await _answer_outage(request, error)
     log.error("request_crashed", exc_info=error)
     return error_response(SystemFault(), request_id_of(request))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -14,6 +15,8 @@ from app.database import make_engine
 from app.migrating import migrate, newest_revision
 from app.models.tables.users import User
 from tests.stack import Stack
+
+SSL_REQUEST = (80_877_103).to_bytes(4, "big")
 
 
 async def test_processes_that_start_together_make_the_tables_that_the_code_describes_and_leave_newer_ones(
@@ -42,3 +45,19 @@ async def test_processes_that_start_together_make_the_tables_that_the_code_descr
 
     # While a new version takes over, and when somebody goes back to this one.
     await migrate(database_url)
+
+
+async def test_a_postgres_that_is_still_starting_is_away_to_whoever_migrates() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readexactly(8)
+        if asked[4:] == SSL_REQUEST:
+            writer.write(b"N")
+            await reader.readexactly(8)
+        fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is not yet accepting connections\0\0"
+        writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as starting:
+        port = starting.sockets[0].getsockname()[1]
+        with pytest.raises(OSError, match="not yet accepting"):
+            await migrate(f"postgresql://anybody@127.0.0.1:{port}/any")

@@ -227,7 +227,12 @@ def make_resources(
         metrics=metrics,
         metrics_access=config.metrics_access,
         facts=Facts(system_sessions, health),
-        upkeep=Upkeep(engine, task_queue=config.task_queue, every_seconds=config.reconcile_seconds),
+        upkeep=Upkeep(
+            engine,
+            task_queue=config.task_queue,
+            every_seconds=config.reconcile_seconds,
+            silent_seconds=config.reconciler_silent_seconds,
+        ),
     )
 
 

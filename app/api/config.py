@@ -92,3 +92,5 @@ class ApiConfig:
     """How long a stop waits before it terminates."""
     reconcile_seconds: float | None = None
     """How often what is open is compared with Temporal; None leaves its schedule alone."""
+    reconciler_silent_seconds: float = 15.0
+    """How long a worker that reconciles may give no sign of life before another one goes on."""

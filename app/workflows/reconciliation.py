@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
         RECONCILIATION_WORKFLOW,
         AdoptRequest,
         Found,
+        Patience,
         ReconciliationActivities,
         ReconciliationRequest,
         ScheduleReconciliation,
@@ -38,15 +39,9 @@ class SweepOptions(TypedDict):
     retry_policy: RetryPolicy
 
 
-SWEEP = SweepOptions(
-    start_to_close_timeout=timedelta(minutes=5),
-    heartbeat_timeout=timedelta(seconds=15),
-    # While this goes on, the schedule starts no other; so what cannot be done now is left to the next one.
-    retry_policy=RetryPolicy(
-        initial_interval=timedelta(milliseconds=500),
-        maximum_interval=timedelta(seconds=5),
-        maximum_attempts=10,
-    ),
+# While this goes on, the schedule starts no other; so what cannot be done now is left to the next one.
+TRIES = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5), maximum_attempts=10
 )
 
 
@@ -58,9 +53,10 @@ class ReconciliationWorkflow:
     async def run(self, request: ReconciliationRequest) -> Found:
         """Compare all open executions with Temporal; return what was found."""
         found, after = request.found, request.after
+        sweep = _sweep_options(request.patience)
         for _ in range(PAGES_PER_RUN):
             page = await workflow.execute_activity_method(
-                ReconciliationActivities.reconcile_page, SweepRequest(request.patience, after), **SWEEP
+                ReconciliationActivities.reconcile_page, SweepRequest(request.patience, after), **sweep
             )
             found, after = found.plus(page.found), page.last
             if after is None:
@@ -68,14 +64,22 @@ class ReconciliationWorkflow:
         else:
             workflow.continue_as_new(replace(request, after=after, found=found))
         adopted = await workflow.execute_activity_method(
-            ReconciliationActivities.adopt_unrecorded, AdoptRequest(request.patience), **SWEEP
+            ReconciliationActivities.adopt_unrecorded, AdoptRequest(request.patience), **sweep
         )
         found = found.plus(adopted)
         if workflow.patched(SCHEDULES_PATCH):
             found = found.plus(
                 await workflow.execute_activity_method(
-                    ScheduleReconciliation.reconcile_schedules, SchedulesRequest(request.patience), **SWEEP
+                    ScheduleReconciliation.reconcile_schedules, SchedulesRequest(request.patience), **sweep
                 )
             )
-        collected = await workflow.execute_activity_method(ReconciliationActivities.collect, **SWEEP)
+        collected = await workflow.execute_activity_method(ReconciliationActivities.collect, **sweep)
         return found.plus(collected)
+
+
+def _sweep_options(patience: Patience) -> SweepOptions:
+    return SweepOptions(
+        start_to_close_timeout=timedelta(minutes=5),
+        heartbeat_timeout=timedelta(seconds=patience.silent_seconds),
+        retry_policy=TRIES,
+    )

@@ -73,6 +73,7 @@ async def deployment(client: Client, own_database_url: str) -> AsyncIterator[Dep
             connect,
             task_queue=engine.task_queue,
             reconcile_seconds=1.0,
+            reconciler_silent_seconds=4.0,
             timeout_margin_seconds=0.0,
             limits=ExecutionLimits(timeout_seconds=3600),
         ) as api,

@@ -63,6 +63,8 @@ class Patience:
     """After the last event of an execution."""
     lost_seconds: float = 300.0
     """After the last event of an execution that Temporal does not know."""
+    silent_seconds: float = 15.0
+    """After the last sign of life of whoever reconciles, before another one goes on."""
 
 
 @dataclass(frozen=True)

@@ -40,17 +40,21 @@ log = structlog.get_logger(__name__)
 class Upkeep:
     """Sees to it that the reconciler is scheduled."""
 
-    def __init__(self, engine: Engine, *, task_queue: str, every_seconds: float | None) -> None:
+    def __init__(
+        self, engine: Engine, *, task_queue: str, every_seconds: float | None, silent_seconds: float
+    ) -> None:
         """Take where and how often.
 
         Args:
             engine: Where it is scheduled.
             task_queue: Where a worker reconciles; part of the schedule's name.
             every_seconds: The interval; None leaves things as they are.
+            silent_seconds: After how long without a sign of life another worker goes on.
         """
         self._engine = engine
         self._task_queue = task_queue
         self._every_seconds = every_seconds
+        self._silent_seconds = silent_seconds
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -65,7 +69,7 @@ class Upkeep:
             await asyncio.wait([self._task])
 
     async def _keep(self, every_seconds: float) -> None:
-        schedule = make_schedule(self._task_queue, every_seconds)
+        schedule = make_schedule(self._task_queue, every_seconds, silent_seconds=self._silent_seconds)
         is_said = False
         while True:
             try:
@@ -89,9 +93,11 @@ def schedule_id(task_queue: str) -> str:
     return f"{task_queue}-reconcile"
 
 
-def make_schedule(task_queue: str, every_seconds: float) -> Schedule:
+def make_schedule(task_queue: str, every_seconds: float, *, silent_seconds: float = 15.0) -> Schedule:
     """Return the schedule of the reconciler."""
-    patience = Patience(quiet_seconds=every_seconds, lost_seconds=LOST_AFTER * every_seconds)
+    patience = Patience(
+        quiet_seconds=every_seconds, lost_seconds=LOST_AFTER * every_seconds, silent_seconds=silent_seconds
+    )
     return Schedule(
         action=ScheduleActionStartWorkflow(
             RECONCILIATION_WORKFLOW,

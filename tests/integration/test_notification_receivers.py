@@ -127,7 +127,6 @@ class TestReceivers:
         made = await notify(alice, receiver.url)
         rules = DeliveryRules(first_wait=timedelta(seconds=0.05), bears=timedelta(seconds=0.1))
         async with delivering(engine, delivery_rules=rules):
-            await try_out(alice, made)
             execution = await run(alice, sums(2))
             await eventually(lambda: _is_off(alice, made))
             await ended(alice, made, "failed")

@@ -311,7 +311,7 @@ async def test_calendars_and_intervals_fire_too(client: Client) -> None:
     assert found == ["01 00:10", "01 02:10", "01 04:10"]
 
 
-NO_SCHEDULES = [
+NO_SCHEDULES: list[tuple[dict[str, Any], str]] = [
     ({"cron": "0 0 * *"}, "cron"),
     ({"cron": "0 0 0 * * *"}, "cron"),
     ({"cron": "@every 5m"}, "cron"),

@@ -14,7 +14,8 @@ import pytest
 
 from tests.e2e.conftest import Surroundings
 from tests.e2e.rest import assert_whole_log, nodes_of, start, wait
-from tests.processes import ROOT, ServerProcess
+from tests.preloaded import ROOT
+from tests.processes import ServerProcess
 from tests.reviews import answer, asked
 from tests.stubs import LanguageModelStub, MailStub, WebStub
 

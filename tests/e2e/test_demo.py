@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.processes import ROOT, ServerProcess
+from tests.preloaded import ROOT
+from tests.processes import ServerProcess
 
 
 async def run(module: str, **settings: str) -> tuple[int, str]:

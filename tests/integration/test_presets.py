@@ -132,7 +132,12 @@ async def test_presets_are_listed_changed_and_deleted(alice: httpx.AsyncClient) 
 
 async def test_changes_at_once_all_hold(alice: httpx.AsyncClient) -> None:
     preset = await make(alice, await save(alice, echoing()), inputs={"text": "x"})
-    changes = [{"graph_version": 1}, {"name": "other"}, {"description": "why"}, {"inputs": {"text": "y"}}]
+    changes: list[dict[str, Any]] = [
+        {"graph_version": 1},
+        {"name": "other"},
+        {"description": "why"},
+        {"inputs": {"text": "y"}},
+    ]
     answers = await asyncio.gather(
         *(alice.patch(f"/api/presets/{preset['id']}", json=body) for body in changes)
     )

@@ -1,7 +1,7 @@
 """What is announced of executions to the processes that others watch them at, when it has been written.
 
-Whoever announces holds a lock of the whole server until they have committed. In the transactions that write, only one of
-all workers would wait for the disk at a time; so it is done after them. Whoever dies in between repeats both.
+Whoever announces holds a lock of the whole server until they have committed. In the transactions that write, only one
+of all workers would wait for the disk at a time; so it is done after them. Whoever dies in between repeats both.
 """
 
 from __future__ import annotations

@@ -52,8 +52,6 @@ async def run_stack(folder: Path) -> AsyncIterator[Stack]:
     """Run a stack on a folder that nobody reads afterwards."""
     async with Stack(folder) as stack:
         yield stack
-        # Nobody reads its data again, so nobody has to wait until they are in order.
-        await stack.temporal.kill()
         # It takes more than a second to end by itself.
         await stack.temporal.kill()
 

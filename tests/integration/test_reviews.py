@@ -278,7 +278,7 @@ async def test_reviews_go_on_from_one_workflow_run_to_the_next(engine: Engine) -
     nodes: dict[str, Any] = {f"n{k}": ("probe", {"value": k}) for k in range(25)}
     nodes |= {
         "asked": ("human_in_the_loop_block", {"data": 1, "name": "?", "timeout_seconds": 600}),
-        "late": ("human_in_the_loop_block", {"data": 2, "name": "?", "timeout_seconds": 5}),
+        "late": ("human_in_the_loop_block", {"data": 2, "name": "?", "timeout_seconds": 3}),
         "answered": ("agent_output_block", {"name": "answered"}),
         "missed": ("agent_output_block", {"name": "missed"}),
     }

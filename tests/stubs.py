@@ -100,6 +100,8 @@ class LanguageModelStub(_Stub):
         """The idempotency keys of the requests."""
         self.let_go.set()
         self.hold_after: int | None = None
+        self.held = 0
+        """Requests that were held so far, before the first word."""
         self._failures: list[tuple[int, str | None]] = []
 
     def fail(self, status: int, *, times: int = 1, retry_after: str | None = None) -> None:
@@ -120,6 +122,7 @@ class LanguageModelStub(_Stub):
         self.keys.append(request.headers.get("idempotency-key"))
         await asyncio.sleep(self.latency_seconds)
         if self.hold_after is not None and len(self.requests) > self.hold_after:
+            self.held += 1
             await self.let_go.wait()
         if self._failures:
             status, retry_after = self._failures.pop(0)

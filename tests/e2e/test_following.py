@@ -94,6 +94,7 @@ async def test_a_terminal_shows_what_a_model_is_writing(
     equipped: ServerProcess, model: LanguageModelStub
 ) -> None:
     model.answer = "This is being written \x1b[31mright now, word for word."
+    model.held, model.hold_after = 0, 0
     model.let_go.clear()
     nodes = [node("ask", "llm_call_block", prompt="Write.", model="gpt-4")]
     async with equipped.client(USER) as client:
@@ -101,8 +102,14 @@ async def test_a_terminal_shows_what_a_model_is_writing(
 
     async with Terminal("run", graph_id, "--follow", **api_of(equipped)) as terminal:
         try:
+            await terminal.shows("0/1 nodes")
+            await eventually(lambda: model.held == 1)
+            # Only who is there when words are written sees them. It now writes, and is held again before the last one.
+            model.let_go.set()
+            model.let_go.clear()
             await terminal.shows("being written")
         finally:
+            model.hold_after = None
             model.let_go.set()
         code = await terminal.ended()
         seen = terminal.text

@@ -25,6 +25,7 @@ from app.activities.node_runs import NodeRun
 from app.activities.origins import Origins
 from app.activities.outages import wait_out
 from app.activities.plans import LoadedNode, PlanCache
+from app.activities.recorder import Recorder
 from app.activities.turns import TurnAttempt
 from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
@@ -50,6 +51,7 @@ class BlockCalls:
     def __init__(
         self,
         pool: asyncpg.Pool[Any],
+        recorder: Recorder,
         origins: Origins,
         plans: PlanCache,
         values: ValueCache,
@@ -59,6 +61,7 @@ class BlockCalls:
     ) -> None:
         """Take what all calls in this process share."""
         self._pool = pool
+        self._recorder = recorder
         self._origins = origins
         self._plans = plans
         self._values = values
@@ -158,7 +161,14 @@ class BlockCalls:
         )
         make = TurnAttempt if isinstance(node.block, ToolCallingBlock) else Attempt
         attempt = make(
-            self._pool, run, node.block, options, context, owner=origin.user_id, credentials=credentials
+            self._pool,
+            self._recorder,
+            run,
+            node.block,
+            options,
+            context,
+            owner=origin.user_id,
+            credentials=credentials,
         )
         if isinstance(attempt, TurnAttempt):
             attempt.go_on(plan, call.turn)

@@ -30,6 +30,7 @@ from app.activities.origins import Origin, Origins
 from app.activities.parents import release_parent
 from app.activities.plans import PlanCache
 from app.activities.queue import Queue
+from app.activities.recorder import Recorder
 from app.activities.seeding import Seeding
 from app.activities.settling import count_end
 from app.activities.value_store import ValueMissing
@@ -38,6 +39,7 @@ from app.activities.waves import Wave
 from app.blocks.base import Block
 from app.errors import NotFound
 from app.graph.packing import count_parts, pack, part_of
+from app.graph.status import Status
 from app.models import execution_writes
 from app.models.execution_writes import NewExecution
 from app.models.recording import Changes, ValueCollected
@@ -60,6 +62,7 @@ class PostgresEngineActivities(EngineActivities):
         plans: PlanCache,
         values: ValueCache,
         *,
+        recorder: Recorder,
         holds: Mapping[type[Block], Hold],
         seeding: Seeding,
         queue: Queue,
@@ -74,6 +77,7 @@ class PostgresEngineActivities(EngineActivities):
             origins: Whose executions are.
             plans: The plans met so far.
             values: The values met so far.
+            recorder: Writes records.
             holds: What waits for something outside, by class of block.
             seeding: Prepares reruns.
             queue: Of executions that wait for their turn.
@@ -85,6 +89,7 @@ class PostgresEngineActivities(EngineActivities):
         self._origins = origins
         self._plans = plans
         self._values = values
+        self._recorder = recorder
         self._holds = holds
         self._seeding = seeding
         self._queue = queue
@@ -106,6 +111,11 @@ class PostgresEngineActivities(EngineActivities):
                 )
             if is_owned is None:
                 return BeginResult(is_admitted=False)
+            self._recorder.tell(
+                request.execution_id,
+                Status.RUNNING if start.state is None else None,
+                owner=start.user_id,
+            )
             if not is_owned:
                 return BeginResult(refusal=ErrorRecord("NOT_FOUND", "The graph version does not exist"))
             plan = await self._plans.require(start.plan_hash)
@@ -133,7 +143,8 @@ class PostgresEngineActivities(EngineActivities):
         execution = request.execution
         shelf = Shelf(execution.user_id, self._values)
         envelope = shelf.store(request.value)
-        await self._record(execution.execution_id, Changes(values=await shelf.stow()), execution.user_id)
+        changes = Changes(values=await shelf.stow())
+        await self._recorder.record(execution.execution_id, changes, owner=execution.user_id)
         return StoredState(envelope, count_parts(pack(request.value)))
 
     @activity.defn(name="fetch_part")
@@ -154,7 +165,7 @@ class PostgresEngineActivities(EngineActivities):
         run_inputs = await self._load_run_inputs(execution.execution_id, execution.user_id, shelf)
         wave = Wave(request, plan, run_inputs=run_inputs, shelf=shelf, holds=self._holds)
         result = await wave.walk()
-        await self._record(execution.execution_id, wave.changes, execution.user_id)
+        await self._recorder.record(execution.execution_id, wave.changes, owner=execution.user_id)
         for (block, status), number in wave.ended.items():
             self._tallies.count(BLOCK_CALLS, block, status, by=number)
         if request.marks and request.depth == 0:
@@ -172,6 +183,8 @@ class PostgresEngineActivities(EngineActivities):
         async with self._pool.acquire() as connection:
             new = new_execution(request.execution_id, request.start)
             closed = await finish_execution(connection, request, new, plan, shelf=shelf)
+        # Also when it was closed before: whoever did it may have died before this.
+        self._recorder.tell(request.execution_id, Status(request.status), owner=request.start.user_id)
         if closed is not None:
             count_end(self._tallies, closed)
             self._couriers.send(closed.deliveries)
@@ -180,10 +193,6 @@ class PostgresEngineActivities(EngineActivities):
             await self._queue.call_next(request.start.user_id)
         # The run that started this execution hears of its end from Temporal, a later run of the same parent does not.
         await release_parent(self._client, request.start.parent_id, request.start.parent_node)
-
-    async def _record(self, execution_id: str, changes: Changes, owner: str) -> None:
-        async with self._pool.acquire() as connection:
-            await execution_writes.record_with_nested(connection, execution_id, changes, owner=owner)
 
     async def _load_run_inputs(self, execution_id: str, owner: str, shelf: Shelf) -> Mapping[str, Any] | None:
         """Return the inputs of an execution, or None when they are not stored any more."""

@@ -18,7 +18,6 @@ from app.graph.signature import Kind
 from app.graph.status import Status
 from app.graph.tools import is_tool_pin
 from app.models import execution_writes
-from app.models.announcements import announce, announcement
 from app.models.execution_writes import Closed, Closing, NewExecution
 from app.models.recording import Changes, ValueCollected
 
@@ -44,10 +43,7 @@ async def finish_execution(
         shelf: The owner's values.
     """
     async with connection.transaction():
-        closed = await _close(connection, request, new, plan, shelf)
-    # Also when it was closed before: whoever did it may have died before this.
-    await announce(connection, announcement(new.id, Status(request.status), new.user_id))
-    return closed
+        return await _close(connection, request, new, plan, shelf)
 
 
 async def _close(

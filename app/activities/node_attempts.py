@@ -27,6 +27,7 @@ from app.activities.failures import (
 from app.activities.node_runs import NodeRun
 from app.activities.outages import wait_out
 from app.activities.pricing import Price
+from app.activities.recorder import Recorder
 from app.activities.value_store import ValueMissing
 from app.blocks.base import Emitted, RemoteBlock
 from app.blocks.calling import check_output, prepare
@@ -55,6 +56,7 @@ class Attempt:
     def __init__(
         self,
         pool: asyncpg.Pool[Any],
+        recorder: Recorder,
         run: NodeRun,
         block: RemoteBlock,
         options: Call,
@@ -67,6 +69,7 @@ class Attempt:
 
         Args:
             pool: The record.
+            recorder: Writes it.
             run: What is recorded of the node execution.
             block: What to run.
             options: How often it is tried, and for how long.
@@ -75,6 +78,7 @@ class Attempt:
             credentials: Ids of the credentials that were chosen, by input of the block.
         """
         self._pool = pool
+        self._recorder = recorder
         self.run = run
         self._block = block
         self._options = options
@@ -297,8 +301,7 @@ class Attempt:
 
     async def _write(self, changes: Changes) -> None:
         changes.values = await self.run.shelf.stow()
-        async with self._pool.acquire() as connection:
-            await recording.record(connection, self.run.execution_id, changes, owner=self._owner)
+        await self._recorder.record(self.run.execution_id, changes, owner=self._owner)
         self.runs_low |= changes.runs_low
         self.run.shelf.note_written(changes.values)
 

@@ -27,7 +27,6 @@ from app.errors import (
 )
 from app.graph.status import Status
 from app.models import execution_writes, executions, graphs, presets, schedules
-from app.models.announcements import announce, announcement
 from app.models.execution_writes import Closing, NewExecution
 from app.models.graphs import SavedGraph
 from app.models.recording import Changes
@@ -165,16 +164,14 @@ class ScheduledStarts(SchedulingActivities):
 
     async def _record(self, new: NewExecution, error: dict[str, Any]) -> None:
         closing, owner = Closing(Status.FAILED, error, {}, {}), new.user_id
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                await execution_writes.insert_execution(connection, new)
-                if not await execution_writes.lock_open_execution(connection, new.id, owner=owner):
-                    return
-                closed = await execution_writes.close_execution(
-                    connection, new.id, closing, Changes(), owner=owner
-                )
-            await announce(connection, announcement(new.id, Status.FAILED, owner))
-        self._settling.tell(closed)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await execution_writes.insert_execution(connection, new)
+            if not await execution_writes.lock_open_execution(connection, new.id, owner=owner):
+                return
+            closed = await execution_writes.close_execution(
+                connection, new.id, closing, Changes(), owner=owner
+            )
+        self._settling.tell(new.id, closed, owner=owner)
 
 
 async def _find_graph(session: AsyncSession, row: Schedule) -> SavedGraph | None:

@@ -14,6 +14,7 @@ from app.activities.contracts.engine import SeedRequest
 from app.activities.contracts.execution import ExecutionStart, Rerun, StoredState
 from app.activities.feeding import Offered, OriginalDeleted, feed
 from app.activities.node_runs import dump, node_execution_id
+from app.activities.recorder import Recorder
 from app.activities.value_store import ValueMissing
 from app.activities.values import Shelf, ValueCache
 from app.graph.changes import Version, Walked, find_cone
@@ -23,7 +24,7 @@ from app.graph.reuse import Reuse
 from app.graph.scheduler import Scheduler
 from app.graph.validation import Signatures
 from app.graph.walk_state import Failure
-from app.models import recording, reused
+from app.models import reused
 from app.models.event_types import EventType
 from app.models.recording import Changes, EventRecord
 from app.models.reused import CalledRow, Original, RecordedRow, ReusedRow
@@ -39,15 +40,19 @@ log = structlog.get_logger(__name__)
 class Seeding:
     """Prepares reruns. Everything may be repeated: it comes out the same, and is written once."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], values: ValueCache, signatures: Signatures) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[Any], recorder: Recorder, values: ValueCache, signatures: Signatures
+    ) -> None:
         """Take what preparing needs.
 
         Args:
             pool: The database.
+            recorder: Writes records.
             values: The values met so far.
             signatures: The blocks there are.
         """
         self._pool = pool
+        self._recorder = recorder
         self._values = values
         self._signatures = signatures
 
@@ -135,8 +140,7 @@ class Seeding:
         document = {"v": STATE_FORMAT, "scheduler": scheduler}
         envelope = shelf.store(document)
         changes = Changes(values=await shelf.stow(), events=events)
-        async with self._pool.acquire() as connection:
-            await recording.record(connection, execution.execution_id, changes, owner=execution.user_id)
+        await self._recorder.record(execution.execution_id, changes, owner=execution.user_id)
         return StoredState(envelope, count_parts(pack(document)))
 
 

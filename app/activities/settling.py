@@ -19,9 +19,9 @@ from app.activities.contracts.settling import SETTLE_ACTIVITY, SettleRequest
 from app.activities.couriers import Couriers
 from app.activities.parents import release_parent
 from app.activities.queue import Queue
+from app.activities.recorder import Recorder
 from app.graph.status import Status
 from app.models import execution_writes, sweeps
-from app.models.announcements import announce, announcement
 from app.models.execution_writes import Closed, Closing
 from app.models.recording import Changes
 from app.telemetry.series import EXECUTION_SECONDS, EXECUTIONS
@@ -42,11 +42,18 @@ class Settling:
     """Writes truthful ends."""
 
     def __init__(
-        self, client: Client, pool: asyncpg.Pool[Any], queue: Queue, couriers: Couriers, tallies: Tallies
+        self,
+        client: Client,
+        pool: asyncpg.Pool[Any],
+        recorder: Recorder,
+        queue: Queue,
+        couriers: Couriers,
+        tallies: Tallies,
     ) -> None:
         """Take the judge, the record, who waits for the end or is to be told of it, and where ends are counted."""
         self._client = client
         self._pool = pool
+        self._recorder = recorder
         self._queue = queue
         self._couriers = couriers
         self._tallies = tallies
@@ -83,20 +90,18 @@ class Settling:
     async def _close(self, execution_id: str, owner: str, verdict: Verdict) -> None:
         status, error = verdict
         closing = Closing(status, error, {}, {})
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                is_open = await execution_writes.lock_open_execution(connection, execution_id, owner=owner)
-                if not is_open:
-                    return
-                closed = await execution_writes.close_execution(
-                    connection, execution_id, closing, Changes(), owner=owner
-                )
-            await announce(connection, announcement(execution_id, status, owner))
-        self.tell(closed)
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await execution_writes.lock_open_execution(connection, execution_id, owner=owner):
+                return
+            closed = await execution_writes.close_execution(
+                connection, execution_id, closing, Changes(), owner=owner
+            )
+        self.tell(execution_id, closed, owner=owner)
         log.info("execution_settled", execution_id=execution_id, status=status)
 
-    def tell(self, closed: Closed) -> None:
-        """Count that an execution has ended, and have those told of it who want to be."""
+    def tell(self, execution_id: str, closed: Closed, *, owner: str) -> None:
+        """Count that an execution has ended, announce it, and have those told of it who want to be."""
+        self._recorder.tell(execution_id, closed.status, owner=owner)
         count_end(self._tallies, closed)
         self._couriers.send(closed.deliveries)
 

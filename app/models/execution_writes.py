@@ -14,10 +14,9 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.admissions import take_place
-from app.models.announcements import announce, announcement
 from app.models.deliveries import DeliveryKey
 from app.models.event_types import OF_EXECUTION, EventType
-from app.models.recording import Changes, EventRecord, record, write
+from app.models.recording import Changes, EventRecord, record
 from app.models.review_writes import withdraw_reviews
 from app.models.spending import release_open
 from app.models.value_uses import add_uses, hashes_of
@@ -201,11 +200,9 @@ async def record_with_nested(
     if not changes.nested:
         return await record(connection, execution_id, changes, owner=owner)
     async with connection.transaction():
-        is_open = await write(connection, execution_id, changes, owner=owner)
+        is_open = await record(connection, execution_id, changes, owner=owner)
         for new in changes.nested if is_open else ():
             await insert_execution(connection, new)
-    if is_open:
-        await announce(connection, announcement(execution_id, changes.status, owner))
     return is_open
 
 
@@ -242,7 +239,7 @@ async def close_execution(
 ) -> Closed:
     """Write an execution's end within a transaction that holds its lock. Open node executions become CANCELLED.
 
-    Whoever commits announces it.
+    Whoever commits has it announced.
     """
     cancelled = (
         [] if closing.status is Status.COMPLETED else await connection.fetch(_CANCEL_OPEN_NODES, execution_id)
@@ -261,7 +258,7 @@ async def close_execution(
         await withdraw_reviews(connection, execution_id)
     ending = {"status": closing.status, "error": closing.error, **closing.report}
     changes.events.append(EventRecord("end", OF_EXECUTION[closing.status], json.dumps(ending)))
-    await write(connection, execution_id, changes, owner=owner)
+    await record(connection, execution_id, changes, owner=owner)
     row = await connection.fetchrow(
         _CLOSE,
         execution_id,

@@ -15,7 +15,7 @@ import asyncpg
 
 from app.errors import PerdureError
 from app.graph.status import Status
-from app.models.announcements import announce, announcement
+from app.models.announcements import announcement
 from app.models.conversations import TurnRecord, insert_turns
 from app.models.event_types import OF_NODES
 from app.models.review_writes import ReviewRecord, insert_reviews
@@ -197,25 +197,6 @@ _VALUE_COLUMNS = ("sha256", "size", "body", "object")
 async def record(
     connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, *, owner: str
 ) -> bool:
-    """Write changes of an open execution, and announce them when they are written.
-
-    Whoever dies between the two, or loses the connection, repeats both.
-
-    Returns:
-        Whether it was still open. Nothing is written about an execution that has ended, or that is not the owner's.
-
-    Raises:
-        ValueCollected: One of the values is not stored any more. Nothing was written.
-    """
-    is_open = await write(connection, execution_id, changes, owner=owner)
-    if is_open and (changes.events or changes.status is not None):
-        await announce(connection, _announcement(execution_id, changes, owner))
-    return is_open
-
-
-async def write(
-    connection: asyncpg.Connection[Any], execution_id: str, changes: Changes, *, owner: str
-) -> bool:
     """Write changes of an open execution: mostly one statement, so one round trip and one commit.
 
     The lock on the execution's row is taken first, so its event numbers follow without a hole. What the statement
@@ -285,10 +266,15 @@ def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
     ]
 
 
-def _announcement(execution_id: str, changes: Changes, owner: str) -> str:
-    """Return what is announced of changes. Most are of node executions, which concern nobody but who follows them."""
+def announcement_of(execution_id: str, changes: Changes, *, owner: str) -> str | None:
+    """Return what is announced of changes; None when they show nowhere.
+
+    Most are of node executions, which concern nobody but who follows them.
+    """
+    if changes.status is None and not (changes.events or changes.nested):
+        return None
     is_of_execution = any(not event.type.startswith(OF_NODES) for event in changes.events)
-    if changes.status is None and not is_of_execution:
+    if changes.status is None and not (is_of_execution or changes.nested):
         return execution_id
     return announcement(execution_id, changes.status, owner)
 

@@ -68,26 +68,27 @@ def make_activities(
         registry: The blocks to be served.
         tallies: Where they count.
     """
-    pool = clients.pool
+    pool, recorder = clients.pool, clients.recorder
     origins, plans = Origins(pool), PlanCache(pool, registry)
     values = ValueCache(ValueStore(pool, config.objects))
     contexts = _make_contexts(clients, config, values)
     couriers = Couriers(client, pool, task_queue=config.task_queue)
-    calls = BlockCalls(pool, origins, plans, values, contexts, couriers, tallies)
+    calls = BlockCalls(pool, recorder, origins, plans, values, contexts, couriers, tallies)
     trials = BlockTrials(registry, contexts, pool)
     queue = Queue(client, pool, most_running=config.running_per_user)
-    settling = Settling(client, pool, queue, couriers, tallies)
+    settling = Settling(client, pool, recorder, queue, couriers, tallies)
     holds: dict[type[Block], Hold] = {
         ReviewBlock: Reviews(pool),
         NestedGraphBlock: NestedGraphs(pool, origins, plans, settling, registry.signatures),
     }
-    seeding = Seeding(pool, values, registry.signatures)
+    seeding = Seeding(pool, recorder, values, registry.signatures)
     engine = PostgresEngineActivities(
         client,
         pool,
         origins,
         plans,
         values,
+        recorder=recorder,
         holds=holds,
         seeding=seeding,
         queue=queue,

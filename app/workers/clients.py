@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from app.activities.recorder import Recorder
 from app.activities.tokens import TokenFeed
 from app.code_sandbox.bubblewrap import BubblewrapSandbox
 from app.code_sandbox.opening import open_sandbox
@@ -26,6 +27,7 @@ class Clients:
 
     pool: asyncpg.Pool[Any]
     """To the database, for all that executions do."""
+    recorder: Recorder
     http: OutboundHttp
     language_models: LanguageModels
     tokens: TokenFeed
@@ -66,11 +68,13 @@ async def open_clients(config: WorkerConfig) -> AsyncIterator[Clients]:
         # For what the API does in the same way: files, and starting executions. It connects when it is first used.
         database = make_engine(config.database_url, pool_size=2, max_overflow=4)
         opened.push_async_callback(database.dispose)
+        recorder = Recorder(pool)
+        opened.push_async_callback(recorder.aclose)
         tokens = TokenFeed(pool)
         opened.push_async_callback(tokens.aclose)
         sessions = Sessions(database)
         files = FileStore(sessions, config.objects, limits=config.file_limits)
-        yield Clients(pool, http, models, tokens, files, sessions, sandbox)
+        yield Clients(pool, recorder, http, models, tokens, files, sessions, sandbox)
 
 
 async def _connect(database_url: str) -> asyncpg.Pool[Any]:

@@ -19,6 +19,7 @@ from app.api.services.feeds import Place, read_place
 from app.database import plain_url
 from app.migrating import migrate
 from app.models import event_feed
+from app.models.announcements import announce, announcement
 from app.models.event_feed import WINDOW
 from app.models.event_types import EventType
 from app.models.recording import Changes, EventRecord, record
@@ -114,7 +115,9 @@ async def test_all_executions_are_followed_from_the_moment_they_are_queued(
 async def _write(connection: asyncpg.Connection, execution: dict[str, Any], *types: EventType) -> None:
     """Write events down as a worker does, in whatever transaction the connection is in."""
     events = [EventRecord(str(uuid.uuid4()), each, "{}") for each in types]
-    assert await record(connection, execution["id"], Changes(events=events), owner=execution["user_id"])
+    owner = execution["user_id"]
+    assert await record(connection, execution["id"], Changes(events=events), owner=owner)
+    await announce(connection, [announcement(execution["id"], None, owner)])
 
 
 async def test_what_commits_late_is_missed_by_nobody_who_goes_on_from_any_place(

@@ -16,6 +16,7 @@ from app.activities.nesting import NestedGraphs
 from app.activities.origins import Origins
 from app.activities.plans import PlanCache
 from app.activities.queue import Queue
+from app.activities.recorder import Recorder
 from app.activities.seeding import Seeding
 from app.activities.settling import Settling
 from app.activities.value_store import ValueStore
@@ -358,11 +359,11 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
     """Return the engine's activities as a process of their own would have them."""
     pool, signatures = engine.pool, engine.registry.signatures
     origins, plans, values = Origins(pool), PlanCache(pool, engine.registry), ValueCache(ValueStore(pool))
-    queue = Queue(engine.client, pool, most_running=0)
+    queue, recorder = Queue(engine.client, pool, most_running=0), Recorder(pool)
     couriers = Couriers(engine.client, pool, task_queue=engine.task_queue)
-    settling = Settling(engine.client, pool, queue, couriers, Tallies())
+    settling = Settling(engine.client, pool, recorder, queue, couriers, Tallies())
     nested = NestedGraphs(pool, origins, plans, settling, signatures)
-    seeding = Seeding(pool, values, signatures)
+    seeding = Seeding(pool, recorder, values, signatures)
     holds: dict[type[Block], Hold] = {NestedGraphBlock: nested}
     return PostgresEngineActivities(
         engine.client,
@@ -370,6 +371,7 @@ def make_activities(engine: Engine) -> PostgresEngineActivities:
         origins,
         plans,
         values,
+        recorder=recorder,
         holds=holds,
         seeding=seeding,
         queue=queue,

@@ -25,8 +25,8 @@ from temporalio.client import Client, Interceptor
 from app.api.application import make_application
 from app.api.auth import issue_token
 from app.api.config import ApiConfig
+from app.api.edge.rate_limits import RateRules
 from app.api.metrics import MetricsAccess, route_of
-from app.api.rate_limits import RateRules
 from app.api.services.top_ups import Sale
 from app.api.web_ui import codec_endpoint, make_capability
 from app.blocks.registry import make_registry

@@ -11,8 +11,8 @@ from temporalio.client import Client
 
 from app.api.assembly import make_resources
 from app.api.config import ApiConfig
-from app.api.cross_origin import AllowOrigins
-from app.api.edge import Edge
+from app.api.edge.cross_origin import AllowOrigins
+from app.api.edge.outermost import Edge
 from app.api.errors import install_error_handlers
 from app.api.json_response import JsonResponse
 from app.api.metrics import MeasureRequests

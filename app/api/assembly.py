@@ -9,16 +9,18 @@ from temporalio.client import Client
 from app.api.auditing import AuditTrail
 from app.api.callers import Callers
 from app.api.config import ApiConfig
+from app.api.edge.rate_limits import RateLimits
 from app.api.engine import Engine
-from app.api.event_hub import EventHub
 from app.api.idempotency import IdempotentCalls
-from app.api.live import make_live
+from app.api.live.event_hub import EventHub
+from app.api.live.open_streams import OpenStreams
 from app.api.metrics import ApiMetrics
-from app.api.open_streams import OpenStreams
-from app.api.published import make_published
-from app.api.rate_limits import RateLimits
+from app.api.parts.live import make_live
+from app.api.parts.published import make_published
+from app.api.parts.selling import make_selling
+from app.api.parts.signing import make_link_signer, make_token_reader, signing_keys
+from app.api.parts.triggers import Triggers
 from app.api.resources import Resources
-from app.api.selling import make_selling
 from app.api.services.administration import Administration
 from app.api.services.agent_files import AgentFiles
 from app.api.services.api_keys import ApiKeys
@@ -53,11 +55,9 @@ from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.api.services.webhook_proving import WebhookProving
-from app.api.services.webhook_receiving import WebhookReceiving
 from app.api.services.webhooks import Webhooks
-from app.api.signing import make_link_signer, make_token_reader, signing_keys
-from app.api.triggers import Triggers
+from app.api.webhooks.proving import WebhookProving
+from app.api.webhooks.receiving import WebhookReceiving
 from app.blocks.registry import BlockRegistry, make_registry
 from app.database import Sessions, make_engine
 from app.encryption.credentials import CredentialsEncryption

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp
 
 from app.activities.contracts.execution import ExecutionLimits
+from app.api.edge.rate_limits import RateRules
 from app.api.metrics import MetricsAccess
-from app.api.rate_limits import RateRules
 from app.api.services.top_ups import Sale
 from app.blocks.choice import BlockChoice
 from app.encryption.keys import EncryptionKey

@@ -10,14 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.api.auditing import AuditTrail
 from app.api.callers import Callers
-from app.api.event_hub import EventHub
+from app.api.edge.rate_limits import RateLimits
 from app.api.idempotency import IdempotentCalls
-from app.api.live import Live
+from app.api.live.event_hub import EventHub
+from app.api.live.open_streams import OpenStreams
 from app.api.metrics import ApiMetrics, MetricsAccess
-from app.api.open_streams import OpenStreams
-from app.api.published import Published
-from app.api.rate_limits import RateLimits
-from app.api.selling import Selling
+from app.api.parts.live import Live
+from app.api.parts.published import Published
+from app.api.parts.selling import Selling
+from app.api.parts.triggers import Triggers
 from app.api.services.administration import Administration
 from app.api.services.agent_files import AgentFiles
 from app.api.services.api_keys import ApiKeys
@@ -49,7 +50,6 @@ from app.api.services.upkeep import Upkeep
 from app.api.services.users import Users
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.api.triggers import Triggers
 from app.blocks.registry import BlockRegistry
 from app.llm.routing import Routes
 from app.outbound.http import OutboundHttp

@@ -15,11 +15,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.api.auth import Caller
+from app.api.edge.slow_bodies import in_time
 from app.api.errors import request_id_of
 from app.api.json_body import parse_json, read_bounded
 from app.api.policies import authorize, find_policy
 from app.api.services.identity import fingerprint_of
-from app.api.slow_bodies import in_time
 from app.errors import InvalidRequest
 from app.tenants import work_for
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from app.api.rate_limits import RateRules
+from app.api.edge.rate_limits import RateRules
 from app.proxies import TrustedProxies
 from tests.e2e.rest import save, start, sums
 from tests.engine import Engine
@@ -176,7 +176,7 @@ async def test_a_user_has_so_many_event_streams_open(engine: Engine, client: Cli
 
 
 async def test_a_body_that_does_not_come_is_given_up(api: RestApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.api.slow_bodies.GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("app.api.edge.slow_bodies.GRACE_SECONDS", 0.05)
 
     async def trickle() -> AsyncIterator[bytes]:
         yield b"{"

@@ -10,8 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
-from app.api import event_hub
-from app.api.event_hub import EventHub
+from app.api.live import event_hub
+from app.api.live.event_hub import EventHub
 from app.database import plain_url
 from app.models.announcements import CHANNEL
 from tests.e2e.rest import save, start, sums

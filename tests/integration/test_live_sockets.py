@@ -15,9 +15,10 @@ from starlette.websockets import WebSocket
 from temporalio.client import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.api import callers, live_socket
+from app.api import callers
 from app.api.auth import USER, Caller
-from app.api.live_socket import LiveSocket
+from app.api.live import websocket
+from app.api.live.websocket import LiveSocket
 from app.api.policies import Scope
 from app.serving import MAX_MESSAGE_BYTES
 from tests.admin import id_of
@@ -290,12 +291,12 @@ async def test_a_socket_takes_no_more_than_it_should(live: LiveApi, alice: User)
         await socket.connection.send("x" * (MAX_MESSAGE_BYTES + 1))
         assert await socket.closed() == 1009
     async with live.socket(alice.query) as socket:
-        for _ in range(live_socket.MESSAGES_AT_ONCE + 200):
+        for _ in range(websocket.MESSAGES_AT_ONCE + 200):
             try:
                 await socket.say("heartbeat")
             except ConnectionClosed:
                 break
-        assert await socket.closed() == live_socket.TOO_MANY
+        assert await socket.closed() == websocket.TOO_MANY
     graph_id = await save(alice.client, sums(1))
     executions = [(await start(alice.client, graph_id))["id"] for _ in range(6)]
     async with live.socket(alice.query) as socket:
@@ -306,14 +307,14 @@ async def test_a_socket_takes_no_more_than_it_should(live: LiveApi, alice: User)
         assert executions[-1] in refused["channel"], "the socket counts as one"
         open_now = live.application.state.resources.streams.count_all()
         assert open_now == 6
-        assert await code_for(live, Way(query=alice.query)) == live_socket.TRY_AGAIN
+        assert await code_for(live, Way(query=alice.query)) == websocket.TRY_AGAIN
 
 
 async def test_a_socket_is_closed_when_its_caller_would_not_be_let_in_again(
     live: LiveApi, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers, "WELCOME_SECONDS", 0.0)
-    monkeypatch.setattr(live_socket, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(websocket, "CHECK_SECONDS", 0.2)
     made = await make_key(alice.client, Scope.EXECUTIONS_READ)
     async with (
         live.socket(f"?token={bearer(lifetime_seconds=2)}") as expiring,
@@ -323,16 +324,16 @@ async def test_a_socket_is_closed_when_its_caller_would_not_be_let_in_again(
         assert (await expiring.ask("heartbeat"))["data"] == "pong"
         await socket.ask("subscribe_executions")
         assert (await alice.client.delete(f"{KEYS}/{made['id']}")).status_code == 204
-        assert await socket.closed() == live_socket.INVALID
-        assert await expiring.closed() == live_socket.INVALID
+        assert await socket.closed() == websocket.INVALID
+        assert await expiring.closed() == websocket.INVALID
         assert (await kept.ask("heartbeat"))["data"] == "pong"
 
 
 async def test_who_reads_slowly_is_cut_off_and_goes_on_without_loss(
     live: LiveApi, alice: User, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_socket, "SLOW_SECONDS", 0.3)
-    monkeypatch.setattr(live_socket, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(websocket, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.1)
     execution = await start(alice.client, await save(alice.client, sums(1)))
     filler = "x" * 20_000
     count = 400
@@ -395,9 +396,9 @@ async def test_a_socket_that_can_no_longer_be_listened_to_is_closed() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    websocket = WebSocket({"type": "websocket"}, receive, send)
-    await websocket.accept()
+    accepted = WebSocket({"type": "websocket"}, receive, send)
+    await accepted.accept()
     nothing: Any = None
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await LiveSocket(websocket, nothing, Caller("somebody", "", USER)).serve()
-    assert [message.get("code") for message in sent] == [None, live_socket.CRASHED]
+        await LiveSocket(accepted, nothing, Caller("somebody", "", USER)).serve()
+    assert [message.get("code") for message in sent] == [None, websocket.CRASHED]

@@ -15,7 +15,7 @@ import pytest
 from temporalio.client import Client
 
 from app.api import callers
-from app.api.services.feeds import Place, read_place
+from app.api.live.feeds import Place, read_place
 from app.database import plain_url
 from app.migrating import migrate
 from app.models import event_feed
@@ -396,7 +396,7 @@ async def test_a_ticket_lets_in_for_a_minute_and_as_long_as_the_key_that_took_it
         assert (await browser.get("/api/events", params={"ticket": ticket})).status_code == 401
 
         own = (await alice.post("/api/events/tickets")).json()["ticket"]
-        monkeypatch.setattr("app.api.tickets.time.time", lambda: 2e12)
+        monkeypatch.setattr("app.api.live.tickets.time.time", lambda: 2e12)
         assert (await browser.get("/api/events", params={"ticket": own})).status_code == 401
 
 

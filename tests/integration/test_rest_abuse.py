@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client
 
-from app.api.edge import Edge
+from app.api.edge.outermost import Edge
 from app.encryption.keys import EncryptionKey
 from tests.e2e.rest import save, start, sums
 from tests.engine import Engine

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.activities.tokens import MAX_ID_CHARACTERS, MAX_WAITING_CHARACTERS, TokenFeed
-from app.api.event_hub import MAX_TOKENS, EventHub, Subscription
+from app.api.live.event_hub import MAX_TOKENS, EventHub, Subscription
 from app.models.tokens import Token
 from tests.engine import Engine
 from tests.stack import eventually

@@ -15,7 +15,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from app.api import tool_calls
+from app.api.published import tool_calls
 from tests.api_keys import make_key
 from tests.e2e.rest import graph, node, save, start
 from tests.integration.test_publications import adder, decoding, example_of, publish

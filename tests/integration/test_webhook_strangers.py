@@ -12,7 +12,7 @@ import httpx
 from sqlalchemy import event
 from temporalio.client import Client
 
-from app.api.rate_limits import RateRules
+from app.api.edge.rate_limits import RateRules
 from tests.e2e.rest import save
 from tests.engine import Engine
 from tests.rest_api import RestApi, run_api

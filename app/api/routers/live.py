@@ -8,18 +8,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from app.api.channels import EXECUTION, GRAPH, USER, Channel
 from app.api.dependencies import CallerDep, Limit, ResourcesDep
-from app.api.open_streams import EVENT_STREAM, EventStream
+from app.api.live.channels import EXECUTION, GRAPH, USER, Channel
+from app.api.live.feeds import read_place
+from app.api.live.open_streams import EVENT_STREAM, EventStream
+from app.api.live.stream_route import StreamRoute
+from app.api.live.streaming import as_text
 from app.api.route import ReadingRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.executions import EventView
 from app.api.schemas.live import FeedPageView, TicketView
 from app.api.schemas.page import PageView
 from app.api.schemas.paths import Id, Number, parse_number
-from app.api.services.feeds import read_place
-from app.api.services.streaming import as_text
-from app.api.stream_route import StreamRoute
 from app.models.page import DEFAULT_LIMIT, MAX_NUMBER
 
 router = APIRouter(tags=["live"], route_class=StreamRoute)

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 
 from app.api.dependencies import CallerDep, IdempotencyKey, ResourcesDep
 from app.api.errors import error_response, request_id_of
-from app.api.open_streams import EVENT_STREAM, EventStream
+from app.api.live.open_streams import EVENT_STREAM, EventStream
+from app.api.live.streaming import as_text
+from app.api.published.calls import ExecutionFailed, place_of
 from app.api.resources import Resources
 from app.api.route import ApiRoute
 from app.api.schemas.errors import responses
 from app.api.schemas.publications import RunView
-from app.api.services.calls import ExecutionFailed, place_of
-from app.api.services.streaming import as_text
 from app.graph.status import TERMINAL
 from app.models.page import MAX_NUMBER
 from app.models.tables.executions import Execution

@@ -7,12 +7,12 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from app.api.auth import Caller
-from app.api.channels import Channel
-from app.api.live_socket import INVALID, TRY_AGAIN, LiveSocket
+from app.api.live.channels import Channel
+from app.api.live.stream_route import TICKET
+from app.api.live.websocket import INVALID, TRY_AGAIN, LiveSocket
 from app.api.policies import authorize, find_policy
 from app.api.resources import Resources
 from app.api.route import PREFIX
-from app.api.stream_route import TICKET
 from app.errors import Forbidden, PerdureError, RateLimited, Unauthenticated
 from app.tenants import working_for
 

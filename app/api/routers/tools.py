@@ -11,8 +11,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.dependencies import CallerDep, IdempotencyKey, ResourcesDep
+from app.api.published.tool_calls import MAX_SESSION_LENGTH, ToolCalls
 from app.api.route import ApiRoute, StrictRequest
-from app.api.tool_calls import MAX_SESSION_LENGTH, ToolCalls
 from app.errors import Forbidden
 
 CANCELLED = "notifications/cancelled"
@@ -55,7 +55,7 @@ class ToolAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         # Only who speaks to tools pays for the SDK, and nobody else waits while it is loaded.
-        server = await asyncio.to_thread(import_module, "app.api.tool_server")
+        server = await asyncio.to_thread(import_module, "app.api.published.tool_server")
         await server.serve(self._calls, self._message, self._body, scope, receive, send)
 
 

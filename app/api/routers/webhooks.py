@@ -25,7 +25,7 @@ from app.api.schemas.webhooks import (
     WebhookView,
 )
 from app.api.services.records import is_ended
-from app.api.services.webhook_receiving import Received
+from app.api.webhooks.receiving import Received
 from app.errors import PayloadTooLarge, SlowRequest, Unauthenticated
 from app.models.page import DEFAULT_LIMIT
 from app.models.tables.webhooks import Webhook

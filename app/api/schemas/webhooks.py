@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict, model_vali
 
 from app.api.schemas.presets import Version
 from app.api.schemas.texts import Name
-from app.api.webhook_content import BodyType
-from app.api.webhook_signatures import Scheme, check_secret
+from app.api.webhooks.content import BodyType
+from app.api.webhooks.signatures import Scheme, check_secret
 from app.models.tables.webhooks import Webhook, WebhookDelivery
 
 MOST_EVENTS = 50

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from app.api.event_hub import POLL_SECONDS, EventHub
+from app.api.live.event_hub import POLL_SECONDS, EventHub
 from app.api.services.records import ExecutionRecords, is_ended
 from app.database import Sessions
 from app.errors import PerdureError

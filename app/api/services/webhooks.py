@@ -1,4 +1,4 @@
-"""Keeps inbound webhooks for their owners. What comes in through them is the business of `webhook_receiving`."""
+"""Keeps inbound webhooks for their owners. What comes in through them is the business of `app.api.webhooks`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import structlog
 
 from app.api.idempotency import note_done
 from app.api.schemas.webhooks import RotationBody, WebhookBody, WebhookChangeBody, require_input
-from app.api.webhook_content import BodyType
-from app.api.webhook_signatures import Scheme, check_secret, make_secret
+from app.api.webhooks.content import BodyType
+from app.api.webhooks.signatures import Scheme, check_secret, make_secret
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed

@@ -30,9 +30,9 @@ class Webhook(SQLModel, table=True):
     preset_id: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid, ForeignKey("presets.id")))
     name: str
     scheme: str
-    """One of `app.api.webhook_signatures.Scheme`."""
+    """One of `app.api.webhooks.signatures.Scheme`."""
     body_type: str
-    """One of `app.api.webhook_content.BodyType`."""
+    """One of `app.api.webhooks.content.BodyType`."""
     input: str | None = Field(default=None, sa_column=Column(Text))
     """The run input that is given the body; null for a graph's trigger, or else the body holds the inputs."""
     events: list[str] = Field(default_factory=list, sa_column=json_list())

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import jsonschema_rs
 
+from app.api.published.call_documents import GENERIC_PATH, CallDocuments
 from app.api.schemas.publications import PublicationView
-from app.api.services.call_documents import GENERIC_PATH, CallDocuments
 from app.api.services.publications import Publications
 from app.models.publications import Stamp
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from app.api.edge import Edge
+from app.api.edge.outermost import Edge
 from app.api.errors import STATUS_OF_CODE, BlockRefused, install_error_handlers
 from app.errors import EngineUnavailable, GraphInvalid, NotFound, PerdureError
 

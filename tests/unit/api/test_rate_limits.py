@@ -11,7 +11,7 @@ from limits.aio.storage.redis.bridge import RedisBridge
 from redis import Redis
 from structlog.testing import capture_logs
 
-from app.api.rate_limits import RateLimits, RateRules
+from app.api.edge.rate_limits import RateLimits, RateRules
 from app.errors import RateLimited
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 from sqlalchemy.exc import OperationalError
 
-from app.api import tool_server
+from app.api.published import tool_server
+from app.api.published.tool_calls import ToolCalls
 from app.api.schemas.publications import PublicationView, RunView
-from app.api.tool_calls import ToolCalls
 
 SPEAKING = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
-from app.api.webhook_content import events_of, is_wanted
-from app.api.webhook_signatures import Scheme
+from app.api.webhooks.content import events_of, is_wanted
+from app.api.webhooks.signatures import Scheme
 
 EVENTS: list[tuple[Scheme, Any, dict[str, str], list[str]]] = [
     (Scheme.STANDARD, {"type": "order.paid"}, {}, ["order.paid"]),

@@ -8,7 +8,7 @@ import time
 import pytest
 from starlette.datastructures import Headers
 
-from app.api.webhook_signatures import Scheme, check_secret, is_proven, make_secret, read_proof
+from app.api.webhooks.signatures import Scheme, check_secret, is_proven, make_secret, read_proof
 from tests.webhooks import Sender
 
 SLASH_COMMAND = (

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.api.channels import EXECUTION, GRAPH, Channel
-from app.api.event_hub import EventHub
-from app.api.services.feeds import Feeds
-from app.api.services.following import Following
+from app.api.live.channels import EXECUTION, GRAPH, Channel
+from app.api.live.event_hub import EventHub
+from app.api.live.feeds import Feeds
+from app.api.live.following import Following
+from app.api.live.tickets import TicketSigner
 from app.api.services.graphs import Graphs
 from app.api.services.records import ExecutionRecords
 from app.api.services.views import Views
 from app.api.services.waiting import Waiting
-from app.api.tickets import TicketSigner
 from app.database import Sessions
 from app.encryption.keys import EncryptionKey
 

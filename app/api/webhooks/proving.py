@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 from starlette.datastructures import Headers
 
-from app.api.webhook_signatures import Proof, Scheme, is_proven, read_proof
+from app.api.webhooks.signatures import Proof, Scheme, is_proven, read_proof
 from app.database import Sessions
 from app.encryption.credentials import CredentialsEncryption, CredentialsUnreadable, Sealed
 from app.errors import Unauthenticated

@@ -18,14 +18,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.api.auth import Caller
-from app.api.channels import EXECUTION, GRAPH, USER, Channel
 from app.api.json_body import parse_json
-from app.api.live_messages import make_message
-from app.api.open_streams import RETRY_SECONDS
+from app.api.live.channels import EXECUTION, GRAPH, USER, Channel
+from app.api.live.feeds import read_place
+from app.api.live.messages import make_message
+from app.api.live.notices import Notice
+from app.api.live.open_streams import RETRY_SECONDS
 from app.api.resources import Resources
 from app.api.schemas.paths import parse_id, parse_number
-from app.api.services.feeds import read_place
-from app.api.services.notices import Notice
 from app.database import AWAY
 from app.errors import Forbidden, InvalidRequest, PerdureError, RateLimited
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 
 from app.api.json_body import parse_json
-from app.api.webhook_signatures import Proof, Scheme
+from app.api.webhooks.signatures import Proof, Scheme
 from app.errors import InvalidRequest
 
 THREAD_FROM_BYTES = 64 * 1024

@@ -9,8 +9,8 @@ from contextlib import aclosing
 
 import structlog
 
+from app.api.live.notices import OUTAGE, RESET, RETRY_SECONDS, SNAPSHOT, TOKEN, Notice
 from app.api.schemas.executions import EventView
-from app.api.services.notices import OUTAGE, RESET, RETRY_SECONDS, SNAPSHOT, TOKEN, Notice
 from app.api.services.records import ExecutionRecords
 from app.api.services.views import Views
 from app.api.services.waiting import LogEndsBefore, Waiting

@@ -15,12 +15,11 @@ import structlog
 from starlette.datastructures import Headers
 
 from app.api.auditing import concern
+from app.api.edge.rate_limits import RateLimits
 from app.api.metrics import ApiMetrics
-from app.api.rate_limits import RateLimits
 from app.api.services.identity import fingerprint_of
 from app.api.services.launching import Launching, Started
-from app.api.services.webhook_proving import WebhookProving
-from app.api.webhook_content import (
+from app.api.webhooks.content import (
     BodyType,
     delivery_id_of,
     events_of,
@@ -28,7 +27,8 @@ from app.api.webhook_content import (
     is_wanted,
     read_content,
 )
-from app.api.webhook_signatures import Scheme
+from app.api.webhooks.proving import WebhookProving
+from app.api.webhooks.signatures import Scheme
 from app.blocks.registry import BlockRegistry
 from app.database import Sessions
 from app.errors import Forbidden, InvalidRequest, PerdureError

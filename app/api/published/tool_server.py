@@ -25,10 +25,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.json_body import MAX_BYTES
+from app.api.live.notices import Notice
+from app.api.published.calls import place_of
+from app.api.published.tool_calls import ResultTooLarge, ToolCalls
 from app.api.schemas.publications import PublicationView, RunView
-from app.api.services.calls import place_of
-from app.api.services.notices import Notice
-from app.api.tool_calls import ResultTooLarge, ToolCalls
 from app.errors import EngineUnavailable, NotFound, PerdureError
 from app.graph.status import Status
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.api.rate_limits import RateLimits
-from app.api.services.call_documents import CallDocuments
-from app.api.services.calls import Calls
-from app.api.services.following import Following
+from app.api.edge.rate_limits import RateLimits
+from app.api.live.following import Following
+from app.api.published.call_documents import CallDocuments
+from app.api.published.calls import Calls
 from app.api.services.publications import Publications
 from app.api.services.records import ExecutionRecords
 from app.api.services.starting import Starting

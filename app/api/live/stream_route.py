@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import Request
 
 from app.api.auth import Caller
-from app.api.channels import channel_of
-from app.api.open_streams import EVENT_STREAM
+from app.api.live.channels import channel_of
+from app.api.live.open_streams import EVENT_STREAM
+from app.api.live.tickets import Ticket
 from app.api.route import ReadingRoute
-from app.api.tickets import Ticket
 from app.errors import Unauthenticated
 
 TICKET = "ticket"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.api.auth import USER, Caller
-from app.api.channels import Channel
+from app.api.live.channels import Channel
 from app.api.policies import Scope
 from app.encryption.keys import EncryptionKey
 from app.errors import Forbidden, Unauthenticated

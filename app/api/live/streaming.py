@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from app.api.services.notices import Notice
+from app.api.live.notices import Notice
 
 HEARTBEAT = ": heartbeat\n\n"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.api.channels import EXECUTION, Channel
-from app.api.services.notices import RESET, SNAPSHOT, TOKEN, Notice
+from app.api.live.channels import EXECUTION, Channel
+from app.api.live.notices import RESET, SNAPSHOT, TOKEN, Notice
 from app.models.event_types import OF_NODES
 
 OF_ALL = "graph_execution_event"

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import structlog
 
-from app.api.event_hub import EventHub, Subscription
+from app.api.live.event_hub import EventHub, Subscription
+from app.api.live.notices import OUTAGE, RESET, RETRY_SECONDS, SNAPSHOT, Notice
 from app.api.schemas.live import FeedEventView, FeedPageView
-from app.api.services.notices import OUTAGE, RESET, RETRY_SECONDS, SNAPSHOT, Notice
 from app.api.services.views import Views
 from app.api.services.waiting import HEARTBEAT_SECONDS, SHORTEST_REST_SECONDS
 from app.api.shared_reads import SharedReads

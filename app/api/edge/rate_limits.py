@@ -20,7 +20,7 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 
-from app.api.rate_windows import ProcessWindows
+from app.api.edge.rate_windows import ProcessWindows
 from app.errors import RateLimited
 from app.proxies import group_of
 

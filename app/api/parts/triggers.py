@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.api.services.presets import Presets
-from app.api.services.webhook_receiving import WebhookReceiving
 from app.api.services.webhooks import Webhooks
+from app.api.webhooks.receiving import WebhookReceiving
 
 
 @dataclass(frozen=True, kw_only=True)

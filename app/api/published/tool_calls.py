@@ -19,11 +19,11 @@ from starlette.responses import Response
 
 from app.api.auditing import REPLAYED, name_caller
 from app.api.auth import Caller
+from app.api.live.notices import Notice
+from app.api.published.calls import RESULT, place_of
 from app.api.resources import Resources
 from app.api.schemas.publications import PublicationView, RunView
-from app.api.services.calls import RESULT, place_of
 from app.api.services.identity import execution_id_of
-from app.api.services.notices import Notice
 from app.api.services.records import is_ended
 from app.errors import Category, NotFound, PerdureError, Severity
 from app.models.tables.executions import Execution

@@ -9,8 +9,8 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.edge.security_headers import secure
 from app.api.errors import SystemFault, error_response
-from app.api.security_headers import secure
 from app.tenants import NOBODY, working_for
 
 log = structlog.get_logger(__name__)

@@ -8,11 +8,11 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 
 from app.api.auditing import describe
-from app.api.rate_limits import RateLimits
+from app.api.edge.rate_limits import RateLimits
+from app.api.live.following import Following
+from app.api.live.notices import Notice
 from app.api.schemas.publications import RunView
-from app.api.services.following import Following
 from app.api.services.launching import Started
-from app.api.services.notices import Notice
 from app.api.services.publications import Publications
 from app.api.services.records import is_ended
 from app.api.services.starting import Starting, StartRequest

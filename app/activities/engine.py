@@ -109,13 +109,11 @@ class PostgresEngineActivities(EngineActivities):
                     most_running=self._queue.most_running,
                     is_first_run=start.state is None,
                 )
+            # One that is sent to the queue may have been written down just now.
+            status = Status.RUNNING if is_owned is not None and start.state is None else None
+            self._recorder.tell(request.execution_id, status, owner=start.user_id)
             if is_owned is None:
                 return BeginResult(is_admitted=False)
-            self._recorder.tell(
-                request.execution_id,
-                Status.RUNNING if start.state is None else None,
-                owner=start.user_id,
-            )
             if not is_owned:
                 return BeginResult(refusal=ErrorRecord("NOT_FOUND", "The graph version does not exist"))
             plan = await self._plans.require(start.plan_hash)

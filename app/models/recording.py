@@ -269,14 +269,18 @@ def _arguments(execution_id: str, changes: Changes, owner: str) -> list[Any]:
 def announcement_of(execution_id: str, changes: Changes, *, owner: str) -> str | None:
     """Return what is announced of changes; None when they show nowhere.
 
-    Most are of node executions, which concern nobody but who follows them.
+    Most are of node executions, which concern nobody but who follows them. To be asked when they have been written.
     """
-    if changes.status is None and not (changes.events or changes.nested):
-        return None
-    is_of_execution = any(not event.type.startswith(OF_NODES) for event in changes.events)
-    if changes.status is None and not (is_of_execution or changes.nested):
-        return execution_id
-    return announcement(execution_id, changes.status, owner)
+    is_of_execution = (
+        changes.status is not None
+        or bool(changes.nested)
+        # The event that tells of it is written with the settlement, and stands not among these.
+        or changes.runs_low
+        or any(not event.type.startswith(OF_NODES) for event in changes.events)
+    )
+    if is_of_execution:
+        return announcement(execution_id, changes.status, owner)
+    return execution_id if changes.events else None
 
 
 def _value_arguments(changes: Changes) -> list[Any]:

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import pytest
 
 from app.activities.recorder import Recorder
 from app.database import plain_url
 from app.graph.status import Status
 from app.models.announcements import CHANNEL
+from app.models.recording import Changes, EventRecord, announcement_of
 from tests.stack import eventually
 
 OWNER = "who-is-told"
@@ -92,3 +94,25 @@ async def test_what_still_waits_is_announced_before_a_worker_ends(database_url: 
         async with recording(database_url) as (recorder, _):
             recorder.tell(ended, Status.FAILED, owner=OWNER)
         await eventually(lambda: heard == [f"{ended}:FAILED:{OWNER}"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "announced"),
+    [
+        (Changes(events=[EventRecord("1", "node_started", "{}")]), "some"),
+        (Changes(events=[EventRecord("1", "node_started", "{}")], status=Status.RUNNING), "some:RUNNING:who"),
+        (
+            Changes(
+                events=[EventRecord("1", "node_started", "{}"), EventRecord("2", "review_requested", "{}")]
+            ),
+            "some::who",
+        ),
+        (Changes(events=[EventRecord("1", "node_completed", "{}")], runs_low=True), "some::who"),
+        (Changes(runs_low=True), "some::who"),
+        (Changes(), None),
+    ],
+)
+def test_what_single_nodes_do_is_announced_to_those_alone_who_follow_their_execution(
+    changes: Changes, announced: str | None
+) -> None:
+    assert announcement_of("some", changes, owner="who") == announced

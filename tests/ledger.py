@@ -9,7 +9,8 @@ from typing import Any
 import asyncpg
 
 from app.graph.status import Status
-from app.models.recording import Changes, NodeRecord, record
+from app.models.changes import Changes, NodeRecord
+from app.models.recording import record
 from app.models.spending import Settlement, Spend
 
 

@@ -41,8 +41,7 @@ from app.errors import NotFound
 from app.graph.packing import count_parts, pack, part_of
 from app.graph.status import Status
 from app.models import execution_writes
-from app.models.execution_writes import NewExecution
-from app.models.recording import Changes, ValueCollected
+from app.models.changes import Changes, NewExecution, ValueCollected
 from app.telemetry.series import BLOCK_CALLS
 from app.telemetry.tallies import Tallies
 

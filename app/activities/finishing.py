@@ -18,8 +18,8 @@ from app.graph.signature import Kind
 from app.graph.status import Status
 from app.graph.tools import is_tool_pin
 from app.models import execution_writes
-from app.models.execution_writes import Closed, Closing, NewExecution
-from app.models.recording import Changes, ValueCollected
+from app.models.changes import Changes, NewExecution, ValueCollected
+from app.models.execution_writes import Closed, Closing
 
 NAMED_AT_MOST = 100
 """How many nodes the report names of each kind; it counts the rest."""

@@ -9,7 +9,7 @@ from app.activities.contracts.messages import Release
 from app.activities.contracts.waves import WaveRequest
 from app.activities.node_runs import NodeRun
 from app.blocks.base import BlockInput, Emitted
-from app.models.recording import Changes
+from app.models.changes import Changes
 
 
 class Hold(Protocol):

@@ -36,9 +36,9 @@ from app.graph.problems import NodeErrors
 from app.graph.status import Status
 from app.graph.validation import Signatures
 from app.models import nested_executions
+from app.models.changes import Changes
 from app.models.execution_writes import list_results
 from app.models.nested_executions import NestedEnd, NestedVersion, Parent
-from app.models.recording import Changes
 
 TRIGGER = "subgraph"
 OUTPUT_PIN = "output"

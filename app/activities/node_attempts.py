@@ -37,8 +37,8 @@ from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.json_values import to_json
 from app.models import recording, spending
+from app.models.changes import Changes
 from app.models.conversations import TurnRecord
-from app.models.recording import Changes
 from app.models.spending import Settlement, Spend
 from app.secrecy import has_secrets, note_secrets, scrub, texts_by_secret_name
 

@@ -17,8 +17,8 @@ from app.graph.emissions import FOLDED, Emission, split
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline
 from app.graph.status import TERMINAL, Status
 from app.llm.metering import Meter
+from app.models.changes import Changes, EventRecord, NodeRecord
 from app.models.event_types import OF_NODE
-from app.models.recording import Changes, EventRecord, NodeRecord
 from app.models.value_uses import hashes_of
 
 ERROR_PIN = "error"

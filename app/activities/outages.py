@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from app.database import AWAY
-from app.models.recording import ValueCollected
+from app.models.changes import ValueCollected
 from app.objects import ObjectsAway
 from app.patience import patiently
 

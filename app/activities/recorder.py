@@ -16,8 +16,9 @@ from app.activities.attempts import end_task
 from app.database import AWAY
 from app.graph.status import Status
 from app.models.announcements import announce, announcement
+from app.models.changes import Changes
 from app.models.execution_writes import record_with_nested
-from app.models.recording import Changes, announcement_of
+from app.models.recording import announcement_of
 
 ANNOUNCE_TIMEOUT_SECONDS = 5.0
 LAST_SECONDS = 1.0

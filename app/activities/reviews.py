@@ -17,8 +17,8 @@ from app.blocks.calling import check_output
 from app.blocks.holds import ReviewBlock, Verdict
 from app.graph.envelope import is_reference
 from app.json_values import to_json
+from app.models.changes import Changes, EventRecord
 from app.models.event_types import EventType
-from app.models.recording import Changes, EventRecord
 from app.models.review_writes import Outcome, ReviewRecord, ReviewStatus, close_review, find_outcome
 
 TIMED_OUT_PIN = "timed_out"

@@ -27,9 +27,9 @@ from app.errors import (
 )
 from app.graph.status import Status
 from app.models import execution_writes, executions, graphs, presets, schedules
-from app.models.execution_writes import Closing, NewExecution
+from app.models.changes import Changes, NewExecution
+from app.models.execution_writes import Closing
 from app.models.graphs import SavedGraph
-from app.models.recording import Changes
 from app.models.tables.executions import Execution
 from app.models.tables.schedules import Schedule
 from app.models.value_bodies import ValueLost

@@ -25,8 +25,8 @@ from app.graph.scheduler import Scheduler
 from app.graph.validation import Signatures
 from app.graph.walk_state import Failure
 from app.models import reused
+from app.models.changes import Changes, EventRecord
 from app.models.event_types import EventType
-from app.models.recording import Changes, EventRecord
 from app.models.reused import CalledRow, Original, RecordedRow, ReusedRow
 from app.models.value_uses import copy_uses
 

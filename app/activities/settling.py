@@ -22,8 +22,8 @@ from app.activities.queue import Queue
 from app.activities.recorder import Recorder
 from app.graph.status import Status
 from app.models import execution_writes, sweeps
+from app.models.changes import Changes
 from app.models.execution_writes import Closed, Closing
-from app.models.recording import Changes
 from app.telemetry.series import EXECUTION_SECONDS, EXECUTIONS
 from app.telemetry.tallies import Tallies
 

@@ -17,7 +17,7 @@ from app.graph.envelope import is_reference
 from app.json_values import Json, to_json
 from app.llm.metering import Meter
 from app.models import recording, steps
-from app.models.recording import Changes
+from app.models.changes import Changes
 from app.models.value_uses import hashes_of
 
 

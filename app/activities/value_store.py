@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from app.errors import BlockError
-from app.models.recording import ValueRecord
+from app.models.changes import ValueRecord
 from app.models.value_bodies import ValueLost, make_object_name, pack, put_objects, read_texts
 from app.models.value_uses import announce_objects, find_bodies, touch_values
 from app.objects import ObjectStore

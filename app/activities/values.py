@@ -12,7 +12,7 @@ from typing import Any
 from app.activities.value_store import ValueStore
 from app.errors import BlockError
 from app.graph.envelope import INLINE_LIMIT_BYTES, Envelope, is_reference, make_inline, make_reference
-from app.models.recording import ValueRecord
+from app.models.changes import ValueRecord
 
 TOTAL_INLINE_LIMIT_BYTES = 32 * 1024
 """What one node execution emits inline in all; the rest goes by reference."""

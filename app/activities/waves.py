@@ -27,8 +27,8 @@ from app.graph.envelope import Envelope, size_of
 from app.graph.scheduler import Firing, Scheduler
 from app.graph.signature import PAYLOAD, Kind
 from app.graph.status import Status
+from app.models.changes import Changes, EventRecord
 from app.models.event_types import OF_EXECUTION
-from app.models.recording import Changes, EventRecord
 
 _FED_BY_THE_RUN = (Kind.INPUT, Kind.TRIGGER)
 MAX_STEPS = 2_000

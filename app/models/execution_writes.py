@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -14,9 +13,10 @@ from app.errors import NotFound
 from app.graph.envelope import Envelope
 from app.graph.status import TERMINAL, Status
 from app.models.admissions import take_place
+from app.models.changes import Changes, EventRecord, NewExecution
 from app.models.deliveries import DeliveryKey
 from app.models.event_types import OF_EXECUTION, EventType
-from app.models.recording import Changes, EventRecord, record
+from app.models.recording import record
 from app.models.review_writes import withdraw_reviews
 from app.models.spending import release_open
 from app.models.value_uses import add_uses, hashes_of
@@ -75,32 +75,6 @@ UPDATE node_executions waiting SET status = 'CANCELLED', ended_at = now(), cost 
 WHERE execution_id = $1 AND status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')
 RETURNING id, node, node_id, n, attempt
 """
-
-
-@dataclass(frozen=True, slots=True)
-class NewExecution:
-    """An execution as it was started."""
-
-    id: str
-    user_id: str
-    graph_id: str
-    graph_version: int
-    plan_hash: str
-    trigger: str
-    inputs: Envelope
-    created_at: datetime
-    parent_id: str | None = None
-    parent_node: tuple[int, int] | None = None
-    """(node, n) of the node execution in the parent, when it is nested."""
-    fingerprint: str = ""
-    budget: int | None = None
-    root_id: str | None = None
-    on_insufficient_credits: str = "pause"
-    trigger_id: str | None = None
-    """Of the schedule or webhook that has started it."""
-    preset_id: str | None = None
-    credentials: Mapping[str, str] = field(default_factory=dict)
-    """Ids of the credentials that were chosen, by key."""
 
 
 @dataclass(frozen=True, slots=True)

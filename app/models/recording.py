@@ -6,44 +6,17 @@ key, values are named by their content.
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
-from app.errors import PerdureError
 from app.graph.status import Status
 from app.models.announcements import announcement
-from app.models.conversations import TurnRecord, insert_turns
+from app.models.changes import Changes, ValueCollected
+from app.models.conversations import insert_turns
 from app.models.event_types import OF_NODES
-from app.models.review_writes import ReviewRecord, insert_reviews
-from app.models.spending import Settlement, release_open, settle
-
-if TYPE_CHECKING:
-    from app.models.execution_writes import NewExecution
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRecord:
-    """A row of `node_executions` as it now stands. JSON columns hold JSON text."""
-
-    id: uuid.UUID
-    node: int
-    node_id: str
-    block_id: str
-    n: int
-    status: Status
-    inputs: str
-    outputs: str = "[]"
-    error: str | None = None
-    attempt: int = 1
-    cost: int = 0
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    called_by: uuid.UUID | None = None
-    usage: str | None = None
+from app.models.review_writes import insert_reviews
+from app.models.spending import release_open, settle
 
 
 class FoundNode(NamedTuple):
@@ -54,63 +27,6 @@ class FoundNode(NamedTuple):
     error: dict[str, Any] | None
     usage: dict[str, Any] | None
     cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """An event to be appended."""
-
-    key: str
-    type: str
-    data: str
-    """JSON text."""
-
-
-@dataclass(frozen=True, slots=True)
-class ValueRecord:
-    """A new value that the record refers to. One that turned out to be stored has neither body nor object here."""
-
-    sha256: str
-    size: int
-    body: bytes | None = None
-    """Compressed text, to be kept in Postgres."""
-    object: str | None = None
-    """Name of the object that holds it."""
-
-
-@dataclass(slots=True)
-class Changes:
-    """What one transaction writes."""
-
-    nodes: dict[uuid.UUID, NodeRecord] = field(default_factory=dict)
-    """By id: a row is written once per transaction."""
-    events: list[EventRecord] = field(default_factory=list)
-    values: list[ValueRecord] = field(default_factory=list)
-    uses: set[str] = field(default_factory=set)
-    """Hashes of stored values that the record refers to; those of `values` need not be among them."""
-    reviews: list[ReviewRecord] = field(default_factory=list)
-    turns: list[TurnRecord] = field(default_factory=list)
-    """Turns of node executions that call others."""
-    settlements: list[Settlement] = field(default_factory=list)
-    """What ends with the node executions that were paid for."""
-    unpaid: list[uuid.UUID] = field(default_factory=list)
-    """Ids of node executions that have ended otherwise: what is still reserved for them is released."""
-    nested: list[NewExecution] = field(default_factory=list)
-    """Executions that begin to be nested in this one; written by `execution_writes.record_with_nested` only."""
-    status: Status | None = None
-    """The execution's new status, if it changes and is not its last."""
-    paused_for: str = ""
-    """The code of what the engine has paused the execution for, if that is its new status."""
-    runs_low: bool = False
-    """Whether a settlement has left few credits, which is known when they are written."""
-
-    def add_node(self, node: NodeRecord) -> None:
-        """Write this row; what was said of it before is superseded."""
-        self.nodes[node.id] = node
-
-
-class ValueCollected(PerdureError):
-    """A stored value was collected just when it was to be used again: it has to be stored anew."""
 
 
 _CHANGES = """

@@ -18,8 +18,7 @@ from app.errors import NotFound
 from app.graph.status import TERMINAL
 from app.models.allowances import Allowance, Entries, find_refusal, hold, note_required
 from app.models.entry_kinds import EntryKind
-from app.models.event_types import EventType
-from app.models.notification_writes import tell_low
+from app.models.low_balance import tell_when_low
 
 _FIND_BEFORE = """
 SELECT EXISTS (SELECT FROM credit_entries WHERE user_id = $1 AND key = $2) AS is_reserved,
@@ -56,11 +55,6 @@ WITH changed AS (
 INSERT INTO credit_entries (user_id, key, kind, amount, balance, execution_id, root_id, node_execution_id, details)
 SELECT $1, $2, $4, $3, credits, $5, $9, $6, $7::text::json FROM changed
 RETURNING id
-"""
-_TELL_LOW = """
-WITH numbered AS (UPDATE executions SET event_seq = event_seq + 1 WHERE id = $1 RETURNING event_seq)
-INSERT INTO execution_events (execution_id, seq, key, type, data)
-SELECT $1, event_seq, $2, $3, $4::text::json FROM numbered
 """
 _CORRECT_COST = """
 UPDATE node_executions SET cost = (
@@ -219,26 +213,7 @@ async def close(connection: asyncpg.Connection[Any], held: Allowance, settlement
     )
     if charged < settlement.cost:
         await _correct_cost(connection, held, spend)
-    return await _tell_when_low(connection, held, spend, charged)
-
-
-async def _tell_when_low(
-    connection: asyncpg.Connection[Any], held: Allowance, spend: SpendLike, charged: int
-) -> bool:
-    """Put it into the log of the execution when this charge has brought the balance below where it is low.
-
-    What is reserved counts as there, so that only charges cross the line, and each line once until there is more again.
-    """
-    before = held.credits + held.reserved
-    balance, threshold = before - charged, held.low_balance
-    if not balance < threshold <= before:
-        return False
-    if held.execution_id is None:
-        await tell_low(connection, held.owner, balance=balance, threshold=threshold)
-    else:
-        key, data = f"credits_low:{spend.name}", json.dumps({"balance": balance, "threshold": threshold})
-        await connection.execute(_TELL_LOW, held.execution_id, key, EventType.CREDITS_LOW, data)
-    return True
+    return await tell_when_low(connection, held, spend.name, charged)
 
 
 async def _correct_cost(connection: asyncpg.Connection[Any], held: Allowance, spend: SpendLike) -> None:

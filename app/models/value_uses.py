@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from app.graph.envelope import Envelope, is_reference
-from app.models.recording import ValueCollected
+from app.models.changes import ValueCollected
 from app.models.value_bodies import Body
 
 _TOUCH = """

@@ -14,7 +14,8 @@ from app.activities.recorder import Recorder
 from app.database import plain_url
 from app.graph.status import Status
 from app.models.announcements import CHANNEL
-from app.models.recording import Changes, EventRecord, announcement_of
+from app.models.changes import Changes, EventRecord
+from app.models.recording import announcement_of
 from tests.stack import eventually
 
 OWNER = "who-is-told"

@@ -20,9 +20,10 @@ from app.database import plain_url
 from app.migrating import migrate
 from app.models import event_feed
 from app.models.announcements import announce, announcement
+from app.models.changes import Changes, EventRecord
 from app.models.event_feed import WINDOW
 from app.models.event_types import EventType
-from app.models.recording import Changes, EventRecord, record
+from app.models.recording import record
 from tests.api_keys import KEYS, make_key
 from tests.e2e.rest import assert_whole_log, events_of, save, start, sums, wait
 from tests.engine import Engine, make_engine

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from app.database import Sessions, plain_url
 from app.errors import NotFound
 from app.models import recording, spending
+from app.models.changes import EventRecord
 from app.models.event_types import EventType
-from app.models.recording import EventRecord
 from app.models.spending import Spend
 from app.tenants import make_tenant_engine, working_for
 from tests.engine import use_json

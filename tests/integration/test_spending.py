@@ -15,8 +15,9 @@ from app.database import plain_url
 from app.errors import BudgetExceeded, InsufficientCredits, NotFound, PerdureError, SpendingLimitReached
 from app.graph.status import Status
 from app.models import execution_writes, spending, unpaid
+from app.models.changes import Changes, ValueRecord
 from app.models.execution_writes import Closing
-from app.models.recording import Changes, ValueRecord, record
+from app.models.recording import record
 from app.models.spending import Settlement, Spend
 from tests.engine import use_json
 from tests.ledger import add_execution, add_user, charges, grant, note_end, require_sound

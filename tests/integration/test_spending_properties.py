@@ -22,10 +22,11 @@ from app.errors import PerdureError
 from app.graph.status import Status
 from app.models import execution_writes, spending
 from app.models.budgets import set_budgets
+from app.models.changes import Changes
 from app.models.credits import enter
 from app.models.entry_kinds import EntryKind
 from app.models.execution_writes import Closing
-from app.models.recording import Changes, record
+from app.models.recording import record
 from app.models.refunds import count_refundable, lock_balance, require_refundable
 from app.models.spending import Spend
 from app.models.trial_spending import reserve_trial, settle_trial

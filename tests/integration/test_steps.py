@@ -19,7 +19,8 @@ from app.database import Sessions, plain_url
 from app.database import make_engine as make_database
 from app.llm.metering import Meter
 from app.models import executions
-from app.models.execution_writes import NewExecution, insert_execution
+from app.models.changes import NewExecution
+from app.models.execution_writes import insert_execution
 from app.models.value_collection import collect_values
 from tests.engine import Engine, make_engine
 from tests.stack import eventually

@@ -17,8 +17,8 @@ from app.activities.values import Shelf, ValueCache
 from app.database import Sessions, make_engine
 from app.graph.envelope import Envelope
 from app.models import executions, recording
-from app.models.execution_writes import NewExecution, insert_execution
-from app.models.recording import Changes, ValueCollected
+from app.models.changes import Changes, NewExecution, ValueCollected
+from app.models.execution_writes import insert_execution
 from app.models.value_bodies import make_object_name
 from app.models.value_collection import Collected, collect_values
 from app.models.value_uses import add_uses, announce_objects, copy_uses

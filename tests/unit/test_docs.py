@@ -10,7 +10,9 @@ import sys
 import types
 import uuid
 from pathlib import Path
+from typing import Any
 
+import jsonschema_rs
 import pytest
 from pydantic import AliasChoices
 
@@ -99,14 +101,38 @@ def test_every_setting_is_described() -> None:
     assert settings <= described
 
 
-def test_every_call_of_the_api_is_described_and_no_other() -> None:
+@pytest.fixture(scope="module")
+def openapi() -> dict[str, Any]:
+    config = ApiConfig(database_url="postgresql://nobody@localhost/nothing", jwt_secret="0" * 40)
+    return make_application(config, lambda: connect(TemporalTarget(address="localhost:0"))).openapi()
+
+
+def test_every_call_of_the_api_is_described_and_no_other(openapi: dict[str, Any]) -> None:
     described = set(
         re.findall(r"^\| `([A-Z]+ /\S+)` \|", (ROOT / "docs/reference/rest.md").read_text(), re.MULTILINE)
     )
-    config = ApiConfig(database_url="postgresql://nobody@localhost/nothing", jwt_secret="0" * 40)
-    api = make_application(config, lambda: connect(TemporalTarget(address="localhost:0"))).openapi()
-    calls = {f"{method.upper()} {path}" for path, methods in api["paths"].items() for method in methods}
+    calls = {f"{method.upper()} {path}" for path, methods in openapi["paths"].items() for method in methods}
     assert described == calls
+
+
+def test_generated_clients_have_a_short_name_for_every_call(openapi: dict[str, Any]) -> None:
+    names = [call["operationId"] for calls in openapi["paths"].values() for call in calls.values()]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if len(name) > 40] == []
+
+
+def test_the_document_says_of_fields_what_stands_under_them_in_the_source(openapi: dict[str, Any]) -> None:
+    fields = openapi["components"]["schemas"]["ScheduleBody"]["properties"]
+    assert fields["jitter"]["description"] == "Seconds that a fire may be late, by chance."
+
+
+def test_what_drives_executions_is_shown_by_examples_that_fit(openapi: dict[str, Any]) -> None:
+    nouns = ("Schedule", "Backfill", "Preset", "Webhook", "Notification", "Publication")
+    for name in (f"{noun}Body" for noun in nouns):
+        examples = openapi["components"]["schemas"][name]["examples"]
+        form = {"$ref": f"#/components/schemas/{name}", "components": openapi["components"]}
+        assert examples
+        assert [example for example in examples if not jsonschema_rs.is_valid(form, example)] == []
 
 
 def test_every_module_that_the_architecture_names_exists() -> None:

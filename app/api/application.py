@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 from temporalio.client import Client
 
+from app.api.api_document import DocumentedApi, operation_id
 from app.api.assembly import make_resources
 from app.api.config import ApiConfig
 from app.api.edge.cross_origin import AllowOrigins
@@ -94,7 +95,7 @@ ROUTERS = (
 
 
 def _make_routes() -> list[BaseRoute]:
-    api = APIRouter(default_response_class=JsonResponse)
+    api = APIRouter(default_response_class=JsonResponse, generate_unique_id_function=operation_id)
     for router in ROUTERS:
         api.include_router(router, prefix=PREFIX)
     api.include_router(health.router)
@@ -128,7 +129,7 @@ def make_application(
         async with resources.running():
             yield
 
-    application = FastAPI(
+    application = DocumentedApi(
         title="Perdure",
         description=DESCRIPTION,
         version="0.1.0",

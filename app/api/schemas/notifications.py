@@ -32,7 +32,20 @@ GraphId = Annotated[UUID, Strict(False)]
 class NotificationBody(BaseModel):
     """A notification to make."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "ops",
+                    "channel": "webhook",
+                    "url": "https://example.org/perdure",
+                    "events": ["execution.failed"],
+                }
+            ]
+        },
+    )
 
     name: Name
     channel: Annotated[Channel, Strict(False)]

@@ -20,7 +20,19 @@ Words = Annotated[Description, BeforeValidator(lambda given: "" if given is None
 class PresetBody(BaseModel):
     """A preset to keep."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "graph_id": "5f0c7a8e-6d4f-4d59-9b35-0f6c9d9a0c11",
+                    "name": "weekly",
+                    "inputs": {"topic": "weather"},
+                }
+            ]
+        },
+    )
 
     graph_id: Annotated[UUID, Strict(False)]
     graph_version: Version | None = None

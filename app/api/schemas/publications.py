@@ -30,7 +30,9 @@ def _slug(text: str) -> str:
 class PublicationBody(BaseModel):
     """How a graph is to be called by a name."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(
+        strict=True, extra="forbid", json_schema_extra={"examples": [{"slug": "add", "is_tool": True}]}
+    )
 
     slug: Annotated[str, Field(max_length=60), AfterValidator(_slug)]
     """The name, `a-z`, `0-9` and `-`; no other graph of yours goes by it."""

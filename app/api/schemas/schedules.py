@@ -119,7 +119,13 @@ class IntervalBody(BaseModel):
 class ScheduleBody(BaseModel):
     """When a graph is to be executed, and with what. Of a change: what is left out stays."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin", "inputs": {"topic": "news"}}]
+        },
+    )
 
     name: Annotated[Name, BeforeValidator(_empty)] | Literal[""] = ""
     cron: Crons = Field(default_factory=list)
@@ -185,7 +191,13 @@ class TriggerBody(BaseModel):
 class BackfillBody(BaseModel):
     """Which past fires are to be made up for."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"start_at": "2030-01-01T00:00:00Z", "end_at": "2030-01-31T00:00:00Z"}]
+        },
+    )
 
     start_at: Moment
     end_at: Moment

@@ -28,7 +28,20 @@ Input = Annotated[str, Field(min_length=1, max_length=500)]
 class WebhookBody(BaseModel):
     """A webhook to make."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "graph_id": "5f0c7a8e-6d4f-4d59-9b35-0f6c9d9a0c11",
+                    "name": "orders",
+                    "scheme": "standard",
+                    "input": "order",
+                }
+            ]
+        },
+    )
 
     graph_id: Annotated[UUID, Strict(False)] | None = None
     """What it executes; that of the preset when left out."""

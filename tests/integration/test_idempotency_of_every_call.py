@@ -52,6 +52,23 @@ SHOWN_ONCE = {
     ("POST", "/webhooks/{webhook_id}/rotate"): "secret",
 }
 """What is shown."""
+REPEATABLE = STARTS | {
+    ("POST", "/graphs/validate"),
+    ("POST", "/graphs/{graph_id}/estimate"),
+    ("POST", "/graphs/{graph_id}/executions/{execution_id}/stop"),
+    ("POST", "/executions/stop"),
+    ("POST", "/executions/{execution_id}/stop"),
+    ("POST", "/executions/{execution_id}/pause"),
+    ("POST", "/executions/{execution_id}/resume"),
+    ("POST", "/executions/{execution_id}/rerun"),
+    ("POST", "/admin/executions/{execution_id}/stop"),
+    ("POST", "/admin/executions/{execution_id}/settle"),
+    ("POST", "/admin/credentials/reencrypt"),
+}
+"""What does nothing more when it is done again: it changes nothing, asks for what is so already, or starts what has an
+id that follows from the key."""
+IS_DONE = "SELECT bool_and(is_done) FROM idempotency_keys WHERE key = $1"
+"""Whether a call was noted in the transaction of what it changes, so that no repeat does it again after a death."""
 
 
 @pytest.fixture
@@ -124,6 +141,8 @@ async def test_every_call_is_carried_out_once_under_its_key(
             first = await client.request(method, target, headers=headers, **sent)
             assert first.is_success, (call, first.text)
             assert REPLAYED not in first.headers, call
+            is_noted = await engine.pool.fetchval(IS_DONE, headers[KEY])
+            assert bool(is_noted) is (call not in REPEATABLE), call
             clash = await client.request(method, target, headers=headers, **other(sent, call))
             assert clash.status_code == 422, (call, clash.status_code, clash.text)
             again = await client.request(method, target, headers=headers, **sent)

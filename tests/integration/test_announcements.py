@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.activities import recorder as recorder_module
 from app.activities.recorder import Recorder
 from app.database import plain_url
 from app.graph.status import Status
@@ -87,6 +88,46 @@ async def test_what_could_not_be_announced_is_announced_later(database_url: str)
         await eventually(lambda: len(heard) == 2)
         await recorder.aclose()
     assert heard == [f"{first}::{OWNER}", f"{second}:COMPLETED:{OWNER}"]
+
+
+async def test_whatever_postgres_says_the_announcement_waits(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "AGAIN_SECONDS", 0.02)
+    ended = str(uuid.uuid4())
+    asked: list[Any] = []
+
+    async def keep(_: asyncpg.Connection[Any]) -> None:
+        """Leave the transaction as it is."""
+
+    async with (
+        listening(database_url) as heard,
+        asyncpg.create_pool(plain_url(database_url), min_size=1, max_size=1, reset=keep) as pool,
+    ):
+        recorder = Recorder(pool)
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN")
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await connection.execute("SELECT 1 / 0")
+            connection.add_query_logger(asked.append)
+        recorder.tell(ended, None, owner=OWNER)
+        await eventually(lambda: len(asked) > 1)
+        async with pool.acquire() as connection:
+            await connection.execute("ROLLBACK")
+        await eventually(lambda: heard == [f"{ended}::{OWNER}"])
+        await recorder.aclose()
+
+
+async def test_no_more_wait_than_should(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_WAITING", 2)
+    ids = [str(uuid.uuid4()) for _ in range(4)]
+    async with listening(database_url) as heard, recording(database_url) as (recorder, _):
+        for each in ids[:3]:
+            recorder.tell(each, None, owner=OWNER)
+        await eventually(lambda: heard)
+        recorder.tell(ids[3], None, owner=OWNER)
+        await eventually(lambda: len(heard) == 3)
+    assert heard == [f"{ids[number]}::{OWNER}" for number in (0, 1, 3)]
 
 
 async def test_what_still_waits_is_announced_before_a_worker_ends(database_url: str) -> None:

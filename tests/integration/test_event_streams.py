@@ -13,12 +13,14 @@ import pytest
 from app.api.live import event_hub
 from app.api.live.event_hub import EventHub
 from app.database import plain_url
-from app.models.announcements import CHANNEL
+from app.graph.status import Status
+from app.models.announcements import CHANNEL, announce, announcement
 from tests.e2e.rest import save, start, sums
 from tests.engine import Engine
 from tests.stack import eventually
 
 EACH = 4
+PATIENCE_SECONDS = 60.0
 STREAM = {"Accept": "text/event-stream"}
 
 
@@ -84,6 +86,42 @@ async def test_who_listens_to_nothing_looks_at_nothing_until_the_connection_is_l
             )
             async with asyncio.timeout(30):
                 assert await waiting
+    finally:
+        await hub.stop()
+        await superuser.close()
+
+
+async def test_each_is_woken_by_what_they_follow_and_by_nothing_else(database_url: str) -> None:
+    hub, execution_id, user_id = EventHub(database_url), str(uuid.uuid4()), f"tenant:{uuid.uuid4()}:somebody"
+    superuser = await asyncpg.connect(plain_url(database_url))
+    await hub.start()
+    try:
+        await eventually(lambda: hub.is_listening)
+        async with (
+            hub.subscribe(execution_id) as every,
+            hub.subscribe(execution_id, is_for_status=True) as status,
+            hub.subscribe_to_user(user_id) as user,
+        ):
+            everybody = {"every": every, "status": status, "user": user}
+            for text, woken in (
+                (execution_id, {"every"}),
+                (announcement(execution_id, None, user_id), {"every", "user"}),
+                (announcement(execution_id, Status.RUNNING, user_id), {"every", "status", "user"}),
+                (announcement(str(uuid.uuid4()), Status.RUNNING, user_id), {"user"}),
+            ):
+                await announce(superuser, [text])
+                first, *others = woken
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await everybody[first].wait(PATIENCE_SECONDS)
+                    # One announcement wakes all at once.
+                    heard = {
+                        first,
+                        *[name for name in others if await everybody[name].wait(PATIENCE_SECONDS)],
+                    }
+                assert heard == woken
+                for name in everybody.keys() - woken:
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(everybody[name].wait(PATIENCE_SECONDS), 0.01)
     finally:
         await hub.stop()
         await superuser.close()

@@ -206,6 +206,11 @@ class TestWhatIsWritten:
             assert execution is not None
             assert (execution.outputs is not None) is is_loaded
 
+    async def test_somebody_elses_delivery_is_like_none(self, pool: asyncpg.Pool[Any]) -> None:
+        owner, other = await add_user(pool, 0), await add_user(pool, 0)
+        key = await add_delivery(pool, owner, await add_notification(pool, owner))
+        assert await deliveries.find_delivery(pool, DeliveryKey(key.id, other), outputs_bytes=0) is None
+
 
 class TestManyEmails:
     async def test_after_many_those_of_an_hour_are_told_together(

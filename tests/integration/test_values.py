@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -216,7 +217,10 @@ async def test_nothing_in_use_is_collected_however_writers_and_collectors_meet(k
 
     async def write_and_delete(number: int) -> None:
         nonlocal written
-        for turn in range(12):
+        for turn in itertools.count():
+            # On a busy machine a collector may come by seldom: it is waited for while there is work for it.
+            if turn >= 12 and (collected > 3 or any(collector.done() for collector in collectors)):
+                return
             execution = await kept.begin()
             # Few contents, so that one is stored by some while others delete their last use of it.
             value = f"{(number + turn) % 3}{TEXT}"
@@ -236,7 +240,7 @@ async def test_nothing_in_use_is_collected_however_writers_and_collectors_meet(k
         assert not collector.done()
         collector.cancel()
     await asyncio.gather(*collectors, return_exceptions=True)
-    assert written == 72
+    assert written >= 72
     assert collected > 3
     while not (await kept.collect()).is_all:
         pass

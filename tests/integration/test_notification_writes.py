@@ -18,13 +18,14 @@ from app.activities.couriers import Couriers
 from app.activities.delivering import ENVELOPES_BYTES, Delivering, Reach
 from app.database import plain_url
 from app.encryption.credentials import CredentialsEncryption
-from app.models import deliveries, trial_spending
-from app.models.deliveries import DeliveryKey, FoundDelivery
-from app.models.notification_events import TEST
+from app.models import deliveries, mailings, notification_writes, trial_spending
+from app.models.deliveries import AttemptRecord, DeliveryKey, FoundDelivery
+from app.models.notification_events import TEST, DeliveryStatus
 from app.notifying.contents import make_content
 from app.notifying.rules import DeliveryRules
 from app.notifying.targets import WebhookTarget, make_secret
 from app.outbound.http import OutboundHttp
+from app.telemetry.series import DELIVERIES
 from app.telemetry.tallies import Tallies
 from tests.engine import KEYS, Engine, use_json
 from tests.ledger import add_execution, add_user
@@ -168,12 +169,14 @@ class TestWhatIsWritten:
     ) -> None:
         owner, other = await add_user(pool, 105), await add_user(pool, 105)
         made, of_other = await add_notification(pool, owner), await add_notification(pool, other)
+        of_a_graph = await add_notification(pool, owner, graph_id=uuid.uuid4())
+        off = await add_notification(pool, owner, is_active=False)
         async with pool.acquire() as connection:
             for trial_id, cost in (("a", 4), ("b", 4), ("c", 4)):
                 await trial_spending.reserve_trial(connection, trial_id, cost, owner=owner)
                 await trial_spending.settle_trial(connection, trial_id, cost, owner=owner)
         assert await told(pool, made) == ["credits.low"], "once"
-        assert await told(pool, of_other) == []
+        assert [await told(pool, each) for each in (of_other, of_a_graph, off)] == [[], [], []]
         [key] = await keys_of(pool, owner)
         data = make_content(await find(pool, key), base_url="")["data"]
         assert (data["balance"], data["threshold"]) == (97, 100)
@@ -218,7 +221,7 @@ class TestManyEmails:
     ) -> None:
         owner = await add_user(pool, 0)
         await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
-        await add_notification(pool, owner)
+        made = await add_notification(pool, owner)
         first, *later = [await add_execution(pool, owner) for _ in range(4)]
         await tell(pool, first, FAILED)
         async with MailStub("perdure", "a password") as mail:
@@ -235,7 +238,10 @@ class TestManyEmails:
             assert 3_500 < put_off.wait_seconds < 3_700
             assert len(mail.messages) == 1
 
-            patient = _delivering(engine, pool, mail, DeliveryRules(mails_a_day=1, mail_pause=timedelta()))
+            tallies = Tallies()
+            patient = _delivering(
+                engine, pool, mail, DeliveryRules(mails_a_day=1, mail_pause=timedelta()), tallies=tallies
+            )
             for each in waiting:
                 assert (await _attempt(patient, each)).is_over
             [_, letter] = mail.messages
@@ -245,16 +251,43 @@ class TestManyEmails:
         assert all(execution_id in payload.decode() for execution_id in later)
         rows = await pool.fetch("SELECT status, attempts, log FROM deliveries WHERE user_id = $1", owner)
         assert {(row["status"], row["attempts"], len(row["log"])) for row in rows} == {("delivered", 1, 1)}
+        assert _counted(tallies) == len(later), "each is told"
+        pause = timedelta(hours=1)
+        found = [
+            await mailings.find_pause(pool, made, owner, most_a_day=most, pause=pause) for most in (2, 3)
+        ]
+        assert [is_much for is_much, _ in found] == [True, False], "two e-mails have told of four"
 
     async def test_a_test_waits_for_no_hour(self, engine: Engine, pool: asyncpg.Pool[Any]) -> None:
         owner = await add_user(pool, 0)
         await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
         made = await add_notification(pool, owner)
+        await tell(pool, await add_execution(pool, owner), FAILED)
+        [waiting] = await keys_of(pool, owner)
         key = await add_delivery(pool, owner, made)
         async with MailStub("perdure", "a password") as mail:
             delivering = _delivering(engine, pool, mail, DeliveryRules(mails_a_day=0))
             assert (await _attempt(delivering, key)).is_over
-            assert len(mail.messages) == 1
+            [letter] = mail.messages
+        assert letter["Subject"] == "A test", "it takes nothing along"
+        assert (await find(pool, waiting)).status is DeliveryStatus.PENDING
+
+    async def test_what_has_ended_meanwhile_goes_with_no_other(self, pool: asyncpg.Pool[Any]) -> None:
+        owner = await add_user(pool, 0)
+        made = await add_notification(pool, owner)
+        key, ended = [await add_delivery(pool, owner, made) for _ in range(2)]
+        along = await mailings.list_waiting(pool, made, key, limit=10)
+        assert [each.id for each in along] == [ended.id], "not itself"
+        sent = AttemptRecord(datetime.now(UTC), 0.1)
+        async with pool.acquire() as connection:
+            assert await deliveries.record_attempt(connection, ended, sent, status=DeliveryStatus.FAILED)
+            assert not await deliveries.record_attempt(
+                connection, ended, sent, status=DeliveryStatus.DELIVERED
+            )
+            await mailings.end_along(connection, owner, along, sent)
+        row = await pool.fetchrow("SELECT status, attempts FROM deliveries WHERE id = $1", ended.id)
+        assert row is not None
+        assert tuple(row) == ("failed", 1)
 
 
 class TestReceivers:
@@ -318,6 +351,49 @@ class TestReceivers:
             stub.let_go.set()
             assert (await attempt).is_over
 
+    async def test_those_of_one_user_leave_room_for_those_of_another(
+        self, engine: Engine, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner, other = await add_user(pool, 0), await add_user(pool, 0)
+        async with WebStub() as stub:
+            slow = [await add_webhook(pool, owner, f"{stub.url}/held") for _ in range(2)]
+            held, put_off = [await add_delivery(pool, owner, each) for each in slow]
+            taken = await add_delivery(pool, other, await add_webhook(pool, other, f"{stub.url}/echo"))
+            delivering = _delivering(engine, pool, None, DeliveryRules(at_once_of_user=1))
+            attempt = asyncio.create_task(_attempt(delivering, held))
+            await eventually(lambda: stub.requests)
+            assert not (await _attempt(delivering, put_off)).is_attempt
+            assert (await _attempt(delivering, taken)).is_over
+            stub.let_go.set()
+            assert (await attempt).is_over
+
+    async def test_an_attempt_at_what_has_ended_meanwhile_is_not_counted(
+        self, engine: Engine, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner, tallies = await add_user(pool, 0), Tallies()
+        async with WebStub() as stub:
+            key = await add_delivery(pool, owner, await add_webhook(pool, owner, f"{stub.url}/held"))
+            delivering = _delivering(engine, pool, None, DeliveryRules(), tallies=tallies)
+            attempt = asyncio.create_task(_attempt(delivering, key))
+            await eventually(lambda: stub.requests)
+            await pool.execute("UPDATE deliveries SET status = 'delivered' WHERE id = $1", key.id)
+            stub.let_go.set()
+            await attempt
+        assert _counted(tallies) == 0
+
+    async def test_one_that_goes_elsewhere_by_now_is_not_switched_off(self, pool: asyncpg.Pool[Any]) -> None:
+        owner = await add_user(pool, 0)
+        made = await add_webhook(pool, owner, "https://gone.example.org/")
+        found = await find(pool, await add_delivery(pool, owner, made))
+        await pool.execute("UPDATE notifications SET secret = 'elsewhere' WHERE id = $1", made)
+        async with pool.acquire() as connection, connection.transaction():
+            assert await notification_writes.disable(connection, found, "GONE", sends_mail=True) is None
+        assert await pool.fetchval("SELECT is_active FROM notifications WHERE id = $1", made)
+
+
+def _counted(tallies: Tallies) -> float:
+    return sum(value for (name, *_), value in tallies.totals().items() if name == DELIVERIES.name)
+
 
 def _delivering(
     engine: Engine,
@@ -326,12 +402,13 @@ def _delivering(
     rules: DeliveryRules,
     *,
     allowed_private_hosts: frozenset[str] = HERE,
+    tallies: Tallies | None = None,
 ) -> Delivering:
     http = OutboundHttp(allowed_private_hosts=allowed_private_hosts)
     server = server_of(mail) if mail else None
     reach = Reach(http, allowed_private_hosts, server, CredentialsEncryption(KEYS), "")
     couriers = Couriers(engine.client, pool, task_queue=engine.task_queue)
-    return Delivering(pool, couriers, reach, rules, Tallies())
+    return Delivering(pool, couriers, reach, rules, tallies or Tallies())
 
 
 async def _attempt(delivering: Delivering, key: DeliveryKey) -> AttemptResult:

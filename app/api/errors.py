@@ -32,6 +32,8 @@ from app.errors import (
 
 log = structlog.get_logger(__name__)
 
+NOT_SENT_AS_JSON = "must be sent with `Content-Type: application/json`"
+
 STATUS_OF_CODE: Mapping[str, int] = {
     "GRAPH_VALIDATION_ERROR": 400,
     "UNAUTHENTICATED": 401,
@@ -150,7 +152,12 @@ async def _answer_perdure(request: Request, error: PerdureError) -> Response:
 
 
 async def _answer_validation(request: Request, error: RequestValidationError) -> Response:
-    problems = _problems(error.errors())
+    found = error.errors()
+    problems = _problems(found)
+    is_whole = any(each["loc"] == ("body",) and each["type"] != "missing" for each in found)
+    if is_whole and "json" not in request.headers.get("content-type", ""):
+        # What curl sends unless it is told otherwise is taken for a text, and nothing else is wrong with it.
+        problems = [{"field": "body", "message": NOT_SENT_AS_JSON, "type": "content_type"}]
     return error_response(InvalidRequest(details={"errors": problems}), request_id_of(request))
 
 

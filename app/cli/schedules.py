@@ -38,7 +38,7 @@ Cron = Annotated[
     typer.Option(help='When: five fields, e.g. "0 9 * * 1-5", or @daily and the like; repeatable.'),
 ]
 Timezone = Annotated[
-    str | None, typer.Option(help="In whose time, e.g. Europe/Bern; that of your account if left out.")
+    str | None, typer.Option(help="In whose time, e.g. Europe/Zurich; that of your account if left out.")
 ]
 Overlap = Annotated[str | None, typer.Option(help="What happens when the one before still runs, e.g. skip.")]
 StartAt = Annotated[
@@ -59,7 +59,7 @@ Fields = Annotated[
     typer.Option(
         "--fields",
         metavar="FILE",
-        help="What else the API takes, e.g. calendars, intervals, or null to unset: a JSON object; options win.",
+        help="What else the API takes, e.g. calendars, intervals, null or [] to unset: a JSON object; options win.",
     ),
 ]
 Note = Annotated[str | None, typer.Option(help="Why.")]
@@ -261,7 +261,8 @@ def _when(schedule: Schedule) -> str:
     cron = schedule["cron"]
     expressions = [cron] if isinstance(cron, str) else cron or []
     counted = (("calendars", len(schedule["calendars"])), ("intervals", len(schedule["intervals"])))
-    return ", ".join([*expressions, *(f"{count} {word}" for word, count in counted if count)])
+    numbers = (f"{count} {word if count > 1 else word.removesuffix('s')}" for word, count in counted if count)
+    return ", ".join([*expressions, *numbers])
 
 
 def _described(schedule: Schedule) -> Iterator[str]:
@@ -269,7 +270,8 @@ def _described(schedule: Schedule) -> Iterator[str]:
     yield f"{schedule['id']}  {schedule['name']}{paused}".rstrip()
     told = ("id", "name", "paused", "user_id", "next_fire_times", "last_executions")
     yield from rest_of({name: value for name, value in schedule.items() if name not in told})
-    yield from (f"  next: {moment}" for moment in schedule["next_fire_times"] or [])
+    word = "left out while paused" if schedule["paused"] else "next"
+    yield from (f"  {word}: {moment}" for moment in schedule["next_fire_times"] or [])
     for execution in schedule["last_executions"]:
         error = (execution["error"] or {}).get("message", "")
         yield f"  last: {execution['created_at']}  {execution['id']}  {execution['status']}  {error}".rstrip()

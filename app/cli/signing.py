@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from app.api.auth import issue_token
 from app.embedded.home import Home
 from app.settings.settings import Settings, SettingsRefused, read_settings, reveal
@@ -31,4 +33,9 @@ def _require_secret(settings: Settings) -> str:
         raise SettingsRefused("Tokens come from whoever publishes PERDURE_JWT_JWKS_URL")
     if not settings.is_embedded:
         raise SettingsRefused("PERDURE_JWT_SECRET is missing")
-    return Home(settings.home).secrets().jwt_secret
+    home = Home(settings.home)
+    if not home.has_secrets:
+        # Or somebody who is in another folder than their server wonders why a good token is refused.
+        note = f"{home.path.absolute()} is new: the token is for a server that is started on that folder"
+        print(f"perdure: {note}", file=sys.stderr)
+    return home.secrets().jwt_secret

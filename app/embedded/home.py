@@ -85,14 +85,23 @@ class Home:
             lock.flush()
             yield
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether somebody has been here before."""
+        return self._secrets_path.exists()
+
+    @property
+    def _secrets_path(self) -> Path:
+        return self.path / "secrets.json"
+
     def secrets(self) -> Secrets:
         """Return the secrets of this folder, made on first use and kept readable for the owner only.
 
         Raises:
             EmbeddedStackFailed: The file cannot be read.
         """
-        path = self.path / "secrets.json"
-        if not path.exists():
+        path = self._secrets_path
+        if not self.has_secrets:
             made = Secrets(
                 jwt_secret=secrets.token_urlsafe(48),
                 encryption_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),

@@ -34,7 +34,7 @@ class Schedules:
         Args:
             graph_id: Whose graph.
             cron: When: five fields, or `@daily` and the like; several in a list.
-            timezone: In whose time they are read, e.g. `Europe/Bern`; that of your account when left out.
+            timezone: In whose time they are read, e.g. `Europe/Zurich`; that of your account when left out.
             inputs: Of each execution.
             options: `name`, `calendars`, `intervals`, `overlap`, `jitter`, `catchup_window`, `preset_id`, …
         """

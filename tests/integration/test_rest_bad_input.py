@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.api.errors import NOT_SENT_AS_JSON
 from app.api.json_body import MAX_BYTES
 from tests.e2e.rest import graph, link, node, save, sums
 from tests.rest_api import SECRET, RestApi
@@ -149,6 +150,17 @@ async def test_a_bad_body_is_refused_before_anything_is_looked_up(
 
     assert response.status_code == 422, response.text
     assert response.json()["error"]["error_code"] == "INVALID_REQUEST"
+
+
+async def test_a_body_that_is_not_said_to_be_json_is_refused_with_how_to_send_it(
+    alice: httpx.AsyncClient,
+) -> None:
+    answer = await alice.post(
+        "/api/graphs", content=b'{"name": "x"}', headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert answer.status_code == 422
+    (problem,) = answer.json()["error"]["details"]["errors"]
+    assert (problem["field"], problem["message"]) == ("body", NOT_SENT_AS_JSON)
 
 
 def body_of(size: int) -> bytes:

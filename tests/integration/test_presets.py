@@ -95,6 +95,28 @@ async def test_credentials_that_are_somebody_elses_are_not_kept(
     assert (await make(alice, graph_id, credentials_inputs={key: own}))["credentials_inputs"] == {key: own}
 
 
+async def test_credentials_that_a_call_gives_win_and_those_of_the_preset_are_enough(
+    alice: httpx.AsyncClient, engine: Engine
+) -> None:
+    graph_id = await save(
+        alice, graph([node("ask", "firecrawl_scrape_block", url="https://example.org")], [])
+    )
+    schema = (await alice.get(f"/api/graphs/{graph_id}")).json()["credentials_input_schema"]
+    (key,) = schema["properties"]
+    kept, given = [await keep(alice, "api_key", "k", provider="firecrawl") for _ in range(2)]
+    preset = await make(alice, graph_id, credentials_inputs={key: kept})
+    for chosen, used in (({}, kept), ({key: given}, given)):
+        body = {"credentials_inputs": chosen}
+        answer = await alice.post(f"/api/presets/{preset['id']}/execute", json=body)
+        assert answer.status_code == 200, answer.text
+        query = "SELECT credentials ->> $2 FROM executions WHERE id = $1"
+        assert await engine.pool.fetchval(query, answer.json()["id"], key) == used
+    by_preset = {"graph_id": graph_id, "preset_id": preset["id"], "name": "w", "scheme": "token"}
+    assert (await alice.post("/api/webhooks", json=by_preset)).status_code == 201
+    published = {"slug": "asks", "preset_id": preset["id"]}
+    assert (await alice.put(f"/api/graphs/{graph_id}/publication", json=published)).status_code == 200
+
+
 async def test_a_preset_of_a_version_stays_with_it(alice: httpx.AsyncClient) -> None:
     graph_id = await save(alice, echoing())
     pinned = await make(alice, graph_id, graph_version=1, inputs={"text": "x"})

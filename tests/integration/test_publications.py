@@ -15,6 +15,7 @@ import schemathesis
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from app.tenants import working_for
 from tests.api_keys import holding, make_key
 from tests.e2e.rest import graph, node, save
 from tests.engine import Engine
@@ -172,6 +173,39 @@ async def test_a_call_runs_the_version_preset_and_budget_that_were_published(
     assert (await alice.delete(f"/api/presets/{preset}")).status_code == 409
     assert (await alice.delete(f"/api/graphs/{graph_id}")).status_code == 204
     assert await engine.pool.fetchval("SELECT count(*) FROM publications WHERE graph_id = $1", graph_id) == 0
+
+
+async def test_the_version_and_the_budget_of_a_publication_come_before_all_others(
+    api: RestApi, alice: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, adder())
+    for _ in range(2):
+        assert (await alice.put(f"/api/graphs/{graph_id}", json=adder())).status_code == 200
+    body = {"graph_id": graph_id, "graph_version": 1, "name": "p", "inputs": {"a": 1}}
+    preset = (await alice.post("/api/presets", json=body)).json()["id"]
+    path = f"/api/graphs/{graph_id}/publication"
+    given = {"slug": "pinned", "preset_id": preset, "graph_version": 2, "budget": 0}
+    shown = (await alice.put(path, json=given)).json()
+    assert (shown["runs_version"], shown["input_schema"]["required"]) == (2, [])
+    for headers in ({}, {"X-Perdure-Budget": "5"}):
+        answer = await alice.post("/api/run/pinned?mode=async", json={}, headers=headers)
+        execution = (await alice.get(answer.headers["Location"])).json()
+        assert (execution["graph_version"], execution["budget"]) == (2, 0)
+    keyed = [
+        await alice.post(
+            "/api/run/pinned?mode=async",
+            json={},
+            headers={"Idempotency-Key": "k", "X-Perdure-Budget": budget},
+        )
+        for budget in ("5", "6")
+    ]
+    assert [answer.status_code for answer in keyed] == [202, 422]
+    service = api.application.state.resources.published.publications
+    with working_for(execution["user_id"]):
+        before = await service.find_stamps(execution["user_id"])
+        assert (await alice.patch(f"/api/presets/{preset}", json={"inputs": {}})).status_code == 200
+        after = await service.find_stamps(execution["user_id"])
+    assert before != after, "its document is another one"
 
 
 def require_right(described: dict[str, Any], answer: dict[str, Any]) -> None:

@@ -9,8 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
-from temporalio.client import Client, ScheduleIntervalSpec, ScheduleUpdate, ScheduleUpdateInput
+from temporalio.client import (
+    Client,
+    ScheduleActionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
 
+from app.activities.contracts.scheduling import ScheduledFire
 from app.schedules import mirror
 from tests.e2e.rest import save, sums
 from tests.engine import Engine
@@ -71,6 +78,38 @@ async def test_the_time_zone_is_that_of_the_user_when_it_is_made_and_stays(alice
     assert given["next_fire_times"][0][11:16] == "06:30"
     for zone in ("asia/tokyo", "localtime"):
         assert (await alice.patch(f"/api/schedules/{made['id']}", json={"timezone": zone})).status_code == 422
+
+
+async def test_what_temporal_has_counted_and_not_yet_told_is_taken_over_by_a_change(
+    client: Client, alice: httpx.AsyncClient
+) -> None:
+    made = await schedule(alice, await save(alice, sums(2)), remaining_actions=3)
+
+    def fired_twice(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        found.description.schedule.state.remaining_actions = 1
+        return ScheduleUpdate(found.description.schedule)
+
+    await client.get_schedule_handle(made["id"]).update(fired_twice)
+    assert (await patch(alice, made["id"], {"name": "other"}))["remaining_actions"] == 1
+    assert (await patch(alice, made["id"], {"remaining_actions": 5}))["remaining_actions"] == 5
+
+
+async def test_what_was_pushed_by_a_change_that_was_taken_back_is_not_taken_over(
+    client: Client, alice: httpx.AsyncClient
+) -> None:
+    made = await schedule(alice, await save(alice, sums(2)))
+
+    def as_of_another_revision(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        told = found.description.schedule
+        action = told.action
+        assert isinstance(action, ScheduleActionStartWorkflow)
+        action.args = [ScheduledFire(made["id"], made["user_id"], 2)]
+        told.state.paused, told.state.note = True, "never written down"
+        return ScheduleUpdate(told)
+
+    await client.get_schedule_handle(made["id"]).update(as_of_another_revision)
+    changed = await patch(alice, made["id"], {"name": "other"})
+    assert (changed["paused"], changed["note"]) == (False, "")
 
 
 async def test_a_list_asks_temporal_once_and_knows_what_has_just_been_changed(

@@ -99,6 +99,38 @@ async def test_what_has_no_record_is_deleted_and_its_fires_end_quietly(
     assert (await deployment.caller.get("/api/executions")).json()["items"] == []
 
 
+async def test_a_new_schedule_has_time_to_be_written_down_and_one_of_a_former_queue_is_pushed(
+    deployment: Deployment, client: Client
+) -> None:
+    moved, task_queue = await make(deployment), deployment.engine.task_queue
+    row = await read(deployment, moved)
+    await mirror.remove(client, moved)
+    await mirror.create(client, row, task_queue=f"former-{moved}")
+    row.id = uuid.uuid4()
+    await mirror.create(client, row, task_queue=task_queue)
+    engine = make_engine(deployment.engine.database_url)
+    reconciling = ScheduleReconciling(
+        client, Sessions(engine), task_queue=task_queue, tallies=deployment.engine.tallies
+    )
+
+    async def is_listed() -> bool:
+        return row.id in {entry.id async for entry in mirror.list_all(client, task_queue=task_queue)}
+
+    async def reconcile(quiet_seconds: float) -> tuple[Described | None, Described | None]:
+        request = SchedulesRequest(Patience(quiet_seconds=quiet_seconds, lost_seconds=60))
+        await ActivityEnvironment().run(reconciling.reconcile_schedules, request)
+        return await mirror.describe(client, moved), await mirror.describe(client, row.id)
+
+    await eventually(is_listed)
+    _, unwritten = await reconcile(3600)
+    assert unwritten is not None
+    pushed, unwritten = await reconcile(0)
+    await engine.dispose()
+    assert pushed is not None
+    assert pushed.task_queue == task_queue
+    assert unwritten is None
+
+
 async def test_a_schedule_that_is_changed_while_it_is_reconciled_is_as_it_was_changed(
     deployment: Deployment, client: Client
 ) -> None:

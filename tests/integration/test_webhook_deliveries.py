@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,11 @@ async def inputs_of(client: httpx.AsyncClient, response: httpx.Response) -> Any:
 async def listed(client: httpx.AsyncClient, made: dict[str, Any]) -> list[tuple[str, str]]:
     items = (await client.get(f"/api/webhooks/{made['id']}/deliveries")).json()["items"]
     return [(item["event"], item["outcome"]) for item in items]
+
+
+async def count_deliveries(engine: Engine, made: dict[str, Any]) -> int:
+    query = "SELECT count(*) FROM webhook_deliveries WHERE webhook_id = $1"
+    return int(await engine.pool.fetchval(query, made["id"]))
 
 
 async def said_of(client: httpx.AsyncClient, made: dict[str, Any]) -> list[str]:
@@ -87,6 +93,37 @@ async def test_a_preset_gives_what_no_delivery_brings(
     path = f"/api/webhooks/{made['id']}"
     assert (await alice.patch(path, json={"preset_id": None})).json()["preset_id"] is None
     assert (await alice.delete(f"/api/presets/{preset_id}")).status_code == 204
+
+
+async def test_a_webhook_starts_the_version_it_names_within_its_budget(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient
+) -> None:
+    graph_id = await save(alice, TRIGGERED)
+    named = {"on_insufficient_credits": "fail", "budget": 0}
+    pinned = await make_webhook(alice, graph_id, graph_version=1, **named)
+    body = {"graph_id": graph_id, "graph_version": 1, "name": "p"}
+    preset_id = (await alice.post("/api/presets", json=body)).json()["id"]
+    by_preset = await make_webhook(alice, graph_id, preset_id=preset_id, **named)
+    assert (await alice.put(f"/api/graphs/{graph_id}", json=ECHO)).status_code == 200
+    for made in (pinned, by_preset):
+        started = await deliver(outside, made, {"order": 7})
+        assert started.status_code == 200, (await said_of(alice, made), started.text)
+        execution = await get(alice, started.json()["execution_id"])
+        assert (execution["graph_version"], execution["inputs"]) == (1, {"payload": {"order": 7}})
+        assert {name: execution[name] for name in named} == named
+
+
+async def test_what_a_delivery_has_started_is_not_taken_back_by_a_repeat(
+    alice: httpx.AsyncClient, outside: httpx.AsyncClient, engine: Engine
+) -> None:
+    made = await make_webhook(alice, await save(alice, ECHO), input="x")
+    sender = Sender(scheme="standard", secret=made["secret"])
+    started = (await deliver(outside, made, sender=sender)).json()["execution_id"]
+    await engine.pool.execute("UPDATE executions SET deleted_at = now() WHERE id = $1", started)
+    assert (await deliver(outside, made, sender=sender)).status_code == 404
+    (row,) = (await alice.get(f"/api/webhooks/{made['id']}/deliveries")).json()["items"]
+    assert (row["outcome"], row["execution_id"], row["times"]) == ("started", started, 2)
+    assert row["last_at"] > row["received_at"]
 
 
 READ: Sequence[tuple[str, bytes, Any]] = [
@@ -199,6 +236,7 @@ async def test_a_webhook_that_is_turned_off_and_a_suspended_owner_start_nothing(
     user_id = (await alice.get("/api/user")).json()["id"]
     await engine.pool.execute("UPDATE users SET suspended_at = now() WHERE id = $1", user_id)
     assert (await deliver(outside, made)).status_code == 403
+    assert await count_deliveries(engine, made) == 0
     await engine.pool.execute("UPDATE users SET suspended_at = NULL WHERE id = $1", user_id)
     assert (await deliver(outside, made)).status_code == 200
 
@@ -215,6 +253,10 @@ async def test_what_has_no_name_is_known_by_what_was_signed_and_with_a_token_by_
         answers = [await outside.post(made["url"], content=b"{}", headers=headers) for _ in range(2)]
         assert {answer.status_code for answer in answers} == {200}
         assert len({answer.json()["execution_id"] for answer in answers}) == count, scheme
+        later = Sender(scheme=scheme, secret=made["secret"], at=time.time() - 5).headers(b"{}")
+        later.pop("Idempotency-Key", None)
+        assert (await outside.post(made["url"], content=b"{}", headers=later)).status_code == 200
+        assert len(await listed(alice, made)) == count + 1, "what was signed at another moment is another one"
 
 
 async def test_a_sender_waits_only_where_it_may(alice: httpx.AsyncClient, outside: httpx.AsyncClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
 
 from app.models.tables.schedules import Schedule
+from app.schedules.fires import make_fire_time
 from app.schedules.specs import make_schedule
 from app.schedules.wants import wanted_of
 
@@ -52,6 +53,17 @@ def test_a_schedule_without_a_fire_left_is_not_one_that_fires_for_ever(
 ) -> None:
     state = make_schedule(a_schedule(remaining_actions=remaining), task_queue="ours").state
     assert (state.limited_actions, state.remaining_actions) == told
+
+
+def test_no_fire_by_hand_is_named_after_a_second_at_which_one_fires_by_itself() -> None:
+    start = datetime(2099, 1, 1, tzinfo=UTC)
+    named, moment = [], start
+    for _ in range(90):
+        moment = make_fire_time(moment)
+        named.append(moment)
+    assert 0 not in {moment.second for moment in named}
+    assert len(set(named)) == 90
+    assert named[0] == start + timedelta(seconds=1)
 
 
 def test_a_fire_asks_for_all_that_the_schedule_says() -> None:

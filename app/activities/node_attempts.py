@@ -14,6 +14,7 @@ import structlog
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from app.activities.attempts import end_task
+from app.activities.charging import Charging
 from app.activities.contracts.node_calls import NodeResult
 from app.activities.failures import (
     UNPAID_ERRORS,
@@ -26,20 +27,18 @@ from app.activities.failures import (
 )
 from app.activities.node_runs import NodeRun
 from app.activities.outages import wait_out
-from app.activities.pricing import Price
 from app.activities.recorder import Recorder
 from app.activities.value_store import ValueMissing
 from app.blocks.base import Emitted, RemoteBlock
 from app.blocks.calling import check_output, prepare
 from app.blocks.context import BlockContext
-from app.errors import BlockError, NotFound
+from app.errors import BlockError
 from app.graph.plan import Call
 from app.graph.status import TERMINAL, Status
 from app.json_values import to_json
-from app.models import recording, spending
+from app.models import recording
 from app.models.changes import Changes
 from app.models.conversations import TurnRecord
-from app.models.spending import Settlement, Spend
 from app.secrecy import has_secrets, note_secrets, scrub, texts_by_secret_name
 
 QUICK_SECONDS = 0.1
@@ -87,8 +86,7 @@ class Attempt:
         self._credentials = credentials
         self._began = datetime.now(UTC)
         self._announcing: asyncio.Task[None] | None = None
-        self._price = Price(block)
-        self._may_be_reserved = False
+        self._charging = Charging(pool, run, block, owner=owner)
         self.runs_low = False
         """Whether what the call was charged has left few credits."""
 
@@ -111,8 +109,7 @@ class Attempt:
         Raises:
             ApplicationError: An earlier attempt has recorded a failure, or may have taken effect and is not repeated.
         """
-        # By an earlier attempt that found another price.
-        self._may_be_reserved = bool(self._block.costs)
+        self._charging.expect_earlier()
         async with self._pool.acquire() as connection:
             found = await recording.find_node_record(
                 connection, self.run.execution_id, self.run.number, n=self.run.n, owner=self._owner
@@ -148,7 +145,7 @@ class Attempt:
         data = await self._open_given()
         try:
             given = self._prepare(data)
-            await self._reserve()
+            await self._charging.reserve()
             async with self._announced():
                 await self._run_block(given)
         except BlockError as error:
@@ -167,7 +164,7 @@ class Attempt:
     async def _end(self) -> NodeResult:
         """Write down that the block has ended."""
         emissions = self.run.fold()
-        await self._record(Status.COMPLETED, is_end=True, cost=self._charge())
+        await self._record(Status.COMPLETED, is_end=True, cost=self._charging.count_open())
         return NodeResult(emissions)
 
     def _prepare(self, data: dict[str, Any]) -> Any:
@@ -175,40 +172,8 @@ class Attempt:
         given = prepare(self._block, data, self.run.node.input_default, mask=self._references())
         plain = given.model_dump()
         note_secrets(texts_by_secret_name(plain))
-        self._price.read(plain)
+        self._charging.price.read(plain)
         return given
-
-    @property
-    def _spend(self) -> Spend:
-        return Spend(self.run.id)
-
-    async def _reserve(self) -> None:
-        """Reserve what the call is estimated to cost. Another attempt finds it reserved.
-
-        Raises:
-            InsufficientCredits: The balance does not cover it.
-            BudgetExceeded: The budget of the execution does not cover it.
-            SpendingLimitReached: The owner's budget of the day, or the total one, does not cover it.
-            TooLate: The execution has ended, or the node execution has.
-        """
-        if not self._price.estimate:
-            return
-        self._may_be_reserved = True
-
-        async def enter() -> None:
-            async with self._pool.acquire() as connection:
-                await spending.reserve(
-                    connection, self.run.execution_id, self._spend, self._price.estimate, owner=self._owner
-                )
-
-        try:
-            await wait_out(enter)
-        except NotFound as error:
-            raise TooLate from error
-
-    def _charge(self) -> int:
-        """Return what the call has cost that is not charged yet: a turn, what has come since the turns before it."""
-        return max(0, self._price.charge(self.run.meter) - self.run.cost)
 
     async def _open_given(self) -> dict[str, Any]:
         try:
@@ -220,7 +185,7 @@ class Attempt:
 
     async def _run_block(self, given: Any) -> None:
         run = self.run
-        self._price.begin()
+        self._charging.price.begin()
         try:
             async with asyncio.timeout(self._options.timeout_seconds) as limit:
                 emitting = cast("AsyncGenerator[Emitted, None]", self._block.run(given, self._context))
@@ -244,7 +209,7 @@ class Attempt:
         jsonable = to_json(value)
         check_output(self._block, pin, jsonable)
         self.run.emit(pin, jsonable)
-        self._price.count(jsonable)
+        self._charging.price.count(jsonable)
 
     async def _write_so_far(self, limit: asyncio.Timeout) -> None:
         """Write down what the block has emitted: memory may not hold all of it. That is not the block's time."""
@@ -292,8 +257,8 @@ class Attempt:
         ended = datetime.now(UTC) if is_end else None
         changes = Changes()
         self.run.cost += cost
-        if (is_end or turn is not None) and self._may_be_reserved:
-            changes.settlements.append(Settlement(self._spend, cost))
+        if is_end or turn is not None:
+            self._charging.settle(changes, cost)
         self.run.write(changes, status, started_at=self._began, ended_at=ended, error=error)
         if turn is not None:
             changes.turns.append(turn)

@@ -45,6 +45,7 @@ class TurnAttempt(Attempt):
         """
         self._plan = plan
         self._turn = turn
+        self._charging.spend = Spend(self.run.id, self._number)
 
     @property
     def _number(self) -> int:
@@ -74,10 +75,6 @@ class TurnAttempt(Attempt):
         self._context = replace(self._context, conversation=conversation, idempotency_key=key)
         await super()._run_block(given)
 
-    @property
-    def _spend(self) -> Spend:
-        return Spend(self.run.id, self._number)
-
     def _take(self, pin: str, value: Any) -> None:
         if isinstance(value, Calls):
             # Here, where what cannot be written down is a failure of the block.
@@ -89,7 +86,7 @@ class TurnAttempt(Attempt):
         record = self._end_of_turn
         if record is None:
             return await super()._end()
-        await self._record(Status.RUNNING, turn=record, cost=self._charge())
+        await self._record(Status.RUNNING, turn=record, cost=self._charging.count_open())
         return _result_of(record)
 
     # -- what it goes on with

@@ -108,6 +108,7 @@ OTHERWISE_SIGNED: list[tuple[Scheme, str, bool]] = [
     (Scheme.GITHUB, "sha256={right},sha256={wrong}", False),
     (Scheme.STRIPE, "t={at},v1={wrong},v1={right},v0={wrong}", True),
     (Scheme.STRIPE, "v1={right}, t={at}", True),
+    (Scheme.STRIPE, ",".join(["t={at}"] + ["v1={wrong}"] * 10 + ["v1={right}"]), False),
     (Scheme.STRIPE, "t={at},v0={right}", False),
     (Scheme.STRIPE, "t={at},t={at},v1={right}", False),
     (Scheme.STRIPE, "v1={right}", False),
@@ -133,6 +134,24 @@ def test_one_right_signature_of_the_version_that_counts_is_enough(
     right = re.split("v1,|sha256=|v1=|v0=", headers[HEADERS[scheme]])[1].rstrip(",")
     headers[HEADERS[scheme]] = form.format(right=right, wrong=WRONG[scheme], at=now)
     assert is_proven(scheme, [secret], read_proof(scheme, Headers(headers)), body, now=now) is is_right
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_right"),
+    [
+        ({"Authorization": "Bearer {right}"}, True),
+        ({"Authorization": "bearer  {right}"}, True),
+        ({"X-Webhook-Token": "{right}"}, True),
+        ({"Authorization": "Basic {right}"}, False),
+        ({"Authorization": "{right}"}, False),
+        ({"Authorization": "Bearer {right}", "X-Webhook-Token": "{right}"}, False),
+        ({"Authorization": "Bearer {wrong}", "X-Webhook-Token": "{right}"}, False),
+    ],
+)
+def test_a_token_is_said_once_and_by_its_name(headers: dict[str, str], is_right: bool) -> None:
+    secret = make_secret(Scheme.TOKEN)
+    given = {name: text.format(right=secret, wrong="x" * 43) for name, text in headers.items()}
+    assert is_proven(Scheme.TOKEN, [secret], read_proof(Scheme.TOKEN, Headers(given)), b"", now=0) is is_right
 
 
 @pytest.mark.parametrize("scheme", [Scheme.STANDARD, Scheme.STRIPE, Scheme.SLACK])

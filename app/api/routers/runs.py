@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 
+from app.api.auth import Caller
 from app.api.dependencies import CallerDep, IdempotencyKey, ResourcesDep
 from app.api.errors import error_response, request_id_of
 from app.api.live.open_streams import EVENT_STREAM, EventStream
@@ -81,11 +83,7 @@ async def run_graph(  # noqa: PLR0913 - the parameters of the call, by name
     execution = started.execution
     headers = _headers_of(execution, is_replayed=started.is_replayed)
     if chosen is Mode.STREAM:
-        text = as_text(api.published.calls.follow(caller.user_id, execution.id))
-        frames = api.callers.while_welcome(caller, text)
-        stream = EventStream(frames, api.streams, caller.user_id)
-        stream.headers.update(headers)
-        return stream
+        return _stream(execution, api, caller, headers)
     if chosen is Mode.SYNC and timeout:
         execution = await api.waiting.until_ended(
             caller.user_id, execution.id, min(timeout, MAX_TIMEOUT_SECONDS)
@@ -96,6 +94,13 @@ async def run_graph(  # noqa: PLR0913 - the parameters of the call, by name
     except ExecutionFailed as error:
         told = {"X-Perdure-Status": execution.status, "X-Perdure-Cost": str(execution.cost)}
         return error_response(error, request_id_of(request), headers | told)
+
+
+def _stream(execution: Execution, api: Resources, caller: Caller, headers: Mapping[str, str]) -> EventStream:
+    text = as_text(api.published.calls.follow(caller.user_id, execution.id))
+    stream = EventStream(api.callers.while_welcome(caller, text), api.streams, caller.user_id)
+    stream.headers.update(headers)
+    return stream
 
 
 async def _answer(execution: Execution, api: Resources, response: Response) -> RunView:

@@ -159,7 +159,6 @@ class Views:
 
     def _view(self, row: Execution, counts: NodeCounts, opener: Opener) -> ExecutionView:
         workflow_id = str(row.id)
-        report = row.report or {}
         ui = self._temporal_ui_url
         return ExecutionView(
             id=row.id,
@@ -182,18 +181,7 @@ class Views:
             created_at=row.created_at,
             started_at=row.started_at,
             ended_at=row.ended_at,
-            stats=StatsView(
-                node_executions=counts.node_executions,
-                completed=counts.completed,
-                failed=counts.failed,
-                retries=counts.retries,
-                input_tokens=counts.input_tokens,
-                output_tokens=counts.output_tokens,
-                duration=_seconds(row.started_at, row.ended_at) or 0.0,
-                starved=report.get("starved_count", 0),
-                skipped=report.get("skipped_count", 0),
-                silent_outputs=report.get("silent_outputs", []),
-            ),
+            stats=_stats_of(row, counts),
             temporal=TemporalView(
                 workflow_id=workflow_id,
                 run_id=row.run_id or None,
@@ -202,6 +190,22 @@ class Views:
                 else None,
             ),
         )
+
+
+def _stats_of(row: Execution, counts: NodeCounts) -> StatsView:
+    report = row.report or {}
+    return StatsView(
+        node_executions=counts.node_executions,
+        completed=counts.completed,
+        failed=counts.failed,
+        retries=counts.retries,
+        input_tokens=counts.input_tokens,
+        output_tokens=counts.output_tokens,
+        duration=_seconds(row.started_at, row.ended_at) or 0.0,
+        starved=report.get("starved_count", 0),
+        skipped=report.get("skipped_count", 0),
+        silent_outputs=report.get("silent_outputs", []),
+    )
 
 
 def _is_openable(envelopes: Iterable[Envelope]) -> bool:

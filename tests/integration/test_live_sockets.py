@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.api import callers
 from app.api.auth import USER, Caller
+from app.api.edge.rate_limits import RateRules
 from app.api.live import websocket
 from app.api.live.websocket import LiveSocket
 from app.api.policies import Scope
@@ -308,6 +309,36 @@ async def test_a_socket_takes_no_more_than_it_should(live: LiveApi, alice: User)
         open_now = live.application.state.resources.streams.count_all()
         assert open_now == 6
         assert await code_for(live, Way(query=alice.query)) == websocket.TRY_AGAIN
+
+
+async def test_nothing_of_a_socket_outlives_it(live: LiveApi, alice: User) -> None:
+    streams = live.application.state.resources.streams
+    async with live.socket(alice.query) as socket:
+        await socket.ask("subscribe_executions")
+        await socket.until("snapshot")
+        assert streams.count_all() == 2
+    await eventually(lambda: not streams.count_all())
+
+
+async def test_a_socket_follows_no_more_than_so_many(
+    live: LiveApi, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "MOST_SUBSCRIPTIONS", 2)
+    first, second = [(await save(alice.client, sums(1))) for _ in range(2)]
+    async with live.socket(alice.query) as socket:
+        for graph_id in (first, second, second):
+            assert (await socket.ask("subscribe_graph_executions", graph_id=graph_id))["success"]
+        assert (await socket.ask("subscribe_executions"))["error"] == "RATE_LIMITED"
+        await socket.ask("unsubscribe", graph_id=first)
+        assert (await socket.ask("subscribe_executions"))["success"]
+
+
+async def test_sockets_are_opened_no_more_often_than_calls_are_made(engine: Engine, client: Client) -> None:
+    rates = RateRules(per_user="2/day")
+    async with run_live(engine.database_url, client, task_queue=engine.task_queue, rates=rates) as live:
+        for query, refused in ((f"?token={bearer()}", 0), ("?token=nonsense", websocket.INVALID)):
+            codes = [await code_for(live, Way(query=query)) for _ in range(3)]
+            assert codes == [refused, refused, websocket.TRY_AGAIN]
 
 
 async def test_a_socket_is_closed_when_its_caller_would_not_be_let_in_again(

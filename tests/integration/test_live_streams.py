@@ -12,23 +12,27 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+import structlog
 from temporalio.client import Client
 
+from app import database
 from app.api import callers
 from app.api.live.feeds import Place, read_place
-from app.database import plain_url
+from app.database import Sessions, plain_url
 from app.migrating import migrate
 from app.models import event_feed
 from app.models.announcements import announce, announcement
 from app.models.changes import Changes, EventRecord
-from app.models.event_feed import WINDOW
+from app.models.event_feed import WINDOW, Position, begin_feed, read_feed
 from app.models.event_types import EventType
 from app.models.recording import record
+from app.tenants import working_for
 from tests.api_keys import KEYS, make_key
 from tests.e2e.rest import assert_whole_log, events_of, save, start, sums, wait
 from tests.engine import Engine, make_engine
 from tests.live import STREAM, EventStream, Frame, LiveApi, run_live, streaming
 from tests.reviews import asking
+from tests.stack import eventually
 
 TERMINAL = "execution_completed"
 KINDS = (EventType.EXECUTION_PAUSED, EventType.EXECUTION_WAITING, EventType.NODE_STARTED)
@@ -46,6 +50,13 @@ async def engine(client: Client, database_url: str) -> AsyncIterator[Engine]:
 async def live(engine: Engine, client: Client) -> AsyncIterator[LiveApi]:
     async with run_live(engine.database_url, client, task_queue=engine.task_queue) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _nobody_looks_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who follows is to be woken by what happens, and not to find it when they show that they live."""
+    for module in ("app.api.live.feeds", "app.api.services.waiting"):
+        monkeypatch.setattr(f"{module}.HEARTBEAT_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -111,6 +122,64 @@ async def test_all_executions_are_followed_from_the_moment_they_are_queued(
         assert {frame.data["graph_id"] for frame in told} == {graph_id}
         own = await start(bob, await save(bob, sums(2)))
         assert [frame.data["execution_id"] for frame in await of_bob.until("execution_queued")] == [own["id"]]
+
+
+async def test_of_what_is_nested_or_deleted_nothing_is_told(alice: httpx.AsyncClient, engine: Engine) -> None:
+    graph_id = await save(alice, sums(1))
+    after = (await alice.get("/api/events")).json()["after"]
+    nested, deleted, shown = [await start(alice, graph_id) for _ in range(3)]
+    for execution in (nested, deleted, shown):
+        async with engine.pool.acquire() as connection:
+            await _write(connection, execution, PAUSED)
+    await engine.pool.execute("UPDATE executions SET parent_node = 0 WHERE id = $1", nested["id"])
+    await engine.pool.execute("UPDATE executions SET deleted_at = now() WHERE id = $1", deleted["id"])
+    page = (await alice.get("/api/events", params={"after": after})).json()
+    told = [(each["execution_id"], each["seq"]) for each in page["items"]]
+    assert told == [(shown["id"], 0), (shown["id"], 1)]
+
+
+async def test_who_has_heard_nothing_stays_behind_what_a_crash_could_give_out_again(engine: Engine) -> None:
+    reading = database.make_engine(engine.database_url)
+    with working_for("nobody"):
+        async with Sessions(reading)() as session:
+            now = (await begin_feed(session)).position.transaction
+            before = Position(max(0, now - 3 * event_feed.REUSED))
+            part = await read_feed(session, "nobody", graph_id=None, after=before, limit=1)
+    await reading.dispose()
+    assert part.position.transaction <= max(before.transaction, now - event_feed.REUSED)
+
+
+async def test_an_outage_is_sat_through_and_nothing_told_twice(
+    alice: httpx.AsyncClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("feeds", "following"):
+        monkeypatch.setattr(f"app.api.live.{module}.RETRY_SECONDS", 0.05)
+    execution = await start(alice, await save(alice, sums(1)))
+    async with (
+        streaming(alice, "/api/events") as of_all,
+        streaming(alice, f"/api/executions/{execution['id']}/events") as of_one,
+        engine.pool.acquire() as connection,
+    ):
+        assert (await of_all.next()) is not None
+        await _write(connection, execution, PAUSED)
+        for stream in (of_all, of_one):
+            frame = await stream.next()
+            assert frame is not None
+            assert (frame.event, frame.data["seq"]) == (PAUSED, 1)
+        with structlog.testing.capture_logs() as logged:
+            async with connection.transaction():
+                await _write(connection, execution, LAST)
+                await connection.execute("ALTER TABLE execution_events RENAME TO away")
+            try:
+                await eventually(
+                    lambda: len([each for each in logged if each["event"] == "stream_waits"]) > 2  # of both
+                )
+            finally:
+                await connection.execute("ALTER TABLE away RENAME TO execution_events")
+        for stream in (of_all, of_one):
+            frame = await stream.next()
+            assert frame is not None
+            assert (frame.event, frame.data["seq"]) == (LAST, 2)
 
 
 async def _write(connection: asyncpg.Connection, execution: dict[str, Any], *types: EventType) -> None:

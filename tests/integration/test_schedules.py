@@ -23,10 +23,12 @@ from tests.stack import eventually
 
 @pytest.mark.usefixtures("worker")
 async def test_a_fire_is_an_execution_of_the_active_version_with_the_inputs_of_the_schedule(
-    client: Client, alice: httpx.AsyncClient
+    client: Client, alice: httpx.AsyncClient, engine: Engine
 ) -> None:
     graph_id = await save(alice, echo())
-    made = await schedule(alice, graph_id, inputs={"x": 5}, name="five", budget=7, overlap="allow_all")
+    made = await schedule(
+        alice, graph_id, inputs={"x": 5}, name="five", budget=7, overlap="allow_all", priority=2
+    )
     assert len(made["next_fire_times"]) == 10
     assert (made["timezone"], made["cron"], made["catchup_window"]) == ("UTC", "0 0 1 1 *", 600)
 
@@ -42,8 +44,12 @@ async def test_a_fire_is_an_execution_of_the_active_version_with_the_inputs_of_t
     assert third["outputs"] == {"y": [5]}
     last = (await shown(alice, made["id"]))["last_executions"]
     assert [row["id"] for row in last] == [third["id"], second["id"], first["id"]]
-    details = await (await client.get_workflow_handle(first["id"]).describe()).static_details()
-    assert f"Started by schedule `{made['id']}`" in str(details)
+    described = await client.get_workflow_handle(first["id"]).describe()
+    assert f"Started by schedule `{made['id']}`" in str(await described.static_details())
+    assert described.raw_description.workflow_execution_info.priority.priority_key == 2
+    await engine.pool.execute("UPDATE executions SET deleted_at = now() WHERE id = $1", third["id"])
+    last = (await shown(alice, made["id"]))["last_executions"]
+    assert [row["id"] for row in last] == [second["id"], first["id"]]
 
 
 @pytest.mark.usefixtures("worker")
@@ -132,7 +138,7 @@ async def test_a_fire_that_cannot_start_leaves_a_failed_execution(
 async def test_what_becomes_of_a_fire_while_an_earlier_execution_goes_on(
     alice: httpx.AsyncClient, overlap: str, statuses: list[str]
 ) -> None:
-    made = await schedule(alice, await save(alice, timer()), overlap=overlap)
+    made = await schedule(alice, await save(alice, timer()), overlap=overlap, pause_on_failure=True)
     await trigger(alice, made["id"])
     [first] = await started(alice, made["id"], 1, "RUNNING", "WAITING")
 
@@ -152,6 +158,7 @@ async def test_what_becomes_of_a_fire_while_an_earlier_execution_goes_on(
         return rows if found == statuses else []
 
     rows = await eventually(is_so)
+    assert (await shown(alice, made["id"]))["paused"] is False, "what was stopped has not failed"
     assert (await alice.delete(f"/api/schedules/{made['id']}")).status_code == 204
     for row in rows:
         await alice.post(f"/api/executions/{row['id']}/stop")

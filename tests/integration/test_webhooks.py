@@ -245,6 +245,11 @@ async def test_a_sender_may_bring_its_own_secret(
             path = f"/api/webhooks/{response.json()['id']}/rotate"
             rotated = await alice.post(path, json={"secret": secret})
             assert (rotated.status_code, rotated.json()["secret"]) == (200, None)
+        else:
+            made = await make_webhook(alice, graph_id, scheme=scheme, input="x")
+            rotated = await alice.post(f"/api/webhooks/{made['id']}/rotate", json={"secret": secret})
+            assert rotated.status_code == 422, secret
+            assert (await deliver(outside, made)).status_code == 200
 
 
 async def test_a_secret_is_shown_once_and_kept_sealed(alice: httpx.AsyncClient, engine: Engine) -> None:

@@ -73,7 +73,7 @@ class WebhookBody(BaseModel):
         if self.graph_id is None and self.preset_id is None:
             raise ValueError("graph_id or preset_id is needed")
         if self.secret is not None:
-            _check_secret(self.scheme, self.secret)
+            check_secret(self.scheme, self.secret.get_secret_value())
         require_input(self.body_type, self.input)
         return self
 
@@ -205,13 +205,6 @@ def require_input(body_type: BodyType, name: str | None) -> None:
     """
     if body_type is BodyType.TEXT and name is None:
         raise ValueError("a text needs an `input` that it is given to")
-
-
-def _check_secret(scheme: Scheme, secret: SecretStr) -> None:
-    text = secret.get_secret_value()
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError("a secret has printable ASCII characters only")
-    check_secret(scheme, text)
 
 
 def _shown(row: Webhook, url: str) -> dict[str, Any]:

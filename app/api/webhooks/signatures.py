@@ -73,6 +73,8 @@ def check_secret(scheme: Scheme, secret: str) -> None:
     Raises:
         ValueError: Senders of the scheme have none like that.
     """
+    if not (secret.isascii() and secret.isprintable()):
+        raise ValueError("must have printable ASCII characters only")
     if scheme is not Scheme.STANDARD:
         return
     try:

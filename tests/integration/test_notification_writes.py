@@ -5,35 +5,36 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import asyncpg
 import pytest
-from temporalio.testing import ActivityEnvironment
 
-from app.activities.contracts.deliveries import AttemptRequest, AttemptResult
-from app.activities.couriers import Couriers
-from app.activities.delivering import ENVELOPES_BYTES, Delivering, Reach
+from app import database
 from app.database import plain_url
-from app.encryption.credentials import CredentialsEncryption
-from app.models import deliveries, mailings, notification_writes, trial_spending
-from app.models.deliveries import AttemptRecord, DeliveryKey, FoundDelivery
-from app.models.notification_events import TEST, DeliveryStatus
+from app.encryption.credentials import Sealed
+from app.models import deliveries, notifications, trial_spending
+from app.models.credentials import SealedSecret
+from app.models.deliveries import DeliveryKey
 from app.notifying.contents import make_content
-from app.notifying.rules import DeliveryRules
-from app.notifying.targets import WebhookTarget, make_secret
-from app.outbound.http import OutboundHttp
-from app.telemetry.series import DELIVERIES
-from app.telemetry.tallies import Tallies
-from tests.engine import KEYS, Engine, use_json
+from app.tenants import working_for
+from tests.engine import use_json
 from tests.ledger import add_execution, add_user
-from tests.notifications import HERE, server_of
+from tests.notification_rows import (
+    ASKED,
+    ENDED,
+    FAILED,
+    add_delivery,
+    add_notification,
+    add_webhook,
+    find,
+    keys_of,
+    tell,
+    told,
+)
 from tests.stack import eventually
-from tests.stubs import MailStub, WebStub
 
-ENDED, FAILED, ASKED = "execution_completed", "execution_failed", "review_requested"
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = $1"
 
 
@@ -44,87 +45,12 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool[Any]]:
     await made.close()
 
 
-async def add_notification(pool: asyncpg.Pool[Any], owner: str, **fields: Any) -> str:
-    """Write a notification down; return its id."""
-    events = ["execution.completed", "execution.failed", "review.requested", "credits.low"]
-    given = {
-        "id": str(uuid.uuid4()),
-        "user_id": owner,
-        "name": "mine",
-        "channel": "email",
-        "target": "",
-        "events": events,
-    }
-    row = given | fields
-    places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
-    await pool.execute(f"INSERT INTO notifications ({', '.join(row)}) VALUES ({places})", *row.values())
-    return str(row["id"])
-
-
-async def add_webhook(pool: asyncpg.Pool[Any], owner: str, url: str, **fields: Any) -> str:
-    """Write a notification by webhook down; return its id."""
-    notification_id = uuid.uuid4()
-    target = WebhookTarget(url, make_secret())
-    sealed = CredentialsEncryption(KEYS).seal(owner, notification_id, target.to_json())
-    given = {
-        "id": str(notification_id),
-        "channel": "webhook",
-        "secret": sealed.content,
-        "key_id": sealed.key_id,
-    }
-    return await add_notification(pool, owner, **given, **fields)
-
-
-async def add_delivery(pool: asyncpg.Pool[Any], owner: str, notification_id: str) -> DeliveryKey:
-    """Write a test of a notification down."""
-    delivery_id = await pool.fetchval(
-        "INSERT INTO deliveries (id, user_id, notification_id, channel, event) "
-        "SELECT gen_random_uuid(), user_id, id, channel, $2 FROM notifications WHERE id = $1 RETURNING id::text",
-        notification_id,
-        TEST,
-    )
-    return DeliveryKey(delivery_id, owner)
-
-
 async def add_nested(pool: asyncpg.Pool[Any], owner: str, parent_id: str) -> str:
     nested = await add_execution(pool, owner)
     await pool.execute(
         "UPDATE executions SET parent_id = $2, parent_node = 0, parent_n = 1 WHERE id = $1", nested, parent_id
     )
     return nested
-
-
-async def tell(
-    connection: asyncpg.Connection[Any] | asyncpg.Pool[Any], execution_id: str, kind: str, seq: int = 1
-) -> None:
-    """Write an event into the log of an execution."""
-    await connection.execute(
-        "INSERT INTO execution_events (execution_id, seq, key, type, data) VALUES ($1, $2, $3, $4, '{}')",
-        execution_id,
-        seq,
-        f"{kind}{seq}",
-        kind,
-    )
-
-
-async def told(pool: asyncpg.Pool[Any], notification_id: str) -> list[str]:
-    rows = await pool.fetch(
-        "SELECT event FROM deliveries WHERE notification_id = $1 ORDER BY created_at", notification_id
-    )
-    return [row["event"] for row in rows]
-
-
-async def keys_of(pool: asyncpg.Pool[Any], owner: str) -> list[DeliveryKey]:
-    rows = await pool.fetch(
-        "SELECT id::text, user_id FROM deliveries WHERE user_id = $1 ORDER BY created_at", owner
-    )
-    return [DeliveryKey(*row) for row in rows]
-
-
-async def find(pool: asyncpg.Pool[Any], key: DeliveryKey) -> FoundDelivery:
-    found = await deliveries.find_delivery(pool, key, outputs_bytes=ENVELOPES_BYTES)
-    assert found is not None
-    return found
 
 
 class TestWhatIsWritten:
@@ -214,204 +140,55 @@ class TestWhatIsWritten:
         key = await add_delivery(pool, owner, await add_notification(pool, owner))
         assert await deliveries.find_delivery(pool, DeliveryKey(key.id, other), outputs_bytes=0) is None
 
-
-class TestManyEmails:
-    async def test_after_many_those_of_an_hour_are_told_together(
-        self, engine: Engine, pool: asyncpg.Pool[Any]
-    ) -> None:
-        owner = await add_user(pool, 0)
-        await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
-        made = await add_notification(pool, owner)
-        first, *later = [await add_execution(pool, owner) for _ in range(4)]
-        await tell(pool, first, FAILED)
-        async with MailStub("perdure", "a password") as mail:
-            hurried = _delivering(
-                engine, pool, mail, DeliveryRules(mails_a_day=1, mail_pause=timedelta(hours=1))
-            )
-            [key] = await keys_of(pool, owner)
-            assert (await _attempt(hurried, key)).is_over
-            for execution_id in later:
-                await tell(pool, execution_id, FAILED)
-            _, *waiting = await keys_of(pool, owner)
-            put_off = await _attempt(hurried, waiting[0])
-            assert (put_off.is_over, put_off.is_attempt) == (False, False)
-            assert 3_500 < put_off.wait_seconds < 3_700
-            assert len(mail.messages) == 1
-
-            tallies = Tallies()
-            patient = _delivering(
-                engine, pool, mail, DeliveryRules(mails_a_day=1, mail_pause=timedelta()), tallies=tallies
-            )
-            for each in waiting:
-                assert (await _attempt(patient, each)).is_over
-            [_, letter] = mail.messages
-        assert letter["Subject"] == "Execution failed, and 2 more"
-        payload = letter.get_payload(decode=True)
-        assert isinstance(payload, bytes)
-        assert all(execution_id in payload.decode() for execution_id in later)
-        rows = await pool.fetch("SELECT status, attempts, log FROM deliveries WHERE user_id = $1", owner)
-        assert {(row["status"], row["attempts"], len(row["log"])) for row in rows} == {("delivered", 1, 1)}
-        assert _counted(tallies) == len(later), "each is told"
-        pause = timedelta(hours=1)
-        found = [
-            await mailings.find_pause(pool, made, owner, most_a_day=most, pause=pause) for most in (2, 3)
-        ]
-        assert [is_much for is_much, _ in found] == [True, False], "two e-mails have told of four"
-
-    async def test_a_test_waits_for_no_hour(self, engine: Engine, pool: asyncpg.Pool[Any]) -> None:
-        owner = await add_user(pool, 0)
-        await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
-        made = await add_notification(pool, owner)
-        await tell(pool, await add_execution(pool, owner), FAILED)
-        [waiting] = await keys_of(pool, owner)
-        key = await add_delivery(pool, owner, made)
-        async with MailStub("perdure", "a password") as mail:
-            delivering = _delivering(engine, pool, mail, DeliveryRules(mails_a_day=0))
-            assert (await _attempt(delivering, key)).is_over
-            [letter] = mail.messages
-        assert letter["Subject"] == "A test", "it takes nothing along"
-        assert (await find(pool, waiting)).status is DeliveryStatus.PENDING
-
-    async def test_what_has_ended_meanwhile_goes_with_no_other(self, pool: asyncpg.Pool[Any]) -> None:
-        owner = await add_user(pool, 0)
-        made = await add_notification(pool, owner)
-        key, ended = [await add_delivery(pool, owner, made) for _ in range(2)]
-        along = await mailings.list_waiting(pool, made, key, limit=10)
-        assert [each.id for each in along] == [ended.id], "not itself"
-        sent = AttemptRecord(datetime.now(UTC), 0.1)
-        async with pool.acquire() as connection:
-            assert await deliveries.record_attempt(connection, ended, sent, status=DeliveryStatus.FAILED)
-            assert not await deliveries.record_attempt(
-                connection, ended, sent, status=DeliveryStatus.DELIVERED
-            )
-            await mailings.end_along(connection, owner, along, sent)
-        row = await pool.fetchrow("SELECT status, attempts FROM deliveries WHERE id = $1", ended.id)
-        assert row is not None
-        assert tuple(row) == ("failed", 1)
-
-
-class TestReceivers:
     @pytest.mark.parametrize(
-        ("path", "said"),
+        ("reason", "expected"),
         [
-            ("/large/300000", "larger than 262,144 bytes"),
-            ("/held", "did not answer within 0.3 s"),
-            ("/redirect?to=/echo", "answered 30"),
-            ("/status/503", "answered 503"),
+            ("INSUFFICIENT_CREDITS", ["credits.exhausted"]),
+            ("SPENDING_LIMIT_REACHED", ["credits.exhausted"]),
+            ("BY_HAND", []),
         ],
-        ids=["endless", "slow", "elsewhere", "broken"],
     )
-    async def test_what_is_no_answer_is_tried_again_and_its_reason_kept(
-        self, engine: Engine, pool: asyncpg.Pool[Any], path: str, said: str
+    async def test_a_pause_is_told_when_nothing_more_may_be_spent(
+        self, pool: asyncpg.Pool[Any], reason: str, expected: list[str]
     ) -> None:
         owner = await add_user(pool, 0)
-        rules = DeliveryRules(attempt_seconds=0.3) if path == "/held" else DeliveryRules()
-        async with WebStub() as stub:
-            key = await add_delivery(pool, owner, await add_webhook(pool, owner, f"{stub.url}{path}"))
-            result = await _attempt(_delivering(engine, pool, None, rules), key)
-            stub.let_go.set()
-        assert (result.is_over, result.is_attempt) == (False, True)
-        assert 3 < result.wait_seconds < 7
-        row = await pool.fetchrow("SELECT status, attempts, log FROM deliveries WHERE id = $1", key.id)
-        assert row is not None
-        assert (row["status"], row["attempts"]) == ("pending", 1)
-        assert said in row["log"][0]["error"]
-        assert path not in str(row["log"]), "a URL may be a secret"
+        made = await add_notification(pool, owner, events=["credits.exhausted"])
+        await tell(pool, await add_execution(pool, owner), "execution_paused", reason=reason)
+        assert await told(pool, made) == expected
 
-    @pytest.mark.parametrize(
-        "url", ["https://localhost:1/x", "https://[::1]:1/x", "https://169.254.169.254/x"]
-    )
-    async def test_one_at_a_private_address_is_not_reached(
-        self, engine: Engine, pool: asyncpg.Pool[Any], url: str
+
+class TestWhatIsFound:
+    async def test_those_that_nobody_has_tried_begin_and_those_that_should_have_been_are_taken_once(
+        self, pool: asyncpg.Pool[Any]
     ) -> None:
         owner = await add_user(pool, 0)
-        key = await add_delivery(pool, owner, await add_webhook(pool, owner, url))
-        strict = _delivering(engine, pool, None, DeliveryRules(), allowed_private_hosts=frozenset())
-        assert (await _attempt(strict, key)).is_attempt
-        [attempt] = await pool.fetchval("SELECT log FROM deliveries WHERE id = $1", key.id)
-        assert "not public" in attempt["error"]
-        assert attempt["status_code"] is None
+        await add_notification(pool, owner)
+        execution_id = await add_execution(pool, owner)
+        for seq in (1, 2, 3):
+            await tell(pool, execution_id, FAILED, seq)
+        new, tried, overdue = keys = await keys_of(pool, owner)
+        await pool.execute("UPDATE deliveries SET attempts = 1 WHERE id = $1", tried.id)
+        await pool.execute(
+            "UPDATE deliveries SET next_at = now() - interval '1 minute' WHERE id = $1", overdue.id
+        )
+        assert {*await deliveries.list_new(pool, execution_id, owner=owner)} == {new, overdue}
+        for expected in ([overdue], []):
+            left = await deliveries.take_left(pool, quiet_seconds=30, limit=10_000)
+            assert [key for key in left if key in keys] == expected
 
-    async def test_those_that_fail_leave_room_for_the_others(
-        self, engine: Engine, pool: asyncpg.Pool[Any]
+    async def test_a_secret_that_was_changed_meanwhile_is_not_put_back_under_another_key(
+        self, pool: asyncpg.Pool[Any], database_url: str
     ) -> None:
         owner = await add_user(pool, 0)
-        async with WebStub() as stub:
-            failing = [
-                await add_webhook(pool, owner, f"{stub.url}/held", failing_since=datetime.now(UTC))
-                for _ in range(2)
-            ]
-            well = await add_webhook(pool, owner, f"{stub.url}/echo")
-            held, put_off, taken = [await add_delivery(pool, owner, each) for each in (*failing, well)]
-            delivering = _delivering(engine, pool, None, DeliveryRules(at_once=2, at_once_failing=1))
-            attempt = asyncio.create_task(_attempt(delivering, held))
-            await eventually(lambda: stub.requests)
-            assert not (await _attempt(delivering, put_off)).is_attempt
-            assert (await _attempt(delivering, taken)).is_over
-            stub.let_go.set()
-            assert (await attempt).is_over
-
-    async def test_those_of_one_user_leave_room_for_those_of_another(
-        self, engine: Engine, pool: asyncpg.Pool[Any]
-    ) -> None:
-        owner, other = await add_user(pool, 0), await add_user(pool, 0)
-        async with WebStub() as stub:
-            slow = [await add_webhook(pool, owner, f"{stub.url}/held") for _ in range(2)]
-            held, put_off = [await add_delivery(pool, owner, each) for each in slow]
-            taken = await add_delivery(pool, other, await add_webhook(pool, other, f"{stub.url}/echo"))
-            delivering = _delivering(engine, pool, None, DeliveryRules(at_once_of_user=1))
-            attempt = asyncio.create_task(_attempt(delivering, held))
-            await eventually(lambda: stub.requests)
-            assert not (await _attempt(delivering, put_off)).is_attempt
-            assert (await _attempt(delivering, taken)).is_over
-            stub.let_go.set()
-            assert (await attempt).is_over
-
-    async def test_an_attempt_at_what_has_ended_meanwhile_is_not_counted(
-        self, engine: Engine, pool: asyncpg.Pool[Any]
-    ) -> None:
-        owner, tallies = await add_user(pool, 0), Tallies()
-        async with WebStub() as stub:
-            key = await add_delivery(pool, owner, await add_webhook(pool, owner, f"{stub.url}/held"))
-            delivering = _delivering(engine, pool, None, DeliveryRules(), tallies=tallies)
-            attempt = asyncio.create_task(_attempt(delivering, key))
-            await eventually(lambda: stub.requests)
-            await pool.execute("UPDATE deliveries SET status = 'delivered' WHERE id = $1", key.id)
-            stub.let_go.set()
-            await attempt
-        assert _counted(tallies) == 0
-
-    async def test_one_that_goes_elsewhere_by_now_is_not_switched_off(self, pool: asyncpg.Pool[Any]) -> None:
-        owner = await add_user(pool, 0)
-        made = await add_webhook(pool, owner, "https://gone.example.org/")
-        found = await find(pool, await add_delivery(pool, owner, made))
-        await pool.execute("UPDATE notifications SET secret = 'elsewhere' WHERE id = $1", made)
-        async with pool.acquire() as connection, connection.transaction():
-            assert await notification_writes.disable(connection, found, "GONE", sends_mail=True) is None
-        assert await pool.fetchval("SELECT is_active FROM notifications WHERE id = $1", made)
-
-
-def _counted(tallies: Tallies) -> float:
-    return sum(value for (name, *_), value in tallies.totals().items() if name == DELIVERIES.name)
-
-
-def _delivering(
-    engine: Engine,
-    pool: asyncpg.Pool[Any],
-    mail: MailStub | None,
-    rules: DeliveryRules,
-    *,
-    allowed_private_hosts: frozenset[str] = HERE,
-    tallies: Tallies | None = None,
-) -> Delivering:
-    http = OutboundHttp(allowed_private_hosts=allowed_private_hosts)
-    server = server_of(mail) if mail else None
-    reach = Reach(http, allowed_private_hosts, server, CredentialsEncryption(KEYS), "")
-    couriers = Couriers(engine.client, pool, task_queue=engine.task_queue)
-    return Delivering(pool, couriers, reach, rules, tallies or Tallies())
-
-
-async def _attempt(delivering: Delivering, key: DeliveryKey) -> AttemptResult:
-    request = AttemptRequest(key.id, key.user_id, failures=0, put_off=0, elapsed_seconds=0.0)
-    result: AttemptResult = await ActivityEnvironment().run(delivering.deliver, request)
-    return result
+        made = uuid.UUID(await add_webhook(pool, owner, "https://example.org/"))
+        kept = database.make_engine(database_url)
+        with working_for(owner):
+            async with database.Sessions(kept).begin() as session:
+                row = await notifications.require_notification(session, owner, made)
+                assert row.secret is not None
+                sealed, found = Sealed("new", b"under another key"), Sealed(row.key_id, row.secret)
+                for old, expected in ((Sealed("old", b"of before"), found), (found, sealed)):
+                    await notifications.replace_sealed(session, SealedSecret(made, owner, old), sealed)
+                    await session.refresh(row)
+                    assert (row.key_id, row.secret) == (expected.key_id, expected.content)
+        await kept.dispose()

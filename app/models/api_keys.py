@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import Conflict, NotFound
-from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.newest import list_newest
+from app.models.page import Page
 from app.models.tables.api_keys import ApiKey
 from app.models.tables.users import User
 
@@ -120,12 +121,7 @@ async def require_key(session: AsyncSession, owner: str, key_id: uuid.UUID) -> A
 async def list_keys(session: AsyncSession, owner: str, *, cursor: str | None, limit: int) -> Page[ApiKey]:
     """Return an owner's keys, newest first."""
     query = select(ApiKey).where(*_is_of(owner))
-    if cursor:
-        key = tuple_(col(ApiKey.created_at), col(ApiKey.id))
-        query = query.where(key < tuple_(*read_cursor(cursor, dated_key)))
-    query = query.order_by(col(ApiKey.created_at).desc(), col(ApiKey.id).desc())
-    rows = (await session.execute(query.limit(limit + 1))).scalars().all()
-    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+    return await list_newest(session, query, ApiKey, cursor=cursor, limit=limit)
 
 
 def _is_of(owner: str) -> tuple[ColumnElement[bool], ...]:

@@ -7,14 +7,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.encryption.credentials import Sealed
 from app.errors import Conflict, NotFound
-from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.newest import list_newest
+from app.models.page import Page
 from app.models.tables.credentials import StoredCredentials, UsedLogin
 
 MOST_CREDENTIALS = 500
@@ -84,12 +85,7 @@ async def list_credentials(
     query = select(StoredCredentials).where(col(StoredCredentials.user_id) == owner)
     if provider is not None:
         query = query.where(col(StoredCredentials.provider) == provider)
-    if cursor:
-        key = tuple_(col(StoredCredentials.created_at), col(StoredCredentials.id))
-        query = query.where(key < tuple_(*read_cursor(cursor, dated_key)))
-    query = query.order_by(col(StoredCredentials.created_at).desc(), col(StoredCredentials.id).desc())
-    rows = (await session.execute(query.limit(limit + 1))).scalars().all()
-    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+    return await list_newest(session, query, StoredCredentials, cursor=cursor, limit=limit)
 
 
 async def find_credentials(

@@ -6,15 +6,16 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.encryption.credentials import Sealed
 from app.errors import Conflict, NotFound
 from app.models.credentials import SealedSecret
+from app.models.newest import list_newest
 from app.models.notification_events import DeliveryStatus
-from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.page import Page
 from app.models.tables.notifications import Delivery, Notification
 
 MOST_NOTIFICATIONS = 100
@@ -71,12 +72,7 @@ async def list_notifications(
 ) -> Page[Notification]:
     """Return an owner's notifications, newest first."""
     query = select(Notification).where(col(Notification.user_id) == owner)
-    if cursor:
-        key = tuple_(col(Notification.created_at), col(Notification.id))
-        query = query.where(key < tuple_(*read_cursor(cursor, dated_key)))
-    query = query.order_by(col(Notification.created_at).desc(), col(Notification.id).desc())
-    rows = (await session.execute(query.limit(limit + 1))).scalars().all()
-    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+    return await list_newest(session, query, Notification, cursor=cursor, limit=limit)
 
 
 async def delete_notification(session: AsyncSession, owner: str, notification_id: uuid.UUID) -> None:
@@ -122,16 +118,8 @@ async def list_deliveries(
     )
     if status is not None:
         query = query.where(col(Delivery.status) == status)
-    if cursor:
-        key = tuple_(col(Delivery.created_at), col(Delivery.id))
-        query = query.where(key < tuple_(*read_cursor(cursor, dated_key)))
-    query = query.order_by(col(Delivery.created_at).desc(), col(Delivery.id).desc())
-    rows = (await session.execute(query.limit(limit + 1))).scalars().all()
-    return make_page(
-        rows,
-        limit,
-        lambda row: (row.created_at.isoformat(), row.id),
-        size=lambda row: LOG_BYTES * len(row.log),
+    return await list_newest(
+        session, query, Delivery, cursor=cursor, limit=limit, size=lambda row: LOG_BYTES * len(row.log)
     )
 
 

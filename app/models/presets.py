@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.errors import Conflict, NotFound
 from app.models import values
-from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.newest import list_newest
+from app.models.page import Page
 from app.models.tables.presets import Preset
 from app.models.tables.schedules import Schedule
 
@@ -79,15 +80,12 @@ async def list_presets(
     query = select(Preset).where(col(Preset.user_id) == owner)
     if graph_id is not None:
         query = query.where(col(Preset.graph_id) == graph_id)
-    if cursor:
-        key = tuple_(col(Preset.created_at), col(Preset.id))
-        query = query.where(key < tuple_(*read_cursor(cursor, dated_key)))
-    query = query.order_by(col(Preset.created_at).desc(), col(Preset.id).desc()).limit(limit + 1)
-    rows = (await session.execute(query)).scalars().all()
-    return make_page(
-        rows,
-        limit,
-        lambda row: (row.created_at.isoformat(), row.id),
+    return await list_newest(
+        session,
+        query,
+        Preset,
+        cursor=cursor,
+        limit=limit,
         size=lambda row: values.count_referenced_bytes([row.inputs]),
     )
 

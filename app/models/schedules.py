@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, text, true, tuple_, update
+from sqlalchemy import delete, func, select, text, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, load_only
 from sqlmodel import col
 
 from app.errors import NotFound
-from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.newest import list_newest
+from app.models.page import Page
 from app.models.tables.executions import Execution
 from app.models.tables.schedules import Schedule
 
@@ -73,16 +74,10 @@ async def list_schedules(
     limit: int,
 ) -> Page[Schedule]:
     """Return an owner's schedules, newest first: all of them, or those of a graph."""
-    conditions = [col(Schedule.user_id) == owner]
+    query = select(Schedule).where(col(Schedule.user_id) == owner)
     if graph_id is not None:
-        conditions.append(col(Schedule.graph_id) == graph_id)
-    if cursor:
-        key = tuple_(col(Schedule.created_at), col(Schedule.id))
-        conditions.append(key < tuple_(*read_cursor(cursor, dated_key)))
-    query = select(Schedule).where(*conditions)
-    query = query.order_by(col(Schedule.created_at).desc(), col(Schedule.id).desc()).limit(limit + 1)
-    rows = (await session.execute(query)).scalars().all()
-    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id), size=_size)
+        query = query.where(col(Schedule.graph_id) == graph_id)
+    return await list_newest(session, query, Schedule, cursor=cursor, limit=limit, size=_size)
 
 
 async def delete_schedule(session: AsyncSession, owner: str, schedule_id: uuid.UUID) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from app.encryption.credentials import Sealed
 from app.errors import Conflict, NotFound
 from app.models.credentials import SealedSecret
-from app.models.page import Page, dated_key, make_page, read_cursor
+from app.models.newest import list_newest
+from app.models.page import Page
 from app.models.tables.webhooks import Webhook
 
 MOST_WEBHOOKS = 200
@@ -68,12 +69,7 @@ async def list_webhooks(
     query = select(Webhook).where(col(Webhook.user_id) == owner)
     if graph_id is not None:
         query = query.where(col(Webhook.graph_id) == graph_id)
-    if cursor:
-        key = tuple_(col(Webhook.created_at), col(Webhook.id))
-        query = query.where(key < tuple_(*read_cursor(cursor, dated_key)))
-    query = query.order_by(col(Webhook.created_at).desc(), col(Webhook.id).desc()).limit(limit + 1)
-    rows = (await session.execute(query)).scalars().all()
-    return make_page(rows, limit, lambda row: (row.created_at.isoformat(), row.id))
+    return await list_newest(session, query, Webhook, cursor=cursor, limit=limit)
 
 
 async def delete_webhook(session: AsyncSession, owner: str, webhook_id: uuid.UUID) -> None:

@@ -14,12 +14,15 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from temporalio.client import Client as TemporalClient
 
+from app.api.edge.rate_limits import RateRules
 from app.api.published import tool_calls
 from tests.api_keys import make_key
 from tests.e2e.rest import graph, node, save, start
+from tests.engine import Engine
 from tests.integration.test_publications import adder, decoding, example_of, publish
-from tests.rest_api import RestApi
+from tests.rest_api import RestApi, run_api
 from tests.reviews import asking
 from tests.stack import eventually
 from tests.webhooks import ECHO
@@ -194,6 +197,19 @@ async def test_a_call_that_is_repeated_is_carried_out_once(alice: httpx.AsyncCli
         assert '"sum":[2.0]' in answers[0].text
     listed = (await alice.get(f"/api/executions?graph_id={graph_id}")).json()["items"]
     assert len(listed) == len(named)
+
+
+async def test_a_call_of_a_tool_is_counted_as_a_start(engine: Engine, client: TemporalClient) -> None:
+    async def connect() -> TemporalClient:
+        return client
+
+    rates = RateRules(starts_per_user="1/day")
+    async with run_api(engine.database_url, connect, rates=rates) as api, api.caller() as user:
+        await publish(user, adder(), "add", is_tool=True)
+        call = message("tools/call", name="add", arguments={})
+        answers = [(await user.post("/api/mcp", json=call, headers=SPEAKING)).text for _ in range(2)]
+    assert "GRAPH_VALIDATION_ERROR" in answers[0]
+    assert "RATE_LIMITED" in answers[1]
 
 
 async def test_tools_are_for_callers_with_a_token_and_for_pages_of_no_unknown_origin(

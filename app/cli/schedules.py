@@ -243,15 +243,24 @@ def backfill_schedule(
     shell.answer(answer, [f"{answer['schedule_id']}  fires {answer['fires']} times"])
 
 
+def next_of(schedule: Schedule) -> str:
+    """Return when a schedule fires next, or why nothing is said of it."""
+    if schedule["paused"]:
+        return "paused"
+    moments = schedule["next_fire_times"]
+    if moments is None:
+        return "unknown: Temporal is away"
+    return moments[0] if moments else "never again"
+
+
 def _row_of(schedule: Schedule) -> tuple[object, ...]:
     last = schedule["last_executions"][:1]
-    next_at = "paused" if schedule["paused"] else (schedule["next_fire_times"] or ["never again"])[0]
     return (
         schedule["id"],
         schedule["name"],
         _when(schedule),
         schedule["timezone"],
-        next_at,
+        next_of(schedule),
         last[0]["status"] if last else "",
         schedule["graph_id"],
     )

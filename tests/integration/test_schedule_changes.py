@@ -92,6 +92,7 @@ async def test_what_temporal_has_counted_and_not_yet_told_is_taken_over_by_a_cha
     await client.get_schedule_handle(made["id"]).update(fired_twice)
     assert (await patch(alice, made["id"], {"name": "other"}))["remaining_actions"] == 1
     assert (await patch(alice, made["id"], {"remaining_actions": 5}))["remaining_actions"] == 5
+    assert (await patch(alice, made["id"], {"note": "why"}))["note"] == "why"
 
 
 async def test_what_was_pushed_by_a_change_that_was_taken_back_is_not_taken_over(

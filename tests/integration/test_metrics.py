@@ -23,7 +23,9 @@ from app.telemetry.tallies import Tallies
 from tests.admin import an_admin
 from tests.e2e.rest import save
 from tests.engine import CREDITS, Engine, make_engine, make_graph, refuses, unavailable_until
+from tests.ledger import add_execution
 from tests.metrics import Page
+from tests.notification_rows import add_delivery, add_notification
 from tests.rest_api import RestApi, run_api
 from tests.stack import eventually
 from tests.webhooks import ECHO, Sender, deliver, make_webhook
@@ -97,6 +99,23 @@ async def test_what_waits_is_shown_by_what_it_waits_for(client: Client, own_data
         await eventually(
             lambda: engine.pool.fetchval("SELECT awaits_room FROM executions WHERE id = $1", second.id)
         )
+        owner = await engine.pool.fetchval("SELECT user_id FROM executions WHERE id = $1", first.id)
+        await engine.pool.execute("UPDATE users SET spent = 7, reserved = 5 WHERE id = $1", owner)
+        nested = await add_execution(engine.pool, owner)
+        await engine.pool.execute(
+            "UPDATE executions SET status = 'QUEUED', parent_node = 0, created_at = now() - interval '1 day' "
+            "WHERE id = $1",
+            nested,
+        )
+        made = await add_notification(engine.pool, owner)
+        for hours, status in ((1, "pending"), (2, "delivered")):
+            key = await add_delivery(engine.pool, owner, made)
+            await engine.pool.execute(
+                "UPDATE deliveries SET next_at = now() - make_interval(hours => $2), status = $3 WHERE id = $1",
+                key.id,
+                hours,
+                status,
+            )
         async with an_api(client, own_database_url) as api, api.caller(token="") as nobody:
             page = await page_of(nobody)
         opened.set()
@@ -105,9 +124,12 @@ async def test_what_waits_is_shown_by_what_it_waits_for(client: Client, own_data
 
     assert page.value("perdure_executions_active", status="RUNNING") == 1
     assert page.value("perdure_queue_length", waits_for="room") == 1
-    assert page.value("perdure_queue_length", waits_for="worker") == 0
+    assert page.value("perdure_queue_length", waits_for="worker") == 1, "the nested one"
     assert 3_600 <= page.value("perdure_queue_oldest_seconds", waits_for="room") < 7_200
-    assert page.value("perdure_queue_oldest_seconds", waits_for="worker") == 0
+    assert page.value("perdure_queue_oldest_seconds", waits_for="worker") == 0, "which its parent looks after"
+    assert page.value("perdure_notification_deliveries_pending") == 1
+    assert 3_600 <= page.value("perdure_notification_overdue_seconds") < 7_200
+    assert page.value("perdure_credits_spent_total") == 2, "what is reserved is not spent"
 
 
 async def test_requests_are_counted_by_the_path_of_their_route(

@@ -105,6 +105,16 @@ class Line(asyncio.Transport):
         self.is_cut = True
 
 
+class HeldLine(Line):
+    """A transport whose other end takes nothing."""
+
+    looks = 0
+
+    def get_write_buffer_size(self) -> int:
+        self.looks += 1
+        return self.waiting
+
+
 async def test_who_reads_slowly_is_given_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stalled_readers, "STALLED_SECONDS", 0.0)
     protocol, line = stalled_readers.CutsStalledReaders(), Line(20)
@@ -112,6 +122,19 @@ async def test_who_reads_slowly_is_given_time(monkeypatch: pytest.MonkeyPatch) -
     protocol.pause_writing()
     await eventually(lambda: not line.waiting)
     assert not line.is_cut
+
+
+async def test_who_takes_all_and_is_given_more_is_given_time_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled_readers, "STALLED_SECONDS", 0.0)
+    protocol, line = stalled_readers.CutsStalledReaders(), HeldLine(20)
+    protocol.loop, protocol.transport = asyncio.get_running_loop(), line
+    protocol.pause_writing()
+    protocol.resume_writing()
+    line.waiting = 30
+    protocol.pause_writing()
+    looks = line.looks
+    await eventually(lambda: line.is_cut)
+    assert line.looks > looks + 1, "the first look found that it had read what there was"
 
 
 async def test_who_asks_and_takes_no_answer_is_not_listened_to(state: tuple[int, ServerState]) -> None:

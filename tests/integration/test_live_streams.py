@@ -138,7 +138,10 @@ async def test_of_what_is_nested_or_deleted_nothing_is_told(alice: httpx.AsyncCl
     assert told == [(shown["id"], 0), (shown["id"], 1)]
 
 
-async def test_who_has_heard_nothing_stays_behind_what_a_crash_could_give_out_again(engine: Engine) -> None:
+async def test_who_has_heard_nothing_stays_behind_what_a_crash_could_give_out_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "REUSED", 10)
     reading = database.make_engine(engine.database_url)
     with working_for("nobody"):
         async with Sessions(reading)() as session:
@@ -210,10 +213,10 @@ async def test_what_commits_late_is_missed_by_nobody_who_goes_on_from_any_place(
                 await _write(connection, quick, PAUSED)
         third = await start(alice, graph_id)
         reading = asyncio.create_task(stream.until("execution_queued", execution_id=third["id"]))
-        done, _ = await asyncio.wait([reading], timeout=0.5)
-        assert not done, "what comes before it may still be written"
-        await late.commit()
-        await other.commit()
+        for transaction in (late, other):
+            done, _ = await asyncio.wait([reading], timeout=0.25)
+            assert not done, "what comes before it may still be written"
+            await transaction.commit()
         frames = await reading
     await writer.close()
     await bystander.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,12 @@ import pytest
 from app import database
 from app.database import plain_url
 from app.encryption.credentials import Sealed
+from app.errors import Conflict
 from app.models import deliveries, notifications, trial_spending
 from app.models.credentials import SealedSecret
-from app.models.deliveries import DeliveryKey
+from app.models.deliveries import AttemptRecord, DeliveryKey
+from app.models.notification_events import DeliveryStatus
+from app.models.tables.notifications import Notification
 from app.notifying.contents import make_content
 from app.tenants import working_for
 from tests.engine import use_json
@@ -175,6 +179,45 @@ class TestWhatIsFound:
         for expected in ([overdue], []):
             left = await deliveries.take_left(pool, quiet_seconds=30, limit=10_000)
             assert [key for key in left if key in keys] == expected
+
+    async def test_of_many_attempts_the_latest_are_kept(self, pool: asyncpg.Pool[Any]) -> None:
+        owner = await add_user(pool, 0)
+        key = await add_delivery(pool, owner, await add_notification(pool, owner))
+        await pool.execute(
+            "UPDATE deliveries SET log = (SELECT json_agg(n) FROM generate_series(1, 50) AS n) WHERE id = $1",
+            key.id,
+        )
+        async with pool.acquire() as connection:
+            latest = AttemptRecord(datetime.now(UTC), 0.1, error="the latest")
+            assert await deliveries.record_attempt(connection, key, latest, status=DeliveryStatus.PENDING)
+        log = await pool.fetchval("SELECT log FROM deliveries WHERE id = $1", key.id)
+        assert (len(log), log[0], log[-1]["error"]) == (50, 2, "the latest")
+
+    async def test_an_owner_has_no_more_than_so_many(
+        self, pool: asyncpg.Pool[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(notifications, "MOST_NOTIFICATIONS", 1)
+        owner = await add_user(pool, 0)
+        await add_notification(pool, owner)
+        more = Notification(
+            id=uuid.uuid4(), user_id=owner, name="more", channel="email", target="", events=[]
+        )
+        kept = database.make_engine(database_url)
+        with working_for(owner):
+            async with database.Sessions(kept).begin() as session:
+                with pytest.raises(Conflict):
+                    await notifications.insert_notification(session, more)
+        await kept.dispose()
+
+    async def test_only_what_has_ended_begins_anew(self, pool: asyncpg.Pool[Any], database_url: str) -> None:
+        owner = await add_user(pool, 0)
+        key = await add_delivery(pool, owner, await add_notification(pool, owner))
+        kept = database.make_engine(database_url)
+        with working_for(owner):
+            async with database.Sessions(kept).begin() as session:
+                with pytest.raises(Conflict):
+                    await notifications.reopen_delivery(session, owner, uuid.UUID(key.id))
+        await kept.dispose()
 
     async def test_a_secret_that_was_changed_meanwhile_is_not_put_back_under_another_key(
         self, pool: asyncpg.Pool[Any], database_url: str

@@ -53,6 +53,11 @@ class Steering:
             self.is_waiting = False
             self._mark("PAUSED" if is_paused else "RUNNING", reason)
 
+    @property
+    def standing(self) -> str:
+        """Return how a pause is told to people."""
+        return f"Paused ({self.paused_for})" if self.paused_for else "Paused"
+
     def fund(self) -> None:
         """Go on if it was for want of credits that nothing went on."""
         if self.paused_for:

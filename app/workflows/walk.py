@@ -1,7 +1,6 @@
 """The walk of one workflow run: what is ready is carried out, what has come back is taken, until nothing is left.
 
-Decides what one workflow task may take and what is sent first. How an execution begins, ends, and moves from run to run
-is not known here.
+Decides what is sent first. How an execution begins, ends, and moves from run to run is not known here.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from typing import Any
 from temporalio import workflow
 
 from app.workflows.calls import RemoteCalls
-from app.workflows.documents import end_task
 from app.workflows.holds import Holds
 from app.workflows.options import HELPER
 from app.workflows.outcomes import Outcome
 from app.workflows.runs import RunLength
 from app.workflows.shards import Shards
 from app.workflows.steering import Steering
+from app.workflows.task_load import TaskLoad
 from app.workflows.timers import Timers
 from app.workflows.wave_steps import repeat
 
@@ -31,10 +30,6 @@ with workflow.unsafe.imports_passed_through():
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing, Scheduler
 
-COMMAND_BUDGET_BYTES = 1_000_000
-"""Above 4 MB of commands in one workflow task the server terminates the workflow, so far less is sent at once."""
-YIELD_AFTER_SECONDS = 1.0
-"""While local activities follow each other no message comes through: at the latest then, the task is ended."""
 MAX_WINDOW = 400
 LEAST_ROOM = 1_000
 """Emissions of folded lists are unfolded as long as fewer remote node executions are ready."""
@@ -64,8 +59,7 @@ class Walk:
         """Whether the execution's time is up."""
         self.unpaid: ErrorRecord | None = None
         """Set when the execution fails because a node execution cannot be paid."""
-        self._unsent_bytes = 0
-        self._unsent_seconds = 0.0
+        self._load = TaskLoad()
         self._take_plan(Plan(()))
 
     def _take_plan(self, plan: Plan) -> None:
@@ -156,8 +150,8 @@ class Walk:
             self._describe()
             if self._wants_wave():
                 await self._send_wave()
-            elif has_more or self._is_task_full():
-                await self._end_task()
+            elif has_more or self._load.is_full:
+                await self._load.shed()
             elif self.scheduler.is_finished:
                 return
             else:
@@ -195,7 +189,7 @@ class Walk:
         return not self._steering.is_paused and self._run_length.may_call() and not is_unrecorded
 
     def _wants_wave(self) -> bool:
-        if self._is_task_full():
+        if self._load.is_full:
             return False
         if self._steering.marks or self.losses or self.holds.releases or self.holds.reminders:
             return True
@@ -208,24 +202,12 @@ class Walk:
     def _room(self) -> int:
         return max(LEAST_ROOM, self._shards.room) - self.scheduler.remote_count
 
-    def _is_task_full(self) -> bool:
-        return self._unsent_bytes >= COMMAND_BUDGET_BYTES or self._unsent_seconds >= YIELD_AFTER_SECONDS
-
-    async def _end_task(self) -> None:
-        await end_task()
-        self._unsent_bytes = 0
-        self._unsent_seconds = 0.0
-
     def _describe(self) -> None:
-        scheduler = self.scheduler
-        state = ""
-        if self._steering.is_paused:
-            reason = self._steering.paused_for
-            state = f"Paused ({reason}). " if reason else "Paused. "
+        state = f"{self._steering.standing}. " if self._steering.is_paused else ""
         running = ", ".join(self._calls.list_titles(TITLES_SHOWN))
         workflow.set_current_details(
-            f"{state}{scheduler.settled} of {scheduler.dispatched} node executions done, "
-            f"{scheduler.running_count} running{': ' if running else ''}{running}"
+            f"{state}{self.scheduler.settled} of {self.scheduler.dispatched} node executions done, "
+            f"{self.scheduler.running_count} running{': ' if running else ''}{running}"
         )
 
     # -- remote node executions
@@ -237,15 +219,15 @@ class Walk:
     def _start_remote(self) -> bool:
         """Start what fits into the window and the task; answer whether the task was too full for the rest."""
         while self._can_start_remote():
-            if self._is_task_full():
+            if self._load.is_full:
                 return True
             if self._shards.wants(self.scheduler):
-                self._unsent_bytes += self._shards.start(self.scheduler, self._calls.call_of)
+                self._load.add(self._shards.start(self.scheduler, self._calls.call_of))
                 continue
             firing = self.scheduler.take_remote()
             if firing is None:
                 return False
-            self._unsent_bytes += self._calls.start(firing)
+            self._load.add(self._calls.start(firing))
         return False
 
     def _take_returned(self) -> None:
@@ -311,8 +293,7 @@ class Walk:
             EngineActivities.wave, request, summary="pure blocks, timers and records", **HELPER
         )
         steering.note_recorded(marks)
-        self._unsent_bytes += result.size
-        self._unsent_seconds += result.seconds
+        self._load.add(result.size, seconds=result.seconds)
         for step in result.steps:
             repeat(step, self.scheduler, self._plan, self._timers, self.holds)
         holds.drop_early()

@@ -180,13 +180,15 @@ async def test_the_version_and_the_budget_of_a_publication_come_before_all_other
 ) -> None:
     graph_id = await save(alice, adder())
     for _ in range(2):
-        assert (await alice.put(f"/api/graphs/{graph_id}", json=adder())).status_code == 200
+        saved = await alice.put(f"/api/graphs/{graph_id}", json={**adder(), "description": "Adds."})
+        assert saved.status_code == 200
     body = {"graph_id": graph_id, "graph_version": 1, "name": "p", "inputs": {"a": 1}}
     preset = (await alice.post("/api/presets", json=body)).json()["id"]
     path = f"/api/graphs/{graph_id}/publication"
     given = {"slug": "pinned", "preset_id": preset, "graph_version": 2, "budget": 0}
     shown = (await alice.put(path, json=given)).json()
     assert (shown["runs_version"], shown["input_schema"]["required"]) == (2, [])
+    assert shown["description"] == "Adds.", "what the version says, where the publication says nothing"
     for headers in ({}, {"X-Perdure-Budget": "5"}):
         answer = await alice.post("/api/run/pinned?mode=async", json={}, headers=headers)
         execution = (await alice.get(answer.headers["Location"])).json()
@@ -205,7 +207,9 @@ async def test_the_version_and_the_budget_of_a_publication_come_before_all_other
         before = await service.find_stamps(execution["user_id"])
         assert (await alice.patch(f"/api/presets/{preset}", json={"inputs": {}})).status_code == 200
         after = await service.find_stamps(execution["user_id"])
-    assert before != after, "its document is another one"
+        assert (await alice.put(path, json={**given, "description": "Its own."})).status_code == 200
+        renamed = await service.find_stamps(execution["user_id"])
+    assert len({repr(stamps) for stamps in (before, after, renamed)}) == 3, "its document is another one"
 
 
 def require_right(described: dict[str, Any], answer: dict[str, Any]) -> None:

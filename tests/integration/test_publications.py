@@ -202,6 +202,8 @@ async def test_the_version_and_the_budget_of_a_publication_come_before_all_other
         for budget in ("5", "6")
     ]
     assert [answer.status_code for answer in keyed] == [202, 422]
+    entries = (await alice.get("/api/user/audit")).json()["items"]
+    assert {e["details"].get("slug") for e in entries if e["action"] == "execution.start"} == {"pinned"}
     service = api.application.state.resources.published.publications
     with working_for(execution["user_id"]):
         before = await service.find_stamps(execution["user_id"])

@@ -115,6 +115,7 @@ async def test_a_fire_that_cannot_start_leaves_a_failed_execution(
     await engine.pool.execute("UPDATE users SET suspended_at = NULL WHERE id = $1", made["user_id"])
     [row] = await started(alice, made["id"], 1, "FAILED")
     assert (row["error"]["code"], row["trigger"]) == (code, "schedule")
+    assert row["preset_id"] == (await shown(alice, made["id"]))["preset_id"]
     events = (await alice.get(f"/api/executions/{row['id']}/events")).json()["items"]
     assert [event["type"] for event in events] == ["execution_failed"]
 

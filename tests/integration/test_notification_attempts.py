@@ -178,6 +178,32 @@ class TestReceivers:
             stub.let_go.set()
             assert (await attempt).is_over
 
+    async def test_a_slow_one_is_not_tried_by_all_at_once(
+        self, engine: Engine, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner = await add_user(pool, 0)
+        async with WebStub() as stub:
+            slow = await add_webhook(pool, owner, f"{stub.url}/held")
+            held, put_off = [await add_delivery(pool, owner, slow) for _ in range(2)]
+            delivering = make_delivering(engine, pool, None, DeliveryRules(at_once_each=1))
+            attempt = asyncio.create_task(attempt_at(delivering, held))
+            await eventually(lambda: stub.requests)
+            assert not (await attempt_at(delivering, put_off)).is_attempt
+            stub.let_go.set()
+            assert (await attempt).is_over
+
+    async def test_that_an_email_about_it_is_taken_says_nothing_of_a_webhook(
+        self, engine: Engine, pool: asyncpg.Pool[Any]
+    ) -> None:
+        owner = await add_user(pool, 0)
+        await pool.execute("UPDATE users SET email = 'me@example.org' WHERE id = $1", owner)
+        failing = await add_webhook(pool, owner, "https://example.org/", failing_since=datetime.now(UTC))
+        key = await add_delivery(pool, owner, failing)
+        await pool.execute("UPDATE deliveries SET channel = 'email' WHERE id = $1", key.id)
+        async with MailStub("perdure", "a password") as mail:
+            assert (await attempt_at(make_delivering(engine, pool, mail, DeliveryRules()), key)).is_over
+        assert await pool.fetchval("SELECT failing_since FROM notifications WHERE id = $1", failing)
+
     async def test_those_of_one_user_leave_room_for_those_of_another(
         self, engine: Engine, pool: asyncpg.Pool[Any]
     ) -> None:

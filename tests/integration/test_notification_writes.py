@@ -199,8 +199,16 @@ class TestWhatIsFound:
         monkeypatch.setattr(notifications, "MOST_NOTIFICATIONS", 1)
         owner = await add_user(pool, 0)
         await add_notification(pool, owner)
+        now = datetime.now(UTC)
         more = Notification(
-            id=uuid.uuid4(), user_id=owner, name="more", channel="email", target="", events=[]
+            id=uuid.uuid4(),
+            user_id=owner,
+            name="more",
+            channel="email",
+            target="",
+            events=[],
+            created_at=now,
+            updated_at=now,
         )
         kept = database.make_engine(database_url)
         with working_for(owner):

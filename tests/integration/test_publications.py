@@ -205,12 +205,13 @@ async def test_the_version_and_the_budget_of_a_publication_come_before_all_other
     entries = (await alice.get("/api/user/audit")).json()["items"]
     assert {e["details"].get("slug") for e in entries if e["action"] == "execution.start"} == {"pinned"}
     service = api.application.state.resources.published.publications
-    with working_for(execution["user_id"]):
-        before = await service.find_stamps(execution["user_id"])
+    owner = (await alice.get("/api/user")).json()["id"]
+    with working_for(owner):
+        before = await service.find_stamps(owner)
         assert (await alice.patch(f"/api/presets/{preset}", json={"inputs": {}})).status_code == 200
-        after = await service.find_stamps(execution["user_id"])
+        after = await service.find_stamps(owner)
         assert (await alice.put(path, json={**given, "description": "Its own."})).status_code == 200
-        renamed = await service.find_stamps(execution["user_id"])
+        renamed = await service.find_stamps(owner)
     assert len({repr(stamps) for stamps in (before, after, renamed)}) == 3, "its document is another one"
 
 

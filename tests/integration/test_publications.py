@@ -180,8 +180,7 @@ async def test_the_version_and_the_budget_of_a_publication_come_before_all_other
 ) -> None:
     graph_id = await save(alice, adder())
     for _ in range(2):
-        saved = await alice.put(f"/api/graphs/{graph_id}", json={**adder(), "description": "Adds."})
-        assert saved.status_code == 200
+        await alice.put(f"/api/graphs/{graph_id}", json={**adder(), "description": "Adds."})
     body = {"graph_id": graph_id, "graph_version": 1, "name": "p", "inputs": {"a": 1}}
     preset = (await alice.post("/api/presets", json=body)).json()["id"]
     path = f"/api/graphs/{graph_id}/publication"

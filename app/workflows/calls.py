@@ -34,6 +34,10 @@ class RemoteCalls:
     def __len__(self) -> int:
         return len(self._handles)
 
+    def keys(self) -> list[Key]:
+        """Return what is under way, or has come back and is still to be taken."""
+        return list(self._handles)
+
     @property
     def has_returned(self) -> bool:
         """Answer whether a call is to be taken."""

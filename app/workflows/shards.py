@@ -58,6 +58,10 @@ class Shards:
     def __len__(self) -> int:
         return len(self._shards)
 
+    def keys(self) -> list[tuple[int, int]]:
+        """Return what shards carry that have not been taken yet."""
+        return [(firing.node, firing.n) for shard in self._shards.values() for firing in shard.firings]
+
     @property
     def has_returned(self) -> bool:
         """Answer whether a shard is to be taken."""

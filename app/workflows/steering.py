@@ -25,6 +25,8 @@ class Steering:
         self.is_waiting = False
         """Whether nothing can run until a person has answered."""
         self.is_ended = False
+        self.fundings = 0
+        """How often this run was told that there are credits again."""
         self.marks: list[StatusMark] = []
         """Changes to be recorded."""
         self._made = 0
@@ -48,6 +50,8 @@ class Steering:
         """Pause or resume; the record follows. What is paused is not paused once more by the engine."""
         if self.is_paused and reason:
             return
+        if self.paused_for and not is_paused:
+            self.fundings += 1
         if self.is_paused is not is_paused or self.paused_for != reason:
             self.is_paused, self.paused_for = is_paused, reason
             self.is_waiting = False
@@ -62,6 +66,8 @@ class Steering:
         """Go on if it was for want of credits that nothing went on."""
         if self.paused_for:
             self.set_paused(is_paused=False)
+        else:
+            self.fundings += 1
 
     def set_waiting(self, *, is_waiting: bool) -> None:
         """Note whether the execution waits for a person alone. One that is paused is said to be paused."""

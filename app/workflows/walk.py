@@ -12,6 +12,7 @@ from typing import Any
 from temporalio import workflow
 
 from app.workflows.calls import RemoteCalls
+from app.workflows.funding import Funding
 from app.workflows.holds import Holds
 from app.workflows.options import HELPER
 from app.workflows.outcomes import Outcome
@@ -25,7 +26,6 @@ from app.workflows.wave_steps import repeat
 with workflow.unsafe.imports_passed_through():
     from app.activities.contracts.engine import EngineActivities
     from app.activities.contracts.execution import ErrorRecord, ExecutionRef, ExecutionStart
-    from app.activities.contracts.node_calls import OVER_BUDGET
     from app.activities.contracts.waves import Loss, WaveRequest
     from app.graph.plan import Plan
     from app.graph.scheduler import Firing, Scheduler
@@ -59,6 +59,7 @@ class Walk:
         """Whether the execution's time is up."""
         self.unpaid: ErrorRecord | None = None
         """Set when the execution fails because a node execution cannot be paid."""
+        self._funding = Funding(start, steering)
         self._load = TaskLoad()
         self._take_plan(Plan(()))
 
@@ -140,6 +141,7 @@ class Walk:
             on_wait: Called whenever there is nothing to do for the moment.
         """
         while not self.is_cut_short:
+            self._funding.look(self._calls.keys, self._shards.keys)
             self._take_returned()
             self._run_length.look()
             if self._shards and (self._run_length.is_over or self._steering.is_paused):
@@ -245,11 +247,11 @@ class Walk:
             self.scheduler.settle(firing.node, firing.n, outcome.emissions)
             return
         if outcome.is_unpaid:
-            may_wait = self._start.on_insufficient_credits == "pause" and outcome.code != OVER_BUDGET
-            if may_wait:
+            if self._funding.may_wait(outcome):
                 self._calls.doubt(firing.node, firing.n)
                 self.scheduler.put_back(firing)
-                self._steering.set_paused(is_paused=True, reason=outcome.code)
+                if not self._funding.is_out_of_date((firing.node, firing.n)):
+                    self._steering.set_paused(is_paused=True, reason=outcome.code)
                 return
             self.unpaid = ErrorRecord(outcome.code, outcome.message, firing.node)
         if not outcome.is_recorded:

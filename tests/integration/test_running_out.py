@@ -12,6 +12,7 @@ from app.activities.contracts.messages import FUND_SIGNAL
 from app.activities.contracts.reconciliation import RECONCILIATION_WORKFLOW
 from app.api.services.funding import Funding
 from app.blocks.context import BlockContext
+from app.graph.costs import Cost
 from tests.deployment import Deployment
 from tests.engine import Engine, Many, Record, limited, make_graph
 from tests.ledger import add_user, charges, drain, grant, require_sound
@@ -101,6 +102,47 @@ async def test_a_large_fan_out_goes_on_where_the_credits_ended(engine: Engine, s
     assert len(engine.probe.calls) == 31
     await require_paid_once(engine, record, handle)
     assert await require_sound(engine.pool, owner) == 15 * PRICE
+
+
+async def test_who_was_refused_before_credits_came_stops_nothing_when_that_is_heard_of_later(
+    engine: Engine,
+) -> None:
+    """A shard gives back what was refused only when the last of its calls has ended."""
+    owner = await add_user(engine.pool, 0)
+    engine.probe.costs = (Cost(credits=PRICE, filter={"name": "paid"}),)  # type: ignore[misc]  # of this probe
+    gate = asyncio.Event()
+
+    async def hangs(value: Any, _: BlockContext) -> Any:
+        await gate.wait()
+        return value
+
+    engine.probe.functions.update(hangs=hangs, many=lambda _value, _context: Many(range(6)))
+    nodes = {
+        "many": (PROBE, {"name": "many"}),
+        "free": (PROBE, {"name": "hangs"}),
+        "each": (PROBE, {"name": "paid"}),
+    }
+    graph = make_graph(nodes, ["many.out -> free.value", "many.out -> each.value"])
+    async with engine.worker():
+        handle = await engine.start(graph, owner=owner, limits=limited(shard_size=3, window=2))
+        await until_unpaid(engine, handle)
+        await fund(engine, handle, owner, 6 * PRICE)
+        await until_resumed(engine, handle)
+        gate.set()
+        record = await engine.end(handle)
+
+    assert record.status == "COMPLETED"
+    assert [kind for _, kind in record.events].count("execution_paused") == 1
+    assert await require_sound(engine.pool, owner) == 0
+
+
+async def until_resumed(engine: Engine, handle: Handle) -> None:
+    await eventually(
+        lambda: engine.pool.fetchval(
+            "SELECT true FROM execution_events WHERE execution_id = $1 AND type = 'execution_resumed'",
+            handle.id,
+        )
+    )
 
 
 async def test_nested_executions_wait_and_go_on_each_for_itself(engine: Engine) -> None:

@@ -16,6 +16,7 @@ from temporalio.client import WorkflowHandle
 from app.activities.contracts.messages import FUND_SIGNAL, RELEASE_SIGNAL, Decision, Release
 from app.activities.contracts.scheduling import SCHEDULED_START_WORKFLOW, ScheduledFire
 from app.blocks.context import BlockContext
+from app.graph.costs import Cost
 from app.starting.deliveries import delivery_workflow_id, start_delivery
 from tests.engine import OWNER, Engine, Many, limited, make_graph, refuses, unavailable_until
 from tests.ledger import add_user, grant
@@ -130,6 +131,27 @@ async def paused_for_credits(engine: Engine) -> Handle:
     )
     for row in rows:
         await engine.client.get_workflow_handle(row["id"]).signal(FUND_SIGNAL)
+    return handle
+
+
+async def refused_before_credits_came(engine: Engine) -> Handle:
+    """Paused for credits and funded, while shards have still to give back what was refused before."""
+    owner = await add_user(engine.pool, 0)
+    engine.probe.costs = (Cost(credits=10, filter={"name": "paid"}),)  # type: ignore[misc]  # of this probe alone
+    gate = _gate(engine)
+    engine.probe.functions["many"] = lambda _value, _context: Many(range(6))
+    nodes = {
+        "many": (PROBE, {"name": "many"}),
+        "free": (PROBE, {"name": "gate"}),
+        "each": (PROBE, {"name": "paid"}),
+    }
+    graph = make_graph(nodes, ["many.out -> free.value", "many.out -> each.value"])
+    handle = await engine.start(graph, owner=owner, limits=limited(shard_size=3, window=2))
+    await eventually(lambda: _has_event(engine, handle.id, "execution_paused"))
+    await grant(engine.pool, owner, 60)
+    await handle.signal(FUND_SIGNAL)
+    await eventually(lambda: _has_event(engine, handle.id, "execution_resumed"))
+    gate.set()
     return handle
 
 
@@ -408,6 +430,7 @@ SHAPES: tuple[Shape, ...] = (
     timer_with_rounds,
     paused_and_resumed,
     paused_for_credits,
+    refused_before_credits_came,
     stopped_in_the_middle,
     capped_loop,
     handed_over,

@@ -98,12 +98,14 @@ async def test_what_an_execution_has_taken_so_far_is_seen_while_it_runs(
     alice: httpx.AsyncClient, worker: None, language_model: LanguageModelStub
 ) -> None:
     nodes = [node("a", "ai_text_generator_block", prompt="p"), node("b", "ai_text_generator_block")]
-    language_model.hold_after = 1
-    language_model.let_go.clear()
+
+    def answer(_: dict[str, Any]) -> str:
+        if len(language_model.requests) == 2:
+            language_model.let_go.clear()
+        return "An answer."
+
+    language_model.answer = answer
     execution = await start(alice, await save(alice, graph(nodes, ["a.response -> b.prompt"])))
-    await eventually(lambda: len(language_model.requests) == 1)
-    language_model.let_go.set()
-    language_model.let_go = asyncio.Event()
     await eventually(lambda: len(language_model.requests) == 2)
 
     assert (await get(alice, execution["id"]))["stats"]["input_tokens"] == 11

@@ -31,7 +31,7 @@ class BoundedProtocol(CutsStalledReaders, HttpToolsProtocol):
     _is_refused = False
     _head_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # always TCP
         """Take a connection."""
         super().connection_made(transport)
         self._expect_head()

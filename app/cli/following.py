@@ -146,7 +146,7 @@ def _patiently(api: Client, ask: Callable[[], T]) -> T:
         except ApiError as error:
             if error.status not in PASSING or time.monotonic() > deadline:
                 raise
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(PAUSE_SECONDS)  # before the API that is away is asked again
 
 
 def _ask() -> Choice:

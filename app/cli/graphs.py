@@ -66,7 +66,8 @@ def pull_graph(shell: Shell, graph: GraphRef, version: Version = None, output: O
     """Write a graph as its author would, to be changed and pushed again."""
     with shell.api() as api:
         found = api.graphs.get(find_graph(api, graph), version=version)
-    document = {"id": found["id"], **{name: found[name] for name in AUTHORED}}  # type: ignore[literal-required]
+    authored = {name: found[name] for name in AUTHORED}  # type: ignore[literal-required]  # all of them are keys
+    document = {"id": found["id"], **authored}
     _give_out(shell, output, document, found["version"])
 
 

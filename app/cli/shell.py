@@ -138,7 +138,7 @@ def _with_common_options(function: Callable[..., None]) -> Callable[..., None]:
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     hints = get_type_hints(function, include_extras=True)
     # typer reads what a function takes from both.
-    run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]  # of a function
     run.__annotations__ = {
         **{name: hints[name] for name in (parameter.name for parameter in own)},
         **{name: annotation for name, (annotation, _) in common.items()},

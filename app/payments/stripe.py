@@ -211,7 +211,7 @@ class _Carrier(stripe.HTTPClient):
                 timeout_seconds=TIMEOUT_SECONDS,
             )
         except BlockError as error:
-            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call] # the library leaves it out
+            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]  # the library leaves it out
                 error.message, should_retry=isinstance(error, BlockUnavailable)
             ) from error
         return response.body, response.status_code, response.headers
